@@ -1,0 +1,9 @@
+//! Body memory: one pool for the whole run (law 12).
+
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A share of the run's body memory, given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    _permit: OwnedSemaphorePermit,
+}

@@ -1,0 +1,91 @@
+//! Floor 3: one request, from the send to the last byte of the body.
+//!
+//! Decides nothing about *whether* or *when* to ask: every request, redirect hops and retries included, comes here
+//! already admitted. Never follows a redirect, never retries, never sleeps for politeness. Called by the engine's worker.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::model::fetch_error::FetchError;
+use crate::model::record::SkipReason;
+use crate::model::url::Url;
+
+pub mod body;
+pub mod client;
+
+/// Sends one request and reads its answer.
+///
+/// Two implementors: [`client::Client`] over reqwest, and a scripted fake in the engine's tests.
+pub trait Fetcher: Send + Sync + 'static {
+    /// Performs exactly one exchange. Always returns: every wait in it has a deadline.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection and gives back the body memory.
+    fn fetch(&self, request: Request) -> impl Future<Output = Attempt> + Send;
+}
+
+/// What to send.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Without fragment and user info.
+    pub url: Url,
+    pub method: Method,
+    /// Beside the run's own headers, and instead of those of the same name.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: Option<Bytes>,
+    /// The run's credentials (`-u`, `-H Authorization: …`) go with it: the host was typed by the user, and no redirect
+    /// has left the origin.
+    pub credentials: bool,
+    /// User and password that stood in the URL: sent as basic authorization.
+    pub user_info: Option<(Box<str>, Box<str>)>,
+    /// The whole request; None is no limit.
+    pub timeout: Option<Duration>,
+    /// Refuse to connect to private, loopback and link-local addresses.
+    pub guarded: bool,
+    /// Body bytes after decoding; None is no limit. Reaching it is the failure `too_large`.
+    pub max_body: Option<u64>,
+    /// May take body memory beside the pool: the oldest line under `--ordered`, which must be able to finish.
+    pub beside_pool: bool,
+}
+
+/// What one request did.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    /// Stands also when the body failed.
+    pub head: Option<Head>,
+    /// What came of the body, decoded; empty where none came.
+    pub body: Body,
+    pub error: Option<FetchError>,
+    /// The guard refused the address: nothing was sent.
+    pub refusal: Option<SkipReason>,
+    /// From the start to the response head.
+    pub first_byte: Option<Duration>,
+    /// From the start to the end of the body, or to the failure.
+    pub elapsed: Duration,
+}
+
+/// A response head.
+#[derive(Debug, Clone)]
+pub struct Head {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    pub version: &'static str,
+    pub remote_addr: Option<SocketAddr>,
+}
+
+/// A response body in memory.
+#[derive(Debug, Default)]
+pub struct Body {
+    pub bytes: Bytes,
+    /// Bytes on the wire, before content decoding.
+    pub wire_size: u64,
+    /// It ended before its end: a limit, a cut connection, a broken coding.
+    pub truncated: bool,
+    /// The memory it holds of the run's pool; given back when dropped.
+    pub memory: Option<body::Reservation>,
+}

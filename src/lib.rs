@@ -1,0 +1,9 @@
+//! lycosa: a concurrent web crawler and batch HTTP fetcher.
+
+pub mod fetch;
+pub mod frontier;
+pub mod model;
+pub mod parse;
+pub mod policy;
+pub mod seeds;
+pub mod sinks;

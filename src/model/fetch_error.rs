@@ -1,0 +1,116 @@
+//! Why a URL has no complete response: the `error` of a record.
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong, as a stable word for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    InvalidInput,
+    Dns,
+    Connect,
+    Tls,
+    Proxy,
+    Timeout,
+    TooSlow,
+    TooLarge,
+    Redirect,
+    Protocol,
+    Body,
+    Decode,
+    Interrupted,
+    Internal,
+}
+
+/// Where in the life of a request it went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Stage {
+    Input,
+    Queue,
+    Robots,
+    Dns,
+    Connect,
+    Tls,
+    Send,
+    Head,
+    Body,
+    Decode,
+    Parse,
+}
+
+impl ErrorKind {
+    /// Every kind, in the order of the contract.
+    pub const ALL: [Self; 14] = [
+        Self::InvalidInput,
+        Self::Dns,
+        Self::Connect,
+        Self::Tls,
+        Self::Proxy,
+        Self::Timeout,
+        Self::TooSlow,
+        Self::TooLarge,
+        Self::Redirect,
+        Self::Protocol,
+        Self::Body,
+        Self::Decode,
+        Self::Interrupted,
+        Self::Internal,
+    ];
+
+    /// The word that stands in records and summaries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Proxy => "proxy",
+            Self::Timeout => "timeout",
+            Self::TooSlow => "too_slow",
+            Self::TooLarge => "too_large",
+            Self::Redirect => "redirect",
+            Self::Protocol => "protocol",
+            Self::Body => "body",
+            Self::Decode => "decode",
+            Self::Interrupted => "interrupted",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// A failure of one request, or of a job as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchError {
+    pub kind: ErrorKind,
+    pub stage: Stage,
+    /// For a person: one line, no secrets, no control characters.
+    pub message: Box<str>,
+    /// Whether another attempt may succeed. NXDOMAIN, a bad certificate or a body over the limit will not go away.
+    pub retryable: bool,
+    /// False only if it is certain that no byte of the request left this machine.
+    #[serde(skip)]
+    pub sent: bool,
+}
+
+impl FetchError {
+    /// A failure that another attempt does not mend.
+    pub fn permanent(kind: ErrorKind, stage: Stage, message: impl Into<Box<str>>) -> Self {
+        Self { kind, stage, message: message.into(), retryable: false, sent: true }
+    }
+
+    /// A failure that another attempt may mend.
+    pub fn transient(kind: ErrorKind, stage: Stage, message: impl Into<Box<str>>) -> Self {
+        Self { kind, stage, message: message.into(), retryable: true, sent: true }
+    }
+
+    /// The same failure, known to have happened before any byte was sent.
+    #[must_use]
+    pub fn before_sending(mut self) -> Self {
+        self.sent = false;
+        self
+    }
+}

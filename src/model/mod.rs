@@ -1,0 +1,8 @@
+//! Floor 1: the types that every other floor speaks in. Plain values, no clock, no network, no files.
+
+pub mod fetch_error;
+pub mod job;
+pub mod page;
+pub mod record;
+pub mod units;
+pub mod url;

@@ -1,0 +1,8 @@
+//! Floor 2: the rules, pure and synchronous. Time and randomness come in as arguments, so every rule is tested without
+//! waiting.
+
+pub mod breaker;
+pub mod pace;
+pub mod retry;
+pub mod robots;
+pub mod scope;
