@@ -1,5 +1,7 @@
 //! lycosa: a concurrent web crawler and batch HTTP fetcher.
 
+pub mod crawl;
+pub mod engine;
 pub mod fetch;
 pub mod frontier;
 pub mod model;
