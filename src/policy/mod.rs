@@ -1,6 +1,7 @@
 //! Floor 2: the rules, pure and synchronous. Time and randomness come in as arguments, so every rule is tested without
 //! waiting.
 
+pub mod accept;
 pub mod breaker;
 pub mod pace;
 pub mod retry;
