@@ -1,4 +1,7 @@
 //! The pace of one host: gap between requests, holds by `Retry-After`, and its places (slots).
+//!
+//! It decides when the next request of a host may start and how many may be in flight. It never waits and knows nothing
+//! of other hosts, rates or the breaker: the engine asks before each start and tells it of each start and end.
 
 use std::time::Duration;
 
@@ -14,8 +17,9 @@ pub struct Pace {
     /// Places earned so far: 1, doubled with each answer.
     slots: u32,
     in_flight: u32,
-    /// End of the last request plus the delay.
-    free_at: Moment,
+    /// End of the last request. The gap is added when asked, so that a Crawl-delay also holds from the end of the
+    /// robots.txt that named it.
+    last_end: Option<Moment>,
     /// End of a `Retry-After`.
     held_until: Moment,
 }
@@ -24,7 +28,7 @@ impl Pace {
     /// A host nobody has asked yet. `max_slots` is at least 1.
     #[must_use]
     pub fn new(delay: Duration, max_slots: u32) -> Self {
-        Self { delay, max_slots, slots: 1, in_flight: 0, free_at: Moment::START, held_until: Moment::START }
+        Self { delay, max_slots, slots: 1, in_flight: 0, last_end: None, held_until: Moment::START }
     }
 
     /// Crawl-delay of the host's robots.txt: never lowers the delay in force.
@@ -56,7 +60,7 @@ impl Pace {
     /// The earliest moment of the next request, slots aside.
     #[must_use]
     pub fn next_allowed(&self) -> Moment {
-        self.free_at.max(self.held_until)
+        self.last_end.map_or(Moment::START, |end| end.plus(self.delay)).max(self.held_until)
     }
 
     /// A request starts.
@@ -67,7 +71,7 @@ impl Pace {
     /// A request has ended; `answered` with any status.
     pub fn end(&mut self, now: Moment, answered: bool) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.free_at = self.free_at.max(now.plus(self.delay));
+        self.last_end = self.last_end.max(Some(now));
         if answered {
             self.slots = self.slots.saturating_mul(2).min(self.max_slots);
         }
