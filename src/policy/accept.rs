@@ -112,3 +112,60 @@ impl fmt::Display for StatusSet {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_and_shown_in_order() {
+        for (text, shown) in [
+            ("200..299,304,404", "200..299,304,404"),
+            ("404, 304 ,200 .. 299", "200..299,304,404"),
+            ("200", "200"),
+            ("200..200", "200"),
+            ("200,201,202", "200..202"),
+            ("200..250,240..299,210", "200..299"),
+            ("100..999", "100..999"),
+        ] {
+            let set = StatusSet::parse(text).unwrap();
+            assert_eq!(set.to_string(), shown, "{text}");
+            assert_eq!(shown.parse(), Ok(set), "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_belong_to_a_range() {
+        let set = StatusSet::parse("200..299,404").unwrap();
+        for (status, contained) in [(199, false), (200, true), (299, true), (300, false), (403, false), (404, true)] {
+            assert_eq!(set.contains(status), contained, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_what_the_help_says() {
+        assert_eq!(StatusSet::default(), StatusSet::parse("200..299,304").unwrap());
+    }
+
+    #[test]
+    fn errors_name_the_part() {
+        for (text, error) in [
+            ("", "no status in the list (such as 200..299,304)"),
+            (" ", "no status in the list (such as 200..299,304)"),
+            ("200,,304", "an empty part in '200,,304' (between two commas, or at an end)"),
+            ("200,", "an empty part in '200,' (between two commas, or at an end)"),
+            ("200,2xx", "'2xx' is not a status or a range of statuses (such as 304 or 200..299)"),
+            ("200-299", "'200-299' is not a status or a range of statuses (such as 304 or 200..299)"),
+            ("200...299", "'200...299' is not a status or a range of statuses (such as 304 or 200..299)"),
+            ("200..", "'200..' is not a status or a range of statuses (such as 304 or 200..299)"),
+            ("+200", "'+200' is not a status or a range of statuses (such as 304 or 200..299)"),
+            ("99", "'99' is outside 100..999"),
+            ("200..1000", "'1000' is outside 100..999"),
+            ("0200", "'0200' is outside 100..999"),
+            ("99999999999", "'99999999999' is outside 100..999"),
+            ("299..200", "the range '299..200' ends before it starts"),
+        ] {
+            assert_eq!(StatusSet::parse(text).unwrap_err().to_string(), error, "{text}");
+        }
+    }
+}

@@ -172,3 +172,6 @@ fn unix_seconds(date: &str) -> Option<u64> {
     let time = httpdate::parse_http_date(date.trim()).ok()?;
     time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

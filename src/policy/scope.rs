@@ -170,3 +170,167 @@ fn directory(url: &str) -> &str {
     let path = without_query(url);
     &url[..path.rfind('/').map_or(path.len(), |at| at + 1)]
 }
+
+#[cfg(test)]
+mod tests {
+    use regex::Regex;
+
+    use super::*;
+
+    fn scope(rule: Rule, seeds: &[&str]) -> Scope {
+        let mut scope = Scope::new(ScopeSettings { rule, ..ScopeSettings::default() });
+        for seed in seeds {
+            scope.add_seed(seed);
+        }
+        scope
+    }
+
+    fn check(scope: &Scope, cases: &[(&str, bool)]) {
+        for &(url, wanted) in cases {
+            assert_eq!(scope.link(url, 1).is_ok(), wanted, "{url}");
+            assert_eq!(scope.redirect(url).is_ok(), wanted, "redirect {url}");
+            assert_eq!(scope.explain(url, 1).starts_with("in scope"), wanted, "explain {url}");
+        }
+    }
+
+    #[test]
+    fn host_is_the_host_key() {
+        check(
+            &scope(Rule::Host, &["https://a.example/x/y", "http://b.example:8080/"]),
+            &[
+                ("https://a.example/", true),
+                // The scheme is not part of a host key whose port is the scheme's own.
+                ("http://a.example/z?q", true),
+                ("https://a.example:8443/", false),
+                ("https://www.a.example/", false),
+                ("http://b.example:8080/z", true),
+                ("http://b.example/", false),
+                ("https://example/", false),
+            ],
+        );
+    }
+
+    #[test]
+    fn domain_is_the_registrable_domain() {
+        check(
+            &scope(
+                Rule::Domain,
+                &[
+                    "https://www.example.co.uk/",
+                    "http://192.0.2.1:8080/",
+                    "http://[2001:db8::1]/",
+                    "http://localhost:1/",
+                ],
+            ),
+            &[
+                ("https://example.co.uk/", true),
+                ("http://a.b.example.co.uk:8080/", true),
+                ("https://other.co.uk/", false),
+                ("https://co.uk/", false),
+                // The part after the last dot but one of an address is no domain.
+                ("http://192.0.2.1/", true),
+                ("http://198.0.2.1/", false),
+                ("http://[2001:db8::1]:81/", true),
+                ("http://[2001:db8::2]/", false),
+                ("http://localhost/", true),
+                ("http://other/", false),
+            ],
+        );
+        // Names below a public suffix of the list's private part are strangers to each other.
+        check(
+            &scope(Rule::Domain, &["https://me.github.io/"]),
+            &[("https://you.github.io/", false), ("https://github.io/", false), ("https://x.me.github.io/", true)],
+        );
+        // A public suffix as a seed is only itself.
+        check(
+            &scope(Rule::Domain, &["https://github.io/"]),
+            &[("https://github.io/a", true), ("https://me.github.io/", false)],
+        );
+    }
+
+    #[test]
+    fn prefix_is_the_directory_on_the_origin() {
+        check(
+            &scope(
+                Rule::Prefix,
+                &["https://a.example/docs/guide/index.html?v=/2/", "https://b.example", "https://c.example/docs"],
+            ),
+            &[
+                ("https://a.example/docs/guide/", true),
+                ("https://a.example/docs/guide/a/b.html", true),
+                ("https://a.example/docs/guide", false),
+                ("https://a.example/docs/guidebook/", false),
+                ("https://a.example/docs/", false),
+                ("https://a.example/x?to=/docs/guide/", false),
+                ("https://a.example/?https://a.example/docs/guide/", false),
+                ("http://a.example/docs/guide/", false),
+                ("https://a.example:8443/docs/guide/", false),
+                ("https://a.example.org/docs/guide/", false),
+                ("https://c.example/docs/x", true),
+                ("https://c.example/other", true),
+            ],
+        );
+    }
+
+    #[test]
+    fn any_needs_no_seed_and_the_others_do() {
+        check(&scope(Rule::Any, &[]), &[("https://a.example/", true)]);
+        for rule in [Rule::Host, Rule::Domain, Rule::Prefix] {
+            check(&scope(rule, &[]), &[("https://a.example/", false)]);
+        }
+    }
+
+    #[test]
+    fn a_seed_says_whether_it_widens_the_scope() {
+        let widens = |rule, seeds: [&str; 4]| {
+            let mut scope = scope(rule, &[]);
+            seeds.map(|seed| scope.add_seed(seed))
+        };
+        let seeds =
+            ["https://a.example/x/", "https://a.example/x/y/z", "https://www.a.example/x/", "https://a.example/"];
+        assert_eq!(widens(Rule::Host, seeds), [true, false, true, false]);
+        assert_eq!(widens(Rule::Domain, seeds), [true, false, false, false]);
+        assert_eq!(widens(Rule::Prefix, seeds), [true, false, true, true]);
+        assert_eq!(widens(Rule::Any, seeds), [false; 4]);
+    }
+
+    #[test]
+    fn include_and_exclude_look_at_the_whole_url_and_exclude_wins() {
+        let pattern = |text| Regex::new(text).unwrap();
+        let mut scope = Scope::new(ScopeSettings {
+            rule: Rule::Host,
+            include: vec![pattern(r"/docs/"), pattern(r"\.pdf$")],
+            exclude: vec![pattern(r"[?&]print=1"), pattern("^http:")],
+            max_depth: Some(2),
+        });
+        assert!(scope.add_seed("https://a.example/"));
+        check(
+            &scope,
+            &[
+                ("https://a.example/docs/x", true),
+                ("https://a.example/b/c.pdf", true),
+                ("https://a.example/b/c.pdf?x", false),
+                ("https://a.example/", false),
+                ("https://a.example/docs/x?a=b&print=1", false),
+                ("http://a.example/docs/x", false),
+                ("https://b.example/docs/x", false),
+            ],
+        );
+        assert!(scope.explain("http://a.example/docs/x", 1).contains("--exclude '^http:'"));
+        assert!(scope.explain("https://a.example/", 1).contains("--include"));
+    }
+
+    #[test]
+    fn depth_is_asked_after_scope_and_not_of_redirects() {
+        let mut scope = Scope::new(ScopeSettings { max_depth: Some(2), ..ScopeSettings::default() });
+        scope.add_seed("https://a.example/");
+        assert_eq!(scope.link("https://a.example/x", 2), Ok(()));
+        assert_eq!(scope.link("https://a.example/x", 3), Err(SkipReason::Depth));
+        assert_eq!(scope.link("https://b.example/x", 3), Err(SkipReason::Scope));
+        assert_eq!(scope.redirect("https://a.example/x"), Ok(()));
+        assert_eq!(scope.explain("https://a.example/x", 3), "too deep: 3 links from a seed, --max-depth is 2");
+        let mut seeds_only = Scope::new(ScopeSettings { max_depth: Some(0), ..ScopeSettings::default() });
+        seeds_only.add_seed("https://a.example/");
+        assert_eq!(seeds_only.link("https://a.example/x", 1), Err(SkipReason::Depth));
+    }
+}

@@ -33,7 +33,7 @@ fn tokens_of_user_agents() {
 
 #[test]
 fn user_agent_line_2_2_1() {
-    let check = |file, cases| check("2.2.1", file, cases);
+    let check = |file: &str, cases: &[(&str, bool)]| check("2.2.1", file, cases);
     // The token is compared without case, and so are the keys.
     for name in
         ["FooBot", "foobot", "FOOBOT", "FooBot/1.0", "FooBot/2.1 (+https://example.com)", "FooBot Bar", "FooBot # x"]
@@ -163,7 +163,7 @@ fn special_characters_2_2_3() {
 
 #[test]
 fn other_records_2_2_4() {
-    let check = |file, cases| check("2.2.4", file, cases);
+    let check = |file: &str, cases: &[(&str, bool)]| check("2.2.4", file, cases);
     // They do not close a group, neither between its agents nor within its rules.
     check("User-agent: BarBot\nSitemap: https://a.example/s\nUser-agent: *\nDisallow: /", &[("/a", false)]);
     check("User-agent: FooBot\nHost: a.example\nUser-agent: BarBot\nDisallow: /a", &[("/a", false)]);
