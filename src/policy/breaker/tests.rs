@@ -218,7 +218,12 @@ proptest! {
                     }
                     Gate::Wait(until) => {
                         prop_assert!(until > now);
-                        prop_assert_eq!(until == Moment::NEVER, living == 1);
+                        if until == Moment::NEVER {
+                            // Overtaken probes may keep the place taken for a while, never for ever.
+                            prop_assert!(flights.iter().any(|&(probe, _)| probe));
+                        } else {
+                            prop_assert_eq!(living, 0);
+                        }
                         prop_assert!(until == Moment::NEVER || until <= now.plus(Duration::from_secs(COOLDOWN)));
                     }
                     Gate::GivenUp(until) => prop_assert!(until > now && until <= now.plus(Duration::from_secs(COOLDOWN))),
