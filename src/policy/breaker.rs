@@ -69,7 +69,8 @@ enum State {
         until: Moment,
         failed_probes: u32,
     },
-    /// The probe is under way; `given_up`: where a failure leads back to.
+    /// The probe is under way. `given_up`: where a neutral report leads back to; its failed probes are at the limit, so
+    /// that one more gives up again.
     HalfOpen {
         failed_probes: u32,
         given_up: bool,
@@ -145,8 +146,8 @@ impl Breaker {
                 self.state = State::Closed { failures_in_a_row: 0 };
                 Some(Change::Closed)
             }
-            (State::HalfOpen { failed_probes, given_up }, Signal::Failure) if probe => {
-                Some(self.fail_probe(now, failed_probes, given_up))
+            (State::HalfOpen { failed_probes, .. }, Signal::Failure) if probe => {
+                Some(self.fail_probe(now, failed_probes))
             }
             (State::HalfOpen { failed_probes, given_up }, Signal::Neutral) if probe => {
                 self.state =
@@ -168,10 +169,10 @@ impl Breaker {
         Some(Change::Opened)
     }
 
-    fn fail_probe(&mut self, now: Moment, failed_before: u32, given_up: bool) -> Change {
+    fn fail_probe(&mut self, now: Moment, failed_before: u32) -> Change {
         let until = now.plus(self.settings.cooldown);
         let failed_probes = failed_before.saturating_add(1);
-        if given_up || failed_probes >= self.settings.probes {
+        if failed_probes >= self.settings.probes {
             self.state = State::GivenUp { until };
             Change::GaveUp
         } else {
