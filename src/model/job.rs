@@ -51,8 +51,10 @@ pub struct Chain {
     pub first_started: Option<(WallTime, Moment)>,
     /// Redirects followed.
     pub hops: u32,
-    /// Requests of the current hop, refusals left out.
+    /// Requests of the current hop, refusals left out: what `--retries` limits.
     pub attempts: u32,
+    /// Requests of the current hop, all of them: the record's `attempts`.
+    pub tries: u32,
     /// 429 and 503 with `Retry-After`, over all hops.
     pub refusals: u32,
     /// A 301, 302 or 303 has turned the method into GET and dropped the body.
