@@ -28,9 +28,13 @@ impl Input {
         std::thread::Builder::new().name("lycosa-input".to_owned()).spawn(move || {
             loop {
                 match reader.next_batch(BATCH) {
-                    Ok(Some(batch)) if sender.blocking_send(batch).is_ok() => {}
-                    // The run has ended, or the input has.
-                    Ok(_) => return,
+                    Ok(Some(batch)) => {
+                        if sender.blocking_send(batch).is_err() {
+                            // The run has ended.
+                            return;
+                        }
+                    }
+                    Ok(None) => return,
                     Err(error) => {
                         tracing::error!(%error, "the input cannot be read any further");
                         return;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, Reference as _};
+use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
@@ -33,7 +34,7 @@ impl Clock for BookingClock {
 /// Evenly spaced grants, no burst.
 #[derive(Debug)]
 pub struct Limiter {
-    governor: RateLimiter<NotKeyed, InMemoryState, BookingClock>,
+    governor: RateLimiter<NotKeyed, InMemoryState, BookingClock, NoOpMiddleware<Nanos>>,
     clock: BookingClock,
     next: Moment,
 }
