@@ -108,6 +108,9 @@ pub struct Dispatcher<F> {
     pub(super) stop_due: Moment,
     pub(super) controls: Controls,
     pub(super) failure: Option<String>,
+    /// Requests at which the invariants are next checked in full.
+    #[cfg(test)]
+    pub(super) next_audit: u64,
 }
 
 impl<F: Fetcher> Dispatcher<F> {
@@ -142,6 +145,8 @@ impl<F: Fetcher> Dispatcher<F> {
             self.delivery.flush();
         }
         self.publish();
+        #[cfg(test)]
+        self.audit(idle, now);
         idle
     }
 

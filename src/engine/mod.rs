@@ -99,6 +99,8 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         stop_due: Moment::NEVER,
         controls,
         failure: None,
+        #[cfg(test)]
+        next_audit: 0,
         settings,
     };
     dispatcher.run().await

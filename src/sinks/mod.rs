@@ -110,6 +110,15 @@ pub enum Target {
     File(PathBuf),
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// One output of a run, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputSettings {
