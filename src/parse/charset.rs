@@ -332,7 +332,8 @@ mod tests {
 
     #[test]
     fn every_encoding_has_a_label_in_lower_case_that_means_it() {
-        for name in ["utf-8", "latin1", "sjis", "macintosh", "x-mac-cyrillic", "utf-16", "logical", "gb2312", "tis-620"] {
+        for name in ["utf-8", "latin1", "sjis", "macintosh", "x-mac-cyrillic", "utf-16", "logical", "gb2312", "tis-620"]
+        {
             let encoding = Encoding::for_label(name.as_bytes()).unwrap();
             assert_eq!(label(encoding), encoding.name().to_ascii_lowercase());
         }
@@ -340,12 +341,16 @@ mod tests {
 
     #[test]
     fn media_type_and_bytes_tell_what_is_text() {
-        let text = |media_type: &str, body: &[u8]| decode_text(media_type, None, body).map(|(text, _)| text.into_owned());
+        let text =
+            |media_type: &str, body: &[u8]| decode_text(media_type, None, body).map(|(text, _)| text.into_owned());
         for media_type in ["text/plain", "text/x-new", "application/json", "application/ld+json", "image/svg+xml"] {
             assert_eq!(text(media_type, b"a\0b").as_deref(), Some("a\0b"), "{media_type}");
         }
         assert_eq!(text("text/csv", b"\xe9").as_deref(), Some("é"));
-        assert_eq!(text("application/xml", b"<?xml encoding='latin2'?>\xb1").as_deref(), Some("<?xml encoding='latin2'?>ą"));
+        assert_eq!(
+            text("application/xml", b"<?xml encoding='latin2'?>\xb1").as_deref(),
+            Some("<?xml encoding='latin2'?>ą")
+        );
         for unknown in ["", "application/octet-stream", "application/x-thing", "thing"] {
             assert_eq!(text(unknown, "é".as_bytes()).as_deref(), Some("é"), "{unknown}");
             assert_eq!(text(unknown, b"\xe9"), None, "{unknown}");

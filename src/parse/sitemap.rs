@@ -174,7 +174,8 @@ mod tests {
         parse(text.as_bytes(), Caps::default()).urls
     }
 
-    const SET: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">
+    const SET: &str =
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">
         <url><loc> http://h/a?x=1&amp;y=2 </loc><lastmod>2026</lastmod></url>
         <url><image:image><image:loc>http://h/i.png</image:loc></image:image><loc><![CDATA[http://h/b?x&y]]></loc></url>
         <url/><url><loc/></url><url><loc>http://h/&#99;</loc><xhtml:link href='http://h/de'/></url></urlset>";
@@ -204,7 +205,10 @@ mod tests {
     fn a_broken_file_gives_what_stood_before_the_break() {
         assert_eq!(urls("<urlset><url><loc>http://h/a</loc></url><url><loc>http://h/b</l"), ["http://h/a"]);
         assert_eq!(urls("<urlset><url><loc>http://h/a</loc></url><!-- <url><loc>http://h/b</loc>"), ["http://h/a"]);
-        assert_eq!(urls("<urlset><url><loc>http://h/a</loc><url><loc>http://h/b</loc></urlset>"), ["http://h/a", "http://h/b"]);
+        assert_eq!(
+            urls("<urlset><url><loc>http://h/a</loc><url><loc>http://h/b</loc></urlset>"),
+            ["http://h/a", "http://h/b"]
+        );
         assert_eq!(urls("<urlset><url><loc>http://h/?a=1&b=2&c;d&amp;e</loc></url>"), ["http://h/?a=1&b=2&c;d&e"]);
         assert_eq!(urls("</x></y><url><loc>http://h/a</loc>"), ["http://h/a"]);
     }
@@ -213,7 +217,8 @@ mod tests {
     fn other_encodings_are_read() {
         let latin = b"<?xml version='1.0' encoding='iso-8859-1'?><url><loc>http://h/\xe9</loc></url>";
         assert_eq!(parse(latin, Caps::default()).urls, ["http://h/é"]);
-        let wide: Vec<u8> = "\u{feff}<url><loc>http://h/é</loc></url>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let wide: Vec<u8> =
+            "\u{feff}<url><loc>http://h/é</loc></url>".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(parse(&wide, Caps::default()).urls, ["http://h/é"]);
     }
 

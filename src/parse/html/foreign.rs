@@ -3,7 +3,7 @@
 //!
 //! [`Foreign`] is the part of a tree builder's stack that lies in foreign content, and nothing else of a tree. Two
 //! simplifications: the HTML elements inside an integration point (`foreignObject`, `mi` …) are not tracked, so the end
-//! tag of the point always leaves it; and an end tag that fits no foreign element is taken to close an HTML element
+//! tag of the point always leaves it; and an end tag that fits no open element, and is not one of SVG's own, is taken to close an HTML element
 //! around the foreign content (an `<svg>` that was never closed must not swallow the page).
 //!
 //! Source: WHATWG HTML 13.2.6.5, and 13.2.6 for the integration points.
@@ -50,9 +50,15 @@ impl<'a> Foreign<'a> {
     pub(super) fn start(&mut self, tag: &Tag<'a>) -> bool {
         match self.open.last_mut() {
             None => {}
+            // These two stay MathML directly inside `mi` and the like.
+            Some(Element { content: Content::Html { entered: false }, name })
+                if is_one_of(tag.name, &["mglyph", "malignmark"]) && is_one_of(name, MATHML_TEXT) =>
+            {
+                self.push(tag);
+                return true;
+            }
             Some(Element { content: Content::Html { entered }, .. }) => {
-                let is_root = is_one_of(tag.name, &["svg", "math", "mglyph", "malignmark"]);
-                *entered |= !is_root && !is_one_of(tag.name, VOID);
+                *entered |= !is_one_of(tag.name, &["svg", "math"]) && !is_one_of(tag.name, VOID);
             }
             Some(_) if leaves(tag) => self.leave(),
             Some(_) => {
@@ -85,7 +91,7 @@ impl<'a> Foreign<'a> {
         }
         if self.open.iter().any(|element| element.name.eq_ignore_ascii_case(name)) {
             self.close(name);
-        } else {
+        } else if !is_one_of(name, DRAWN) {
             self.leave();
         }
     }
@@ -111,8 +117,8 @@ fn is_one_of(name: &[u8], names: &[&str]) -> bool {
 
 fn content_of(tag: &Tag<'_>) -> Content {
     // `title` and `desc` are points in SVG only, but MathML has no elements of these names.
-    const POINTS: &[&str] = &["foreignobject", "desc", "title", "mi", "mo", "mn", "ms", "mtext"];
-    let is_point = is_one_of(tag.name, POINTS)
+    let is_point = is_one_of(tag.name, &["foreignobject", "desc", "title"])
+        || is_one_of(tag.name, MATHML_TEXT)
         || (is_one_of(tag.name, &["annotation-xml"])
             && tag.attributes.find(["encoding"])[0]
                 .is_some_and(|encoding| is_one_of(encoding, &["text/html", "application/xhtml+xml"])));
@@ -126,12 +132,61 @@ fn leaves(tag: &Tag<'_>) -> bool {
             && tag.attributes.find(["color", "face", "size"]).iter().any(Option::is_some))
 }
 
-const VOID: &[&str] = &[
-    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr",
+/// The integration points of MathML that hold text.
+const MATHML_TEXT: &[&str] = &["mi", "mo", "mn", "ms", "mtext"];
+
+/// Elements of SVG that pages close twice: `<path/></path>`.
+const DRAWN: &[&str] = &[
+    "g", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan", "use", "defs", "symbol",
+    "stop", "image",
 ];
 
+const VOID: &[&str] =
+    &["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"];
+
 const BREAKOUT: &[&str] = &[
-    "b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em", "embed", "h1", "h2", "h3",
-    "h4", "h5", "h6", "head", "hr", "i", "img", "li", "listing", "menu", "meta", "nobr", "ol", "p", "pre", "ruby", "s",
-    "small", "span", "strong", "strike", "sub", "sup", "table", "tt", "u", "ul", "var",
+    "b",
+    "big",
+    "blockquote",
+    "body",
+    "br",
+    "center",
+    "code",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "embed",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "head",
+    "hr",
+    "i",
+    "img",
+    "li",
+    "listing",
+    "menu",
+    "meta",
+    "nobr",
+    "ol",
+    "p",
+    "pre",
+    "ruby",
+    "s",
+    "small",
+    "span",
+    "strong",
+    "strike",
+    "sub",
+    "sup",
+    "table",
+    "tt",
+    "u",
+    "ul",
+    "var",
 ];

@@ -23,7 +23,7 @@ const ROOM: usize = 1 << 20;
 /// A link as it stands on the page.
 #[derive(Debug)]
 struct Reference<'a> {
-    /// Decoded and trimmed; without fragment unless details were asked for.
+    /// Decoded and trimmed; its fragment is cut off unless details were asked for.
     text: Cow<'a, str>,
     tag: &'static str,
     details: Option<Box<Details>>,
@@ -49,10 +49,7 @@ impl<'a> References<'a> {
         if self.all.len() >= MAX_LINKS {
             return;
         }
-        let text = part(text, |text| {
-            let end = memchr::memchr(b'#', text.as_bytes()).unwrap_or(text.len());
-            text[..end].trim_ascii()
-        });
+        let text = part(text, |text| without_fragment(text.trim_ascii()));
         if self.written.is_first(&text) {
             self.all.push(Reference { text, tag, details: None });
         }
@@ -99,6 +96,16 @@ impl<'a> References<'a> {
             outlinks.push(Outlink { url: url.into(), fragment, text, rel, tag: Cow::Borrowed(tag) });
         }
         outlinks
+    }
+}
+
+/// A reference up to its fragment. The `#` stays if white space or a control character stands before it: at the end of
+/// a reference these are stripped, before a fragment they are not.
+fn without_fragment(text: &str) -> &str {
+    match memchr::memchr(b'#', text.as_bytes()) {
+        None => text,
+        Some(at) if at > 0 && text.as_bytes()[at - 1] <= b' ' => &text[..=at],
+        Some(at) => &text[..at],
     }
 }
 

@@ -34,7 +34,7 @@ impl Resolver {
         Self { base, encoding, directory, origin, elsewhere: None }
     }
 
-    /// The canonical URL of a reference that has no fragment. None if it leads to no http or https URL.
+    /// The canonical URL of a reference. None if it leads to no http or https URL.
     pub(super) fn canonical(&mut self, reference: &str) -> Option<String> {
         if let Some(short) = self.concatenated(reference) {
             return Some(short);
@@ -58,7 +58,8 @@ impl Resolver {
 
     fn join(&self, reference: &str) -> Result<Url, UrlError> {
         // A query is written in the encoding of its page (WHATWG URL 4.4, query state).
-        if self.encoding == UTF_8 || reference.is_ascii() || !reference.contains('?') || reference.len() > url::MAX_URL {
+        if self.encoding == UTF_8 || reference.is_ascii() || !reference.contains('?') || reference.len() > url::MAX_URL
+        {
             return url::join(&self.base, reference);
         }
         let encode: &dyn Fn(&str) -> Cow<'_, [u8]> = &|query| self.encoding.encode(query).0;
@@ -202,7 +203,9 @@ mod tests {
         ] {
             assert_eq!(resolver.concatenated(reference).as_deref(), Some(expected));
         }
-        for long_way in ["", "../a", "a/./b", "a/..", "%2E/a", "//x/y", "?q", "a b", "a:b", "#x", "é", "HTTPS://h.example/a"] {
+        for long_way in
+            ["", "../a", "a/./b", "a/..", "%2E/a", "//x/y", "?q", "a b", "a:b", "#x", "é", "HTTPS://h.example/a"]
+        {
             assert_eq!(resolver.concatenated(long_way), None, "{long_way}");
         }
     }

@@ -250,8 +250,8 @@ mod tests {
         assert_eq!(tokens("a<b>c</b >d"), "a [b] c [/b] d");
         assert_eq!(tokens("1 < 2 <3 <"), "1 < 2 <3 <");
         assert_eq!(tokens("<a<b>x"), "[a<b] x");
-        assert_eq!(tokens("</>x</ b>y</"), "x y </");
-        assert_eq!(tokens("<!doctype html PUBLIC \"a>b\">c<?php a>b"), "b\">c b", );
+        assert_eq!(tokens("</>x</ b>y</"), "x y</");
+        assert_eq!(tokens("<!doctype html PUBLIC \"a>b\">c<?php a>b"), "b\">c b",);
         assert_eq!(tokens("<![CDATA[<b>]]>"), "]]>", "in HTML this is a comment up to the first bracket");
     }
 
@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn comments_end_in_all_the_odd_ways() {
-        for comment in ["<!---->", "<!-- > -->", "<!-->", "<!--->", "<!-- --!>", "<!----!>", "<!--- --->", "<!--<!-->"] {
+        for comment in ["<!---->", "<!-- > -->", "<!-->", "<!--->", "<!-- --!>", "<!----!>", "<!--- --->", "<!--<!-->"]
+        {
             assert_eq!(tokens(&format!("{comment}x<b>")), "x [b]", "{comment}");
         }
         for open in ["<!--", "<!--!>", "<!---!>", "<!-- ->", "<!-- --", "<!-- -- >"] {
