@@ -22,7 +22,7 @@ const KEYS: [&str; 10] =
     ["url", "id", "method", "headers", "body", "body_base64", "json", "timeout", "priority", "meta"];
 
 /// `"timeout": "none"` or 0: longer than any run lasts, and short enough to be added to any clock.
-const NO_TIMEOUT: Duration = Duration::from_secs(100 * 366 * 86400);
+const NO_TIMEOUT: Duration = Duration::from_hours(100 * 366 * 24);
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -80,6 +80,9 @@ fn build(fields: &Fields, id: Result<Option<Box<str>>, String>, meta: Option<Box
     }
     Ok(typed)
 }
+
+/// Name and value, as the line had them.
+type Header = (Box<str>, Box<str>);
 
 /// The values of a job by key, not looked into yet.
 #[derive(Default)]
@@ -216,7 +219,7 @@ fn read_priority(value: &RawValue) -> Result<i8, String> {
 }
 
 /// The one body of a job; `json` also brings the two headers that curl's `--json` sets.
-fn read_body(fields: &Fields, headers: &mut Vec<(Box<str>, Box<str>)>) -> Result<Option<Vec<u8>>, String> {
+fn read_body(fields: &Fields, headers: &mut Vec<Header>) -> Result<Option<Vec<u8>>, String> {
     match (fields.body, fields.body_base64, fields.json) {
         (None, None, None) => Ok(None),
         (Some(body), None, None) => {
@@ -241,7 +244,7 @@ fn read_body(fields: &Fields, headers: &mut Vec<(Box<str>, Box<str>)>) -> Result
 }
 
 /// Headers as an object of strings or lists of strings, or as a list of `Name: value`.
-fn read_headers(value: &RawValue) -> Result<Vec<(Box<str>, Box<str>)>, String> {
+fn read_headers(value: &RawValue) -> Result<Vec<Header>, String> {
     if let Ok(lines) = serde_json::from_str::<Vec<String>>(value.get()) {
         return lines.iter().map(|line| header_line(line)).collect();
     }
@@ -265,13 +268,13 @@ fn read_headers(value: &RawValue) -> Result<Vec<(Box<str>, Box<str>)>, String> {
     Ok(headers)
 }
 
-fn header_line(line: &str) -> Result<(Box<str>, Box<str>), String> {
+fn header_line(line: &str) -> Result<Header, String> {
     // The line is not shown: without its colon nobody knows where its secret starts.
     let (name, value) = line.split_once(':').ok_or("a header has no colon")?;
     header(name, value)
 }
 
-fn header(name: &str, value: &str) -> Result<(Box<str>, Box<str>), String> {
+fn header(name: &str, value: &str) -> Result<Header, String> {
     let value = value.trim_matches([' ', '\t']);
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Err(format!("'{}' is not the name of a header", quoted(name)));
@@ -304,5 +307,145 @@ impl<'de> Deserialize<'de> for Pairs<'de> {
             }
         }
         deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(fields: &str) -> crate::model::job::Job {
+        let line = format!(r#"{{"url":"https://example.org/",{fields}}}"#);
+        read(&line).unwrap_or_else(|broken| panic!("{line}: {}", broken.message)).job
+    }
+
+    fn spec(fields: &str) -> JobSpec {
+        *job(fields).spec.unwrap_or_default()
+    }
+
+    fn headers(spec: &JobSpec) -> Vec<(&str, &str)> {
+        spec.headers.iter().map(|(name, value)| (&**name, &**value)).collect()
+    }
+
+    #[test]
+    fn a_job_of_only_a_url_is_like_a_line_of_only_a_url() {
+        let typed = read(r#" {"url":"https://example.org/a"} "#.trim()).unwrap();
+        assert_eq!(typed.job, line::read_url("https://example.org/a").unwrap().job);
+        let typed = read(r#"{"url":" Example.org/a ","meta":null,"body":null,"json":null,"id":null}"#).unwrap();
+        assert!(typed.bare);
+        assert_eq!((&*typed.job.url, typed.job.input.as_deref()), ("https://example.org/a", Some("Example.org/a")));
+        assert_eq!(typed.job.spec, None);
+    }
+
+    #[test]
+    fn ids_and_meta_come_through_unchanged() {
+        assert_eq!(spec(r#""id":"a\u0062c""#).id.as_deref(), Some("abc"));
+        assert_eq!(spec(r#""id":17"#).id.as_deref(), Some("17"));
+        assert_eq!(spec(r#""id":-1.50"#).id.as_deref(), Some("-1.50"));
+        let meta = r#"{"b": 1.0, "a":[ null,"\u00e9"], "b":12345678901234567890123}"#;
+        assert_eq!(spec(&format!(r#""meta":{meta}"#)).meta.as_deref(), Some(meta));
+        assert_eq!(spec(r#""meta":false"#).meta.as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn bodies_and_the_methods_that_go_with_them() {
+        let posted = spec(r#""body":"a=1""#);
+        assert_eq!((posted.method.as_deref(), posted.body.as_deref()), (Some("POST"), Some(&b"a=1"[..])));
+        assert_eq!(posted.headers, []);
+        assert_eq!(spec(r#""body":"""#).method.as_deref(), Some("POST"), "an empty body is a body");
+        let put = spec(r#""method":"PUT","body_base64":"AP8=""#);
+        assert_eq!((put.method.as_deref(), put.body.as_deref()), (Some("PUT"), Some(&b"\x00\xff"[..])));
+        assert_eq!(spec(r#""body_base64":"AP8""#).body.as_deref(), Some(&b"\x00\xff"[..]));
+        assert_eq!(spec(r#""method":"purge""#).method.as_deref(), Some("purge"));
+
+        let json = spec(r#""json":{"a": [1, 2.50]},"headers":{"Accept":"text/plain"}"#);
+        assert_eq!(json.body.as_deref(), Some(&br#"{"a": [1, 2.50]}"#[..]), "the text itself");
+        assert_eq!(headers(&json), [("Accept", "text/plain"), ("content-type", "application/json")]);
+    }
+
+    #[test]
+    fn headers_in_three_spellings() {
+        let object = spec(r#""headers":{"X-A":"1","x-b":["2"," 3 "]}"#);
+        assert_eq!(headers(&object), [("X-A", "1"), ("x-b", "2"), ("x-b", "3")]);
+        let list = spec(r#""headers":["X-A: 1","x-a:","X-B:a:b é"]"#);
+        assert_eq!(headers(&list), [("X-A", "1"), ("x-a", ""), ("X-B", "a:b é")]);
+        assert_eq!(spec(r#""headers":{}"#), JobSpec::default());
+    }
+
+    #[test]
+    fn timeouts_and_priorities() {
+        let cases = [("5", 5000), ("0.25", 250), (r#""2m""#, 120_000), (r#""200ms""#, 200)];
+        for (text, ms) in cases {
+            assert_eq!(spec(&format!(r#""timeout":{text}"#)).timeout, Some(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["0", r#""none""#] {
+            assert_eq!(spec(&format!(r#""timeout":{text}"#)).timeout, Some(NO_TIMEOUT));
+        }
+        assert_eq!(job(r#""priority":-9"#).priority, -9);
+        assert_eq!(job(r#""priority":9"#).priority, 9);
+        assert_eq!(job(r#""priority":9"#).spec, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            (r#""uri":"x""#, "unknown key 'uri', did you mean 'url'?"),
+            (r#""header":{}"#, "unknown key 'header', did you mean 'headers'?"),
+            (r#""proxy":"http://p""#, "unknown key 'proxy'"),
+            (r#""user":"me""#, "unknown key 'user'"),
+            (r#""a\nb":1"#, "unknown key 'a\u{fffd}b'"),
+            (r#""url":"https://b.example/""#, "key 'url' comes twice"),
+            (r#""meta":1,"meta":null"#, "key 'meta' comes twice"),
+            (r#""id":true"#, "'id' is not a string or a number"),
+            (r#""id":[1]"#, "'id' is not a string or a number"),
+            (r#""method":"GE T""#, "'method' is not a method: 'GE T'"),
+            (r#""method":"""#, "'method' is not a method: ''"),
+            (r#""method":5"#, "'method' is not a string"),
+            (r#""method":"CONNECT""#, "'method' cannot be CONNECT"),
+            (r#""body":5"#, "'body' is not a string"),
+            (r#""body_base64":"*""#, "'body_base64' is not base64"),
+            (r#""body":"a","json":1"#, "more than one of 'body', 'body_base64' and 'json'"),
+            (r#""headers":"X: 1""#, "'headers' is not an object"),
+            (r#""headers":{"X":1}"#, "header 'X' is not a string or a list"),
+            (r#""headers":{"X":"1","X":"2"}"#, "header 'X' comes twice"),
+            (r#""headers":{"X Y":"1"}"#, "'X Y' is not the name of a header"),
+            (r#""headers":{"X":"1\r\nY: 2"}"#, "header 'X' has a control character"),
+            (r#""headers":["secret"]"#, "a header has no colon"),
+            (r#""timeout":"soon""#, "'timeout': 'soon' is not a duration"),
+            (r#""timeout":-1"#, "'timeout': '-1' is not a duration"),
+            (r#""timeout":true"#, "'timeout': 'true' is not a duration"),
+            (r#""priority":10"#, "'priority' is not a whole number from -9 to 9"),
+            (r#""priority":1.5"#, "'priority' is not a whole number from -9 to 9"),
+            (r#""priority":"1""#, "'priority' is not a whole number from -9 to 9"),
+        ];
+        for (fields, message) in cases {
+            let line = format!(r#"{{"url":"https://me:secret@example.org/",{fields}}}"#);
+            let broken = read(&line).expect_err(fields);
+            assert!(broken.message.starts_with(message), "{fields}: {}", broken.message);
+            if !fields.contains(r#""url""#) {
+                assert_eq!(broken.url.as_deref(), Some("https://example.org/"), "{fields}");
+            }
+        }
+        for (line, message) in [
+            ("{}", "no 'url'"),
+            (r#"{"url":null}"#, "no 'url'"),
+            (r#"{"url":5}"#, "'url' is not a string"),
+            (r#"{"url":"ftp://x"}"#, "scheme 'ftp' is not http or https"),
+            (r#"{"url":"https://example.org/""#, "not a JSON object: EOF"),
+            (r#"{"url":"https://example.org/"} x"#, "not a JSON object: trailing characters at column 32"),
+            ("{url: 1}", "not a JSON object: key must be a string at column 2"),
+        ] {
+            let broken = read(line).expect_err(line);
+            assert!(broken.message.starts_with(message), "{line}: {}", broken.message);
+        }
+    }
+
+    #[test]
+    fn a_broken_job_keeps_its_id_and_meta() {
+        let broken = read(r#"{"uri":[1,{}],"id":7,"url":5,"meta":{"a": 1}}"#).unwrap_err();
+        assert_eq!(broken.id.as_deref(), Some("7"));
+        assert_eq!(broken.meta.as_deref(), Some(r#"{"a": 1}"#));
+        assert_eq!(broken.url, None);
+        assert_eq!(broken.message, "unknown key 'uri', did you mean 'url'?");
     }
 }

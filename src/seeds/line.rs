@@ -102,8 +102,15 @@ fn percent_decoded(text: &str) -> String {
 
 /// The text with the user info of its authority cut out; None if it has none.
 fn without_user_info(text: &str) -> Option<Cow<'_, str>> {
-    let after_scheme = scheme_of(text).map_or(0, |scheme| scheme.len() + 1);
+    let scheme = scheme_of(text);
+    let after_scheme = scheme.map_or(0, |scheme| scheme.len() + 1);
     let slashes = text[after_scheme..].find(|c| !matches!(c, '/' | '\\')).unwrap_or(0);
+    // `mailto:me@example.org` has an address, not a user.
+    if slashes == 0
+        && scheme.is_some_and(|scheme| !["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)))
+    {
+        return None;
+    }
     let start = after_scheme + slashes;
     let end = text[start..].find(['/', '?', '#', '\\']).map_or(text.len(), |end| start + end);
     let at = text[start..end].rfind('@')?;
@@ -168,7 +175,7 @@ mod tests {
             ("//example.org/x", "https://example.org/x", "example.org", true, Some("…")),
             ("bücher.example", "https://xn--bcher-kva.example/", "xn--bcher-kva.example", true, Some("…")),
             ("https://example.org/a b", "https://example.org/a%20b", "example.org", false, Some("…")),
-            ("https://example.org/\0", "https://example.org/%00", "example.org", false, Some("…")),
+            ("https://example.org/\0x", "https://example.org/%00x", "example.org", false, Some("…")),
         ];
         for (text, canonical, host, bare, input) in cases {
             let typed = read_url(text).unwrap_or_else(|error| panic!("{text}: {error}"));

@@ -149,22 +149,29 @@ fn read_once(input: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     /// Gives out its pieces one for each read.
-    struct Pieces(std::vec::IntoIter<Vec<u8>>);
+    struct Pieces(VecDeque<Vec<u8>>);
 
     impl Read for Pieces {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            let Some(piece) = self.0.next() else { return Ok(0) };
-            into[..piece.len()].copy_from_slice(&piece);
-            Ok(piece.len())
+            let Some(piece) = self.0.front_mut() else { return Ok(0) };
+            let read = piece.len().min(into.len());
+            into[..read].copy_from_slice(&piece[..read]);
+            piece.drain(..read);
+            if piece.is_empty() {
+                self.0.pop_front();
+            }
+            Ok(read)
         }
     }
 
     fn lines_of(pieces: &[&[u8]]) -> Vec<(u64, Vec<u8>)> {
-        let pieces: Vec<_> = pieces.iter().map(|piece| piece.to_vec()).collect();
-        let mut lines = Lines::new(Box::new(Pieces(pieces.into_iter())));
+        let pieces = pieces.iter().map(|piece| piece.to_vec()).collect();
+        let mut lines = Lines::new(Box::new(Pieces(pieces)));
         let mut all = Vec::new();
         while !lines.is_done() {
             while let Some((number, raw)) = lines.buffered() {

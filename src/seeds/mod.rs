@@ -131,7 +131,10 @@ pub struct Reader {
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("sources", &self.sources.len()).field("taken", &self.taken).finish()
+        f.debug_struct("Reader")
+            .field("sources", &self.sources.len())
+            .field("taken", &self.taken)
+            .finish_non_exhaustive()
     }
 }
 
@@ -328,3 +331,6 @@ impl Batch {
         self.taken += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

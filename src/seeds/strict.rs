@@ -44,13 +44,12 @@ fn listed(first: &[StrictLine], count: u64) -> String {
         _ => format!("{count} lines of the input cannot be read:"),
     };
     for line in first {
-        text.push_str(&format!("\n  {}: {}", line.place, line.message));
+        text.extend(["\n  ", &line.place, ": ", &line.message]);
     }
     match count.saturating_sub(first.len() as u64) {
-        0 => {}
-        more => text.push_str(&format!("\n  and {more} more")),
+        0 => text,
+        more => text + &format!("\n  and {more} more"),
     }
-    text
 }
 
 /// Reads all of the input and checks every line. Returns settings that give the same lines again.

@@ -126,3 +126,6 @@ pub struct OutputSettings {
     /// A name of the format table.
     pub format: &'static str,
 }
+
+#[cfg(test)]
+mod tests;
