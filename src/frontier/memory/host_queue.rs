@@ -51,6 +51,11 @@ impl HostQueue {
         !self.blocks.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.iter()
+    }
+
     /// Jobs in memory.
     pub(super) fn len(&self) -> usize {
         self.len

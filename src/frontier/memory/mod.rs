@@ -19,6 +19,8 @@ mod host_queue;
 mod hosts;
 mod reduce;
 mod spill;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -97,20 +99,12 @@ impl MemoryFrontier {
         }
     }
 
-    fn ticket(&mut self) -> u64 {
-        self.last_ticket += 1;
-        self.last_ticket
-    }
-
     /// Puts a job into the queue of its host, and the host into the list where it belongs now.
     fn add(&mut self, job: Job) {
-        let id = match self.hosts.find(&job.host) {
-            Some(id) => id,
-            None => {
-                let ticket = self.ticket();
-                self.hosts.insert(&job.host, ticket)
-            }
-        };
+        let id = self.hosts.find(&job.host).unwrap_or_else(|| {
+            self.last_ticket += 1;
+            self.hosts.insert(&job.host, self.last_ticket)
+        });
         let host = &mut self.hosts[id];
         let class = class_of(Rank::of(&job));
         if host.queue.is_empty() {
@@ -178,7 +172,7 @@ impl MemoryFrontier {
         let Some(entry) = self.parcels.first_entry() else { return Ok(()) };
         let mut hosts: Vec<(u64, Vec<Job>)> = self.file.read(entry.get())?;
         let block = entry.remove();
-        self.gone_from_file(block);
+        self.gone_from_file(&block);
         share_sources(hosts.iter_mut().flat_map(|(_, jobs)| jobs));
         for (ticket, jobs) in hosts {
             self.unpack(ticket, jobs);
@@ -193,7 +187,9 @@ impl MemoryFrontier {
         {
             self.hosts.insert(&job.host, ticket);
         }
-        jobs.into_iter().for_each(|job| self.add(job));
+        for job in jobs {
+            self.add(job);
+        }
     }
 
     /// Reads the block in which the next job of a host is, if it is not in memory.
@@ -204,19 +200,20 @@ impl MemoryFrontier {
         share_sources(jobs.iter_mut());
         let before = host.queue.heap();
         let block = host.queue.pop_block();
-        jobs.into_iter().for_each(|job| host.queue.push(job));
+        for job in jobs {
+            host.queue.push(job);
+        }
         self.heap += host.queue.heap() - before;
         if let Some(block) = block {
-            self.gone_from_file(block);
+            self.gone_from_file(&block);
         }
         Ok(())
     }
 
-    fn gone_from_file(&mut self, block: Block) {
+    fn gone_from_file(&mut self, block: &Block) {
         self.heap -= block.own_size();
         self.spilled -= block.heap;
         self.file.free(block);
-        self.spill_at = self.heap_limit;
     }
 }
 
@@ -265,15 +262,13 @@ impl Frontier for MemoryFrontier {
         let taken = (out.len() - taken) as u64;
         self.counts.pending -= taken;
         self.counts.leased += taken;
-        if self.heap < self.heap_limit {
-            self.spill_at = self.heap_limit;
-        }
         self.reduce_heap();
         Ok(Some(name))
     }
 
     fn defer(&mut self, host: &str, until: Moment) {
-        let ticket = self.ticket();
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
         let id = self.hosts.find(host).unwrap_or_else(|| self.hosts.insert(host, ticket));
         let host = &mut self.hosts[id];
         match host.place {
@@ -321,7 +316,7 @@ impl Frontier for MemoryFrontier {
         self.heap + self.spilled < self.heap_limit
     }
 
-    /// Every call that adds to memory moves something to the file if it can, so memory at its limit means that it cannot.
+    /// What adds to memory moves something to the file if it can, so memory at its limit means that it could not.
     fn has_room(&self) -> bool {
         self.heap < self.heap_limit
     }

@@ -18,16 +18,18 @@ const GOOD_TAIL: usize = 8;
 impl MemoryFrontier {
     /// Moves jobs to the file if memory is at its limit.
     pub(super) fn reduce_heap(&mut self) {
+        // A look at all hosts costs time in proportion to their number. So each frees an eighth of memory; and when that
+        // much could not go, the next look waits until memory has grown by a sixteenth.
+        let step = self.heap_limit / 16;
+        self.spill_at = self.spill_at.min(self.heap + step).max(self.heap_limit);
         if self.heap < self.spill_at || !self.file.has_space() {
             return;
         }
-        // Looking for hosts costs time in proportion to all hosts, so each look frees an eighth.
         let target = self.heap_limit - self.heap_limit / 8;
         self.spill_tails(GOOD_TAIL, target);
         self.spill_parcels(target);
         self.spill_tails(2, target);
-        // When little could go, the next look must wait until there is something new to find.
-        self.spill_at = self.heap_limit.max(self.heap + self.heap_limit / 16);
+        self.spill_at = self.heap_limit.max(self.heap + step);
     }
 
     fn block_heap(&self) -> usize {
@@ -66,7 +68,9 @@ impl MemoryFrontier {
         jobs.reverse();
         let size = before - queue.heap();
         let Some((first, extent)) = jobs.first().map(Rank::of).zip(self.file.write(&jobs)) else {
-            jobs.into_iter().for_each(|job| queue.push(job));
+            for job in jobs {
+                queue.push(job);
+            }
             return None;
         };
         let block = Block::new(extent, first, size);
@@ -123,7 +127,9 @@ impl MemoryFrontier {
         hosts.reverse();
         let first = hosts.first().and_then(|(_, jobs)| jobs.first()).map(Rank::of);
         let Some(((place, first), extent)) = place.zip(first).zip(self.file.write(&hosts)) else {
-            hosts.into_iter().for_each(|(ticket, jobs)| self.unpack(ticket, jobs));
+            for (ticket, jobs) in hosts {
+                self.unpack(ticket, jobs);
+            }
             return false;
         };
         let size = before - self.heap;

@@ -81,7 +81,7 @@ impl SpillFile {
             Ok(()) => Some(extent),
             Err(error) => {
                 tracing::warn!(%error, "the temporary file for waiting jobs cannot be written: they stay in memory");
-                self.release(extent);
+                self.release(&extent);
                 self.refused = true;
                 None
             }
@@ -100,8 +100,8 @@ impl SpillFile {
     }
 
     /// Gives the slots of a block that has been read back.
-    pub(super) fn free(&mut self, block: Block) {
-        self.release(block.extent);
+    pub(super) fn free(&mut self, block: &Block) {
+        self.release(&block.extent);
         self.refused = false;
         if self.free.len() == self.end as usize {
             // Nothing is in the file: the disk gets its space back, and the next blocks stand in neighbouring slots.
@@ -112,7 +112,7 @@ impl SpillFile {
         }
     }
 
-    fn release(&mut self, extent: Extent) {
+    fn release(&mut self, extent: &Extent) {
         // The last slot first, so that the next block takes them in ascending order.
         self.free.extend(extent.slots.iter().rev());
     }
@@ -193,7 +193,7 @@ mod tests {
             } else {
                 let (value, block) = kept.swap_remove(random.usize(..kept.len()));
                 assert_eq!(file.read::<Vec<u8>>(&block).unwrap(), value);
-                file.free(block);
+                file.free(&block);
             }
         }
         assert!(scattered, "no block was ever in more than one run of slots");
@@ -208,12 +208,12 @@ mod tests {
         let (first, second) = (block(&mut file, &value), block(&mut file, &value));
         assert!(!file.has_space());
         assert!(file.write(&value).is_none());
-        file.free(first);
+        file.free(&first);
         assert!(file.has_space());
         let third = block(&mut file, &value);
         assert_eq!(file.read::<Vec<u8>>(&third).unwrap(), value);
-        file.free(third);
-        file.free(second);
+        file.free(&third);
+        file.free(&second);
         assert_eq!(file.file.as_ref().unwrap().metadata().unwrap().len(), 0);
         let _ = block(&mut file, &value);
     }
