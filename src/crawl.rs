@@ -35,7 +35,7 @@ use crate::fetch::client::{Client, ClientSettings};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::model::record::Record;
 use crate::seeds::{self, Reader, SeedSettings};
-use crate::sinks::{self, OutputSettings, Sink, Target};
+use crate::sinks::{self, OutputSettings, Sink};
 
 /// Everything a run needs, resolved.
 #[derive(Debug, Clone, Default)]

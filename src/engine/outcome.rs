@@ -231,8 +231,9 @@ impl Desk {
     fn add_body(&self, record: &mut RecordBody, media_type: &str, header_charset: Option<&str>, body: &[u8]) {
         if record.status.is_none() {
             record.body = Some(None);
-        } else if let Some(text) = charset::decode_text(media_type, header_charset, body) {
-            record.body = Some(Some(text));
+        } else if let Some((text, label)) = charset::decode_text(media_type, header_charset, body) {
+            record.charset = Some(label.into());
+            record.body = Some(Some(text.into_owned()));
         } else {
             record.body_base64 = Some(base64::engine::general_purpose::STANDARD.encode(body));
         }

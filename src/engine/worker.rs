@@ -35,9 +35,6 @@ const ROBOTS_BODY: u64 = 512 * 1024;
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
 const SITEMAP_BODY: u64 = 50 << 20;
 
-/// Entries of one sitemap: the protocol's own limit.
-const SITEMAP_ENTRIES: usize = 50_000;
-
 /// What all requests of a run share.
 pub struct Workshop<F> {
     pub fetcher: F,
@@ -211,7 +208,7 @@ impl<F: Fetcher> Round<'_, F> {
             return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
         }
         let body = attempt.body;
-        let read = self.shop.pool.run(move || sitemap::parse(&body.bytes, SITEMAP_ENTRIES)).await;
+        let read = self.shop.pool.run(move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
         let read = read.unwrap_or_default();
         Next::Sitemap { urls: read.urls, sitemaps: read.sitemaps }
     }

@@ -413,8 +413,3 @@ mod tests {
         assert_eq!(collector.into_bytes().0.len(), 20);
     }
 }
-
-impl Reservation {
-    /// see branch fetch
-    pub fn shrink_to(&mut self, _bytes: usize) {}
-}

@@ -240,6 +240,7 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         first_started: Some((WallTime(1_700_000_000_000), at(77))),
         hops: 3,
         attempts: 2,
+        tries: 2,
         refusals: 1,
         turned_get: true,
         left_origin: true,

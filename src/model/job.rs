@@ -198,6 +198,7 @@ mod tests {
             first_started: Some((WallTime(-1), Moment::NEVER)),
             hops: 1,
             attempts: 2,
+            tries: 2,
             refusals: 3,
             turned_get: true,
             left_origin: true,
