@@ -83,6 +83,13 @@ pub fn decode_text<'a>(
     Some((Cow::Borrowed(text), label(UTF_8)))
 }
 
+/// Text among `application/…`, beside JSON and XML by suffix.
+#[rustfmt::skip]
+const APPLICATION: &[&str] = &[
+    "json", "javascript", "x-javascript", "ecmascript", "x-ndjson", "ndjson", "jsonl", "json-seq",
+    "x-www-form-urlencoded", "xml-dtd", "yaml", "x-yaml", "toml", "sql", "graphql", "x-sh",
+];
+
 /// How a media type that is text declares its encoding.
 fn text_kind(media_type: &str) -> Option<Kind> {
     let (top, sub) = media_type.split_once('/')?;
@@ -93,24 +100,6 @@ fn text_kind(media_type: &str) -> Option<Kind> {
         _ if sub.ends_with("+json") || top == "text" => return Some(Kind::Text),
         _ => {}
     }
-    const APPLICATION: &[&str] = &[
-        "json",
-        "javascript",
-        "x-javascript",
-        "ecmascript",
-        "x-ndjson",
-        "ndjson",
-        "jsonl",
-        "json-seq",
-        "x-www-form-urlencoded",
-        "xml-dtd",
-        "yaml",
-        "x-yaml",
-        "toml",
-        "sql",
-        "graphql",
-        "x-sh",
-    ];
     (top == "application" && APPLICATION.contains(&sub)).then_some(Kind::Text)
 }
 
@@ -124,11 +113,12 @@ fn xml_declaration(start: &[u8]) -> Option<&'static Encoding> {
     let behind = behind.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
     let &quote = behind.first().filter(|byte| matches!(byte, b'"' | b'\''))?;
     let label = &behind[1..];
-    in_document(Encoding::for_label_no_replacement(&label[..memchr(quote, label)?])?)
+    for_declared_label(&label[..memchr(quote, label)?])
 }
 
-/// What a declaration inside the document can mean: a document in UTF-16 could not be read as far as its declaration.
-fn in_document(encoding: &'static Encoding) -> Option<&'static Encoding> {
+/// What a label inside a document means: a document in UTF-16 could not have been read as far as its declaration.
+fn for_declared_label(label: &[u8]) -> Option<&'static Encoding> {
+    let encoding = Encoding::for_label_no_replacement(label)?;
     Some(match encoding {
         _ if encoding == UTF_16BE || encoding == UTF_16LE => UTF_8,
         _ if encoding == X_USER_DEFINED => WINDOWS_1252,
@@ -209,7 +199,7 @@ fn meta(start: &[u8], mut at: usize) -> Option<(Option<&'static Encoding>, usize
         (None, Some(content)) if is_pragma => charset_of_content(content),
         _ => None,
     };
-    Some((label.and_then(Encoding::for_label_no_replacement).and_then(in_document), next))
+    Some((label.and_then(for_declared_label), next))
 }
 
 /// The charset of `text/html; charset=x` ("extracting a character encoding from a meta element").
@@ -221,60 +211,26 @@ fn charset_of_content(content: &[u8]) -> Option<&[u8]> {
             break behind.trim_ascii_start();
         }
     };
-    match behind.first()? {
-        quote @ (b'"' | b'\'') => Some(&behind[1..=memchr(*quote, &behind[1..])?]),
-        _ => {
-            let end = behind.iter().position(|&byte| is_space(byte) || byte == b';').unwrap_or(behind.len());
-            Some(&behind[..end])
-        }
+    if let Some(&quote) = behind.first().filter(|byte| matches!(byte, b'"' | b'\'')) {
+        return Some(&behind[1..=memchr(quote, &behind[1..])?]);
     }
+    let end = behind.iter().position(|&byte| is_space(byte) || byte == b';').unwrap_or(behind.len());
+    (end > 0).then(|| &behind[..end])
 }
+
+/// The encodings of the WHATWG standard, in lower case.
+#[rustfmt::skip]
+const LABELS: &[&str] = &[
+    "utf-8", "windows-1252", "big5", "euc-jp", "euc-kr", "gb18030", "gbk", "ibm866", "iso-2022-jp", "iso-8859-2",
+    "iso-8859-3", "iso-8859-4", "iso-8859-5", "iso-8859-6", "iso-8859-7", "iso-8859-8", "iso-8859-8-i", "iso-8859-10",
+    "iso-8859-13", "iso-8859-14", "iso-8859-15", "iso-8859-16", "koi8-r", "koi8-u", "macintosh", "replacement",
+    "shift_jis", "utf-16be", "utf-16le", "windows-1250", "windows-1251", "windows-1253", "windows-1254",
+    "windows-1255", "windows-1256", "windows-1257", "windows-1258", "windows-874", "x-mac-cyrillic", "x-user-defined",
+];
 
 /// The lower-case label of an encoding, as records show it.
 #[must_use]
 pub fn label(encoding: &'static Encoding) -> &'static str {
-    const LABELS: &[&str] = &[
-        "utf-8",
-        "windows-1252",
-        "big5",
-        "euc-jp",
-        "euc-kr",
-        "gb18030",
-        "gbk",
-        "ibm866",
-        "iso-2022-jp",
-        "iso-8859-2",
-        "iso-8859-3",
-        "iso-8859-4",
-        "iso-8859-5",
-        "iso-8859-6",
-        "iso-8859-7",
-        "iso-8859-8",
-        "iso-8859-8-i",
-        "iso-8859-10",
-        "iso-8859-13",
-        "iso-8859-14",
-        "iso-8859-15",
-        "iso-8859-16",
-        "koi8-r",
-        "koi8-u",
-        "macintosh",
-        "replacement",
-        "shift_jis",
-        "utf-16be",
-        "utf-16le",
-        "windows-1250",
-        "windows-1251",
-        "windows-1253",
-        "windows-1254",
-        "windows-1255",
-        "windows-1256",
-        "windows-1257",
-        "windows-1258",
-        "windows-874",
-        "x-mac-cyrillic",
-        "x-user-defined",
-    ];
     let name = encoding.name();
     LABELS.iter().copied().find(|label| label.eq_ignore_ascii_case(name)).unwrap_or(name)
 }

@@ -56,7 +56,9 @@ mod tests {
     fn white_space_folds_over_pieces_and_the_cap_counts_characters() {
         let folded = |cap, pieces: &[&str]| {
             let mut folded = Folded::new(cap);
-            pieces.iter().for_each(|piece| folded.push(piece));
+            for piece in pieces {
+                folded.push(piece);
+            }
             folded.finish()
         };
         assert_eq!(folded(99, &["\n a ", "\t b", "c \n"]).as_deref(), Some("a bc"));

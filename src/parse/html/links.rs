@@ -110,7 +110,7 @@ fn without_fragment(text: &str) -> &str {
 }
 
 /// A part of a text, borrowed if the whole is.
-fn part<'a>(text: Cow<'a, str>, of: impl Fn(&str) -> &str) -> Cow<'a, str> {
+fn part(text: Cow<'_, str>, of: impl Fn(&str) -> &str) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(of(text)),
         Cow::Owned(text) => {

@@ -69,8 +69,7 @@ impl Extract for Html {
             let mut resolver = Resolver::new(page.url, reader.base.as_deref(), encoding);
             reader.references.resolve(&mut resolver, page.body.len())
         };
-        let title = reader.title.flatten();
-        Extraction { title, outlinks, noindex: reader.noindex, charset: Some(charset::label(encoding)) }
+        Extraction { title: reader.title, outlinks, noindex: reader.noindex, charset: Some(charset::label(encoding)) }
     }
 }
 
@@ -82,8 +81,9 @@ struct Reader<'a> {
     references: References<'a>,
     /// The first `<base href>`.
     base: Option<Cow<'a, str>>,
-    /// The first `<title>`; its text is None if it is empty.
-    title: Option<Option<String>>,
+    /// The text of the first `<title>`, None if it is empty; no other counts.
+    title: Option<String>,
+    saw_title: bool,
     noindex: bool,
     /// The `<a>` that is open, with its place among the references and its text so far.
     anchor: Option<(usize, Folded)>,
@@ -243,10 +243,11 @@ impl<'a> Reader<'a> {
 
     fn title(&mut self, raw: &'a [u8]) {
         // In an integration point of SVG it is the title of a drawing, whatever its namespace.
-        if self.title.is_none() && !self.foreign.is_open() {
+        if !self.saw_title && !self.foreign.is_open() {
+            self.saw_title = true;
             let mut title = Folded::new(MAX_TITLE);
             title.push(&decode(raw, Place::Text));
-            self.title = Some(title.finish());
+            self.title = title.finish();
         }
     }
 }

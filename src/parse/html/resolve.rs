@@ -106,10 +106,10 @@ const IN_QUERY: u8 = 2;
 /// could end a scheme.
 const PLAIN: [u8; 256] = {
     let mut plain = [0; 256];
-    let mut byte = 0;
+    let mut byte = 0_u8;
     while byte < 128 {
-        if (byte as u8).is_ascii_alphanumeric() {
-            plain[byte] = IN_PATH | IN_QUERY;
+        if byte.is_ascii_alphanumeric() {
+            plain[byte as usize] = IN_PATH | IN_QUERY;
         }
         byte += 1;
     }
