@@ -201,12 +201,6 @@ impl Delivery {
         }
     }
 
-    /// Records accepted so far: the next `seq`.
-    #[must_use]
-    pub fn accepted(&self) -> u64 {
-        self.next_seq + self.order.as_ref().map_or(0, |order| order.held.len() as u64)
-    }
-
     /// Records that are in every sink that can still be written; of the last sink, if all have failed.
     #[must_use]
     pub fn written(&self) -> u64 {

@@ -195,7 +195,8 @@ impl<F: Fetcher> Dispatcher<F> {
         } else if let Some(change) = host.breaker.report(now, signal, probe) {
             tracing::info!(host = %host.key, ?change, "breaker");
             match change {
-                Change::Opened => host.summary.opened += 1,
+                // A failed probe opens it again: that is the same outage.
+                Change::Opened => host.summary.opened = host.breaker.opened_count(),
                 Change::Closed => {
                     host.summary.closed += 1;
                     host.summary.given_up = false;

@@ -169,12 +169,6 @@ impl Host {
         retry.into_iter().chain(fresh).min().unwrap_or(first)
     }
 
-    /// The earliest moment at which a waiting retry may go.
-    #[must_use]
-    pub fn next_retry(&self) -> Option<Moment> {
-        self.retries.peek().map(|retry| retry.0.due)
-    }
-
     #[must_use]
     pub fn robots_of(&self, origin: &str) -> Option<&Robots> {
         self.robots.iter().find(|(of, _)| **of == *origin).map(|(_, robots)| robots)
@@ -262,11 +256,6 @@ impl Hosts {
         };
         self.by_key.insert(key.into(), id);
         id
-    }
-
-    #[must_use]
-    pub fn find(&self, key: &str) -> Option<HostId> {
-        self.by_key.get(key).copied()
     }
 
     #[must_use]

@@ -56,12 +56,14 @@ fn of_resolve(error: &ResolveError, route: Route) -> FetchError {
     failure.before_sending()
 }
 
+/// How the layers of a proxy's handshake begin their messages.
+const OF_PROXIES: [&str; 3] = ["tunnel error", "error connecting to socks proxy", "SOCKS error"];
+
 fn of_connect(error: &reqwest::Error, route: Route) -> FetchError {
     if error.is_timeout() {
         return FetchError::transient(ErrorKind::Timeout, Stage::Connect, "no connection within the connect timeout");
     }
     let message = innermost(error);
-    const OF_PROXIES: [&str; 3] = ["tunnel error", "error connecting to socks proxy", "SOCKS error"];
     let through_proxy = links(error).any(|link| OF_PROXIES.iter().any(|text| starts_with(link, text)));
     let in_tcp = links(error).any(|link| starts_with(link, "tcp "));
     if through_proxy {

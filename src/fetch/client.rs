@@ -85,6 +85,12 @@ pub enum ClientError {
     Build(#[source] reqwest::Error),
 }
 
+/// What becomes of a request that is not sent.
+enum Unsent {
+    Refused,
+    Failed(FetchError),
+}
+
 /// Performs requests. See [`Fetcher`].
 #[derive(Debug)]
 pub struct Client {
@@ -126,7 +132,7 @@ impl Client {
             idle_timeout: settings.idle_timeout,
         };
         Ok(Self {
-            plain: stack.build(Resolver::open()).map_err(ClientError::Build)?,
+            plain: stack.build(&Resolver::open()).map_err(ClientError::Build)?,
             settings: stack,
             guarded: OnceLock::new(),
             headers,
@@ -143,22 +149,23 @@ impl Client {
     }
 
     /// The stack for a request, or what is to become of the request instead.
-    fn stack(&self, request: &Request) -> Result<&reqwest::Client, Attempt> {
+    fn stack(&self, request: &Request) -> Result<&reqwest::Client, Unsent> {
         if !request.guarded {
             return Ok(&self.plain);
         }
         if literal_is_private(&request.url) || self.is_proxy(&request.url) {
-            return Err(Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() });
+            return Err(Unsent::Refused);
         }
         if let Some(client) = self.guarded.get() {
             return Ok(client);
         }
-        match self.settings.build(Resolver::guarded(Arc::clone(self.settings.proxies.names()))) {
+        match self.settings.build(&Resolver::guarded(Arc::clone(self.settings.proxies.names()))) {
             Ok(client) => Ok(self.guarded.get_or_init(|| client)),
             Err(error) => {
                 let message = one_line(&error.to_string());
-                let error = FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending();
-                Err(Attempt { error: Some(error), ..Attempt::default() })
+                Err(Unsent::Failed(
+                    FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending(),
+                ))
             }
         }
     }
@@ -185,7 +192,10 @@ impl Fetcher for Client {
     async fn fetch(&self, mut request: Request) -> Attempt {
         let client = match self.stack(&request) {
             Ok(client) => client,
-            Err(attempt) => return attempt,
+            Err(Unsent::Refused) => {
+                return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
+            }
+            Err(Unsent::Failed(error)) => return Attempt { error: Some(error), ..Attempt::default() },
         };
         let headers = self.headers_for(&mut request);
         let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
@@ -213,7 +223,7 @@ struct StackSettings {
 }
 
 impl StackSettings {
-    fn build(&self, resolver: Resolver) -> reqwest::Result<reqwest::Client> {
+    fn build(&self, resolver: &Resolver) -> reqwest::Result<reqwest::Client> {
         let builder = || self.builder(resolver.clone());
         builder().build().or_else(|error| {
             // A machine without any CA certificate (a bare container) can still fetch http, and each https request will
@@ -292,15 +302,12 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         let digit = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
-        rest = match (byte, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits"));
-                &after[2..]
-            }
-            _ => {
-                decoded.push(byte);
-                after
-            }
+        rest = if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
+            decoded.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits"));
+            &after[2..]
+        } else {
+            decoded.push(byte);
+            after
         };
     }
     decoded

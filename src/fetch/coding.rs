@@ -176,6 +176,7 @@ enum Decoder {
     Zstd {
         decoder: ZstdDecoder<'static>,
         between_frames: bool,
+        full: bool,
     },
 }
 
@@ -196,7 +197,7 @@ impl Decoder {
                 const NONE: Fault = "no memory for a zstd decoder";
                 let mut decoder = ZstdDecoder::new().map_err(|_| NONE)?;
                 decoder.set_parameter(DParameter::WindowLogMax(23)).map_err(|_| NONE)?;
-                Self::Zstd { decoder, between_frames: true }
+                Self::Zstd { decoder, between_frames: true, full: false }
             }
         })
     }
@@ -207,12 +208,14 @@ impl Decoder {
             Self::Gzip(gzip) => gzip.step(input, out),
             Self::Deflate { inflate, first, done } => step_deflate(inflate, first, done, input, out),
             Self::Brotli { state, started, done } => step_brotli(state, started, done, input, out),
-            Self::Zstd { decoder, between_frames } => {
-                if input.is_empty() && *between_frames {
+            Self::Zstd { decoder, between_frames, full } => {
+                // Only a full slice can have left something inside; and a decoder that is asked 16 times in vain fails.
+                if input.is_empty() && (*between_frames || !*full) {
                     return Ok(Step::default());
                 }
                 let status = decoder.run_on_buffers(input, out).map_err(|_| "broken zstd data")?;
                 *between_frames = status.remaining == 0;
+                *full = status.bytes_written == out.len();
                 Ok(Step { read: status.bytes_read, written: status.bytes_written })
             }
         }

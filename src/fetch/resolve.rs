@@ -72,12 +72,10 @@ pub fn is_private(address: IpAddr) -> bool {
 
 /// The IPv4 address that traffic to this IPv6 address ends up at.
 fn stands_for(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match (a, b) {
-        (0, 0) if (c, d, e, f) == (0, 0, 0, 0xffff) => Some(join(g, h)),
-        (0x0064, 0xff9b) if (c, d, e, f) == (0, 0, 0, 0) => Some(join(g, h)),
-        (0x2002, _) => Some(join(b, c)),
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x0064, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
+        }
         _ => None,
     }
 }
