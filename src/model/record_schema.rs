@@ -98,7 +98,7 @@ fn words<T: serde::Serialize>(words: &[T]) -> Value {
     json!({ "type": "string", "enum": words })
 }
 
-fn or_null(schema: Value) -> Value {
+fn or_null(schema: &Value) -> Value {
     json!({ "anyOf": [schema, { "type": "null" }] })
 }
 
@@ -137,9 +137,9 @@ fn outcome() -> Group {
         (
             "error",
             "What went wrong, in which stage, and whether another try may mend it.",
-            or_null(object(&error, &["kind", "stage", "message", "retryable"])),
+            or_null(&object(&error, &["kind", "stage", "message", "retryable"])),
         ),
-        ("skip_reason", "Why the URL was skipped.", or_null(words(&SkipReason::ALL))),
+        ("skip_reason", "Why the URL was skipped.", or_null(&words(&SkipReason::ALL))),
     ]
 }
 
@@ -272,8 +272,9 @@ fn on_request() -> Group {
     ]
 }
 
+/// Records of every shape.
 #[cfg(test)]
-mod tests {
+mod samples {
     use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::time::Duration;
@@ -281,10 +282,10 @@ mod tests {
     use super::*;
     use crate::model::fetch_error::FetchError;
     use crate::model::page::Outlink;
-    use crate::model::record::{Record, RecordBody, RequestLog};
+    use crate::model::record::{RecordBody, RequestLog};
     use crate::model::units::{Millis, WallTime};
 
-    /// A record with something in every key.
+    /// A record with something in every key: no `..` here, so that a new key cannot be forgotten.
     pub(super) fn full() -> RecordBody {
         let ms = |micros| Some(Millis::from(Duration::from_micros(micros)));
         RecordBody {
@@ -343,13 +344,45 @@ mod tests {
             }]),
             body: Some(Some("text".to_owned())),
             body_base64: Some("AP8=".to_owned()),
-            ..blank(Outcome::Failed)
+            run: "run-1".into(),
+            id: "r-1".to_owned(),
+            outcome: Outcome::HttpError,
+            method: "PUT".into(),
+            depth: 1,
+            from_cache: true,
+            stale: true,
         }
     }
 
-    fn blank(outcome: Outcome) -> RecordBody {
+    pub(super) fn blank(outcome: Outcome) -> RecordBody {
         RecordBody::blank(Arc::from("run-1"), "r-1".to_owned(), outcome)
     }
+
+    pub(super) fn every_shape() -> Vec<RecordBody> {
+        let mut records: Vec<RecordBody> = Outcome::ALL.into_iter().map(blank).collect();
+        records.push(full());
+        for kind in ErrorKind::ALL {
+            for stage in STAGES {
+                let error = Some(FetchError::permanent(kind, stage, ""));
+                records.push(RecordBody { error, ..blank(Outcome::Failed) });
+            }
+        }
+        for reason in SkipReason::ALL {
+            records.push(RecordBody { skip_reason: Some(reason), ..blank(Outcome::Skipped) });
+        }
+        for meta in ["1", "\"a\"", "[]", "{}", "false"] {
+            records.push(RecordBody { meta: Some(meta.into()), ..blank(Outcome::Ok) });
+        }
+        records.push(RecordBody { body: Some(None), ..blank(Outcome::Failed) });
+        records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{blank, every_shape, full};
+    use super::*;
+    use crate::model::record::{Record, RecordBody};
 
     fn value(record: RecordBody) -> Value {
         serde_json::to_value(Record { schema: SCHEMA, seq: 7, body_of: record }).unwrap()
@@ -388,22 +421,7 @@ mod tests {
         let schema = record_schema();
         assert!(jsonschema::meta::is_valid(&schema));
         let validator = jsonschema::draft202012::new(&schema).unwrap();
-        let mut records: Vec<RecordBody> = Outcome::ALL.into_iter().map(blank).collect();
-        records.push(full());
-        for kind in ErrorKind::ALL {
-            for stage in STAGES {
-                let error = Some(FetchError::permanent(kind, stage, ""));
-                records.push(RecordBody { error, ..blank(Outcome::Failed) });
-            }
-        }
-        for reason in SkipReason::ALL {
-            records.push(RecordBody { skip_reason: Some(reason), ..blank(Outcome::Skipped) });
-        }
-        for meta in ["1", "\"a\"", "[]", "{}", "false"] {
-            records.push(RecordBody { meta: Some(meta.into()), ..blank(Outcome::Ok) });
-        }
-        records.push(RecordBody { body: Some(None), ..blank(Outcome::Failed) });
-        for record in records {
+        for record in every_shape() {
             let value = value(record);
             let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{errors:?}\n{value:#}");
@@ -432,18 +450,28 @@ mod tests {
 
     #[test]
     fn lists_of_words_are_complete() {
-        // A new word breaks the match, and the match says which list it has to join.
+        // A new word breaks the pattern, and has to join the list.
         for stage in STAGES {
-            match stage {
-                Stage::Input | Stage::Queue | Stage::Robots | Stage::Dns | Stage::Connect | Stage::Tls => {}
-                Stage::Send | Stage::Head | Stage::Body | Stage::Decode | Stage::Parse => {}
-            }
+            let (Stage::Input
+            | Stage::Queue
+            | Stage::Robots
+            | Stage::Dns
+            | Stage::Connect
+            | Stage::Tls
+            | Stage::Send
+            | Stage::Head
+            | Stage::Body
+            | Stage::Decode
+            | Stage::Parse) = stage;
         }
         for kind in REQUEST_KINDS {
-            match kind {
-                RequestKind::Page | RequestKind::Redirect | RequestKind::Retry | RequestKind::Probe => {}
-                RequestKind::Race | RequestKind::Robots | RequestKind::Sitemap => {}
-            }
+            let (RequestKind::Page
+            | RequestKind::Redirect
+            | RequestKind::Retry
+            | RequestKind::Probe
+            | RequestKind::Race
+            | RequestKind::Robots
+            | RequestKind::Sitemap) = kind;
         }
         let stages = "input queue robots dns connect tls send head body decode parse";
         let words = serde_json::to_value(STAGES).unwrap();

@@ -27,7 +27,7 @@ pub struct StrictLine {
 pub enum StrictError {
     #[error(transparent)]
     Open(#[from] SeedError),
-    #[error("cannot keep a copy of {name}")]
+    #[error("cannot copy {name} to a temporary file")]
     Spool { name: String, source: io::Error },
     #[error("{}", listed(first, *count))]
     Lines {
