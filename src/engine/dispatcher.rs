@@ -246,9 +246,6 @@ impl<F: Fetcher> Dispatcher<F> {
         if failed_early {
             self.stop(StoppedBy::FailEarly, Phase::Draining, now);
         }
-        if self.settings.max_pages.is_some_and(|limit| self.tally.pages() >= limit) {
-            self.stop(StoppedBy::Limit, Phase::Aborting, now);
-        }
     }
 
     /// Ends a job without (another) request.
@@ -273,6 +270,10 @@ impl<F: Fetcher> Dispatcher<F> {
                 self.stop(StoppedBy::Error, Phase::Aborting, now);
             }
             None => {}
+        }
+        // Also for a limit of 0.
+        if self.settings.max_pages.is_some_and(|limit| self.tally.pages() >= limit) {
+            self.stop(StoppedBy::Limit, Phase::Aborting, now);
         }
         if self.controls.drain.is_cancelled() {
             self.stop(StoppedBy::Signal, Phase::Draining, now);
@@ -370,7 +371,8 @@ impl<F: Fetcher> Dispatcher<F> {
 
     fn accept_seeds(&mut self, seeds: VecDeque<Seed>, now: Moment) {
         for seed in seeds {
-            // A limit may be reached by a broken line.
+            // A limit may be reached by a broken line: what follows it is not accepted any more.
+            self.check_stop(now);
             if self.phase == Phase::Running {
                 self.accept_seed(seed, now);
             }

@@ -10,6 +10,10 @@ use crate::policy::breaker::Gate;
 impl<F: Fetcher> Dispatcher<F> {
     /// Panics if an invariant does not hold.
     pub(in crate::engine) fn audit(&mut self, idle: Idle, now: Moment) {
+        if self.phase == Phase::Aborting {
+            // Requests that were cut off have given back their permits, and say nothing more.
+            return;
+        }
         assert_eq!(self.permits.available_permits() + self.in_flight, self.settings.concurrency, "a permit is lost");
         assert!(self.pages_in_flight <= self.in_flight as u64);
         let counts = self.frontier.counts();
