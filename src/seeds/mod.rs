@@ -8,6 +8,7 @@
 //! A line is a URL, or a JSON job if it starts with `{`. White space around it is cut off; blank lines and lines that
 //! start with `#` are skipped but counted.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -284,7 +285,8 @@ impl Batch {
             Raw::Whole(bytes) | Raw::TooLong { head: bytes, .. } => *bytes,
         };
         self.bytes += bytes.len();
-        let text = String::from_utf8_lossy(bytes);
+        let valid = std::str::from_utf8(bytes);
+        let text = valid.map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         let text = trimmed(&text);
         if text.is_empty() && matches!(raw, Raw::Whole(_)) || text.starts_with('#') {
             return;
@@ -292,7 +294,7 @@ impl Batch {
         if let Raw::TooLong { limit, .. } = raw {
             return self.push_broken(broken(text, format!("the line is longer than {} MiB", limit >> 20)));
         }
-        if let Err(error) = std::str::from_utf8(bytes) {
+        if let Err(error) = valid {
             return self.push_broken(broken(text, format!("not UTF-8 at byte {}", error.valid_up_to() + 1)));
         }
         let typed = if text.starts_with('{') {
