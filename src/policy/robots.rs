@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// The product token of a user agent: the part before `/` (`lycosa` of `lycosa/1.0 (+https://…)`).
 #[must_use]
-pub fn product_token(_user_agent: &str) -> &str {
-    todo!()
+pub fn product_token(user_agent: &str) -> &str {
+    user_agent.split('/').next().unwrap_or_default()
 }
 
 /// What one robots.txt says to us.

@@ -76,3 +76,19 @@ pub struct OutputSettings {
     /// A name of the format table.
     pub format: &'static str,
 }
+
+/// One output format.
+#[derive(Debug)]
+pub struct Format {
+    pub name: &'static str,
+}
+
+/// All formats.
+pub const FORMATS: &[Format] = &[Format { name: "jsonl" }, Format { name: "json" }];
+
+/// The format that a file's ending names; without an ending `jsonl`; None for an ending that is not known.
+#[must_use]
+pub fn format_for_path(path: &std::path::Path) -> Option<&'static str> {
+    let Some(ending) = path.extension() else { return Some("jsonl") };
+    FORMATS.iter().map(|format| format.name).find(|name| ending == *name)
+}
