@@ -25,7 +25,10 @@ impl StatusSet {
             let (low, high) = part.split_once("..").unwrap_or((part, part));
             Some((low.trim().parse().ok()?, high.trim().parse().ok()?))
         };
-        text.split(',').map(|part| one(part).ok_or_else(|| StatusSetError(part.to_owned()))).collect::<Result<_, _>>().map(Self)
+        text.split(',')
+            .map(|part| one(part).ok_or_else(|| StatusSetError(part.to_owned())))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     #[must_use]
