@@ -5,6 +5,7 @@ pub mod engine;
 pub mod fetch;
 pub mod frontier;
 pub mod model;
+pub mod observe;
 pub mod parse;
 pub mod policy;
 pub mod seeds;
