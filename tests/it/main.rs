@@ -5,3 +5,4 @@
 #![expect(clippy::unwrap_used, reason = "whatever goes wrong in a test fails it")]
 
 mod support;
+mod layering;
