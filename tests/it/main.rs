@@ -6,3 +6,6 @@
 
 mod support;
 mod layering;
+mod input;
+mod records;
+mod crawl;

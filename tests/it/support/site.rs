@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 use super::answer::{Answer, Reply, Request};
 use super::log::Hit;
 
+/// The first byte of a ClientHello; no method begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 type Script = Box<dyn Fn(&Request) -> Answer + Send + Sync>;
 
 /// The server. It is closed, with all its connections, when dropped.
@@ -237,6 +240,11 @@ fn converse(mut stream: TcpStream, id: u64, shared: &Shared) -> std::io::Result<
                 return Ok(());
             }
             arrived.get_or_insert_with(Instant::now);
+            if buffer[0] == TLS_HANDSHAKE && shared.tls.is_none() {
+                // As real servers do: whoever speaks TLS to a port of plain HTTP hears so at once.
+                stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")?;
+                return stream.shutdown(Shutdown::Both);
+            }
             if let Some(length) = head_end(&buffer[..peeked]) {
                 break length;
             }
