@@ -9,3 +9,5 @@ mod layering;
 mod input;
 mod records;
 mod crawl;
+mod politeness;
+mod resilience;
