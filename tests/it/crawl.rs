@@ -93,7 +93,8 @@ fn scope_by_registrable_domain_host_and_everything() {
     )];
     let base = ["http://www.example.co.uk/", "http://www.example.co.uk/in"];
     let domain = ["http://example.co.uk/", "http://shop.example.co.uk/", "http://www.example.co.uk:8080/"];
-    for (scope, more) in [("host", &[][..]), ("domain", &domain), ("any", &[&domain[..], &["http://other.co.uk/"]].concat())]
+    for (scope, more) in
+        [("host", &[][..]), ("domain", &domain), ("any", &[&domain[..], &["http://other.co.uk/"]].concat())]
     {
         let proxy = proxied(pages);
         lycosa(["crawl", "-x", &proxy.url(""), "--scope", scope, "http://www.example.co.uk/"]).run().exits(0);
@@ -166,8 +167,17 @@ fn links_are_found_where_the_contract_says() {
                 <a href='javascript:x()'><a href=' s&amp;t '><script>'<a href=in-script>'</script>";
     let site = Site::start(move |request| if request.path() == "/" { html(page) } else { html("") });
     lycosa(["crawl", &site.url("/")]).run().exits(0);
-    let expected =
-        ["/", "/base/a", "/base/alternate", "/base/area", "/base/canonical", "/base/iframe", "/base/next", "/base/refresh", "/base/s&t"];
+    let expected = [
+        "/",
+        "/base/a",
+        "/base/alternate",
+        "/base/area",
+        "/base/canonical",
+        "/base/iframe",
+        "/base/next",
+        "/base/refresh",
+        "/base/s&t",
+    ];
     let mut found = site.targets();
     // A frame outside of a frameset is not there for a parser that builds a tree; either reading is right.
     found.retain(|path| path != "/base/frame");

@@ -301,11 +301,8 @@ fn rust_files(folder: &Path, out: &mut Vec<PathBuf>) {
 
 /// The module of a file below `src`: `engine/mod.rs` is `engine`, `engine/hosts.rs` is `engine::hosts`.
 fn module_of(relative: &Path) -> Vec<String> {
-    let mut module: Vec<_> = relative
-        .with_extension("")
-        .components()
-        .map(|part| part.as_os_str().to_string_lossy().into_owned())
-        .collect();
+    let mut module: Vec<_> =
+        relative.with_extension("").components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
     if module.last().is_some_and(|last| last == "mod") {
         module.pop();
     }
@@ -334,9 +331,7 @@ fn sources() -> Vec<(String, Vec<String>, String)> {
         })
         .collect();
     read.into_iter()
-        .filter(|(name, module, _)| {
-            name != "lib.rs" && !test_modules.iter().any(|test| module.starts_with(test))
-        })
+        .filter(|(name, module, _)| name != "lib.rs" && !test_modules.iter().any(|test| module.starts_with(test)))
         .collect()
 }
 
@@ -344,8 +339,7 @@ fn sources() -> Vec<(String, Vec<String>, String)> {
 fn every_arrow_points_down() {
     let sources = sources();
     assert!(sources.len() > 10, "src was found");
-    let found: Vec<_> =
-        sources.iter().flat_map(|(name, module, source)| complaints(name, module, source)).collect();
+    let found: Vec<_> = sources.iter().flat_map(|(name, module, source)| complaints(name, module, source)).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 

@@ -45,7 +45,8 @@ fn host_rate_spaces_the_starts_at_one_host() {
 #[test]
 fn rate_spaces_the_starts_of_the_whole_run() {
     let _alone = measuring();
-    let lines = |sites: &[Site]| (0..40).flat_map(|n| sites.iter().map(move |site| site.url(&format!("/{n}")))).collect();
+    let lines =
+        |sites: &[Site]| (0..40).flat_map(|n| sites.iter().map(move |site| site.url(&format!("/{n}")))).collect();
     let limited: Vec<_> = (0..4).map(|_| answering_after(5)).collect();
     let list: Vec<_> = lines(&limited);
     fetch(&["--rate", "50/s"], &list);
@@ -130,7 +131,8 @@ fn host_concurrency_bounds_what_is_in_flight_at_one_host() {
 #[test]
 fn concurrency_bounds_what_is_in_flight_in_the_whole_run() {
     let _alone = measuring();
-    let lines = |sites: &[Site]| (0..25).flat_map(|n| sites.iter().map(move |site| site.url(&format!("/{n}")))).collect();
+    let lines =
+        |sites: &[Site]| (0..25).flat_map(|n| sites.iter().map(move |site| site.url(&format!("/{n}")))).collect();
     let limited: Vec<_> = (0..8).map(|_| answering_after(100)).collect();
     let list: Vec<_> = lines(&limited);
     fetch(&["-j", "5"], &list);
@@ -220,11 +222,8 @@ fn one_host_does_not_take_the_places_that_others_could_use() {
     // While the others have pages left each of the four has a quarter: 2 of the 8 places.
     let others_done = others.iter().map(|site| site.log().last().unwrap().arrived).min().unwrap();
     let others_earned = others.iter().map(|site| site.log()[2].arrived).max().unwrap();
-    let greedy_then: Vec<_> = greedy
-        .log()
-        .into_iter()
-        .filter(|hit| hit.arrived > others_earned && hit.arrived < others_done)
-        .collect();
+    let greedy_then: Vec<_> =
+        greedy.log().into_iter().filter(|hit| hit.arrived > others_earned && hit.arrived < others_done).collect();
     assert!(greedy_then.len() > 8, "they were asked at the same time");
     // What was in flight when the last of them became ready may end above the quarter.
     assert!(most_in_flight(&greedy_then[6..]) <= 2, "{}", most_in_flight(&greedy_then[6..]));

@@ -9,11 +9,14 @@ use crate::support::*;
 
 /// A site on which a URL can end in every way.
 fn varied(elsewhere: String) -> Site {
-    let robots_done = html("<!doctype html><title> A  title </title><meta name=robots content=noindex><a href=/b#f rel=x> to <b>b</b></a>");
+    let robots_done = html(
+        "<!doctype html><title> A  title </title><meta name=robots content=noindex><a href=/b#f rel=x> to <b>b</b></a>",
+    );
     Site::start(move |request| match request.path() {
         "/robots.txt" => text("User-agent: *\nDisallow: /private\n").into(),
-        "/" => html(index(["/page", "/missing", "/moved", "/private", "/hang", "/out", "/picture", "/page#again"]))
-            .into(),
+        "/" => {
+            html(index(["/page", "/missing", "/moved", "/private", "/hang", "/out", "/picture", "/page#again"])).into()
+        }
         "/page" => Answer::Reply(robots_done.clone()),
         "/moved" => redirect(301, "/moved2").into(),
         "/moved2" => redirect(302, "/landing").into(),
@@ -224,7 +227,9 @@ fn a_link_names_its_source_and_depth() {
 #[test]
 fn bodies_come_as_text_or_as_base64() {
     let site = Site::start(|request| match request.path() {
-        "/latin" => status(200).header("Content-Type", "text/plain; charset=iso-8859-1").bytes(b"gr\xfc\xdfe".as_slice()),
+        "/latin" => {
+            status(200).header("Content-Type", "text/plain; charset=iso-8859-1").bytes(b"gr\xfc\xdfe".as_slice())
+        }
         "/empty" => text(""),
         _ => status(200).header("Content-Type", "image/png").bytes([0x89, 0, 255]),
     });
@@ -256,8 +261,9 @@ fn the_digest_is_that_of_the_decoded_body() {
 
 #[test]
 fn headers_are_arrays_by_lower_case_name() {
-    let site =
-        Site::start(|_: &Request| text("x").header("Set-Cookie", "a=1").header("Set-Cookie", "b=2").header("X-Up", "Y"));
+    let site = Site::start(|_: &Request| {
+        text("x").header("Set-Cookie", "a=1").header("Set-Cookie", "b=2").header("X-Up", "Y")
+    });
     let record = lycosa(["fetch", "--with", "headers", &site.url("/")]).run().exits(0).record();
     assert_eq!(record["headers"]["set-cookie"], json!(["a=1", "b=2"]));
     assert_eq!(record["headers"]["x-up"], json!(["Y"]));
@@ -299,7 +305,8 @@ fn json_is_one_array_with_a_record_in_each_line() {
 fn output_files_take_the_place_of_standard_output() {
     let site = varied(String::new());
     let url = site.url("/page");
-    let run = lycosa(["fetch", "-o", "a.jsonl", "-o", "b.json", "-o", "jsonl:plain", "-o", "none", &url]).run().exits(0);
+    let run =
+        lycosa(["fetch", "-o", "a.jsonl", "-o", "b.json", "-o", "jsonl:plain", "-o", "none", &url]).run().exits(0);
     assert_eq!(run.stdout, b"");
     for name in ["a.jsonl", "plain", "none"] {
         assert_eq!(run.records_of(name).len(), 1, "{name}");
@@ -332,8 +339,7 @@ fn ordered_is_input_order_even_with_a_slow_first_line() {
 fn without_ordered_records_come_as_they_are_done() {
     let site = Site::start(|request| text("").after_ms(if request.path() == "/0" { 600 } else { 0 }));
     let other = Site::start(|_: &Request| text(""));
-    let urls: Vec<_> =
-        std::iter::once(site.url("/0")).chain((1..20).map(|n| other.url(&format!("/{n}")))).collect();
+    let urls: Vec<_> = std::iter::once(site.url("/0")).chain((1..20).map(|n| other.url(&format!("/{n}")))).collect();
     let records = lycosa(["fetch"]).lines(&urls).run().exits(0).records();
     assert!(field(&records[19], "url").ends_with("/0"), "the slow one is last");
 }
@@ -346,8 +352,7 @@ fn ordered_waits_for_three_retries_without_a_deadlock() {
         _ => Answer::from(text("x".repeat(100_000))),
     });
     let other = Site::start(|_: &Request| text("x".repeat(100_000)));
-    let urls: Vec<_> =
-        std::iter::once(site.url("/0")).chain((1..1500).map(|n| other.url(&format!("/{n}")))).collect();
+    let urls: Vec<_> = std::iter::once(site.url("/0")).chain((1..1500).map(|n| other.url(&format!("/{n}")))).collect();
     let run = lycosa(["fetch", "--ordered", "--with", "body", "-j", "16"]).lines(&urls).run().exits(0);
     let found: Vec<_> = run.records().iter().map(|record| field(record, "url").to_owned()).collect();
     assert!(found == urls, "right order");

@@ -73,8 +73,8 @@ fn a_post_is_tried_again_only_when_it_was_refused() {
         ("/503-later", 0) => status(503).header("Retry-After", "0"),
         _ => text("done"),
     });
-    let records =
-        lycosa(["fetch", "-d", "a=1", "--fail-on", "never"]).args(["/500", "/503", "/429", "/503-later"].map(|path| site.url(path)));
+    let records = lycosa(["fetch", "-d", "a=1", "--fail-on", "never"])
+        .args(["/500", "/503", "/429", "/503-later"].map(|path| site.url(path)));
     let records = records.run().exits(0).records();
     for (path, requests) in [("/500", 1), ("/503", 1), ("/429", 2), ("/503-later", 2)] {
         assert_eq!(requests_of(with_path(&records, path)).len(), requests, "{path}");
@@ -165,7 +165,7 @@ fn the_breaker_opens_probes_and_gives_up() {
 fn without_a_breaker_every_url_is_asked() {
     let site = Site::start(|_: &Request| Answer::Reset);
     let records =
-        lycosa(["fetch", "--breaker-failures", "none", "--retries", "0"]).lines(urls(&site, 30)).run().exits(1).records();
+        lycosa(["fetch", "--breaker-failures", "0", "--retries", "0"]).lines(urls(&site, 30)).run().exits(1).records();
     assert_eq!((site.hits(), counted(&records, "failed")), (30, 30));
 }
 

@@ -306,6 +306,12 @@ impl Running {
         memory_line(self.id(), "VmRSS:")
     }
 
+    /// Waits for its end, after its standard output was closed.
+    pub fn finish_without_output(self) -> Run {
+        assert!(self.stdout.is_none() && self.reader.is_none(), "nobody reads");
+        self.finish()
+    }
+
     /// Waits for its end.
     pub fn finish(mut self) -> Run {
         let begun = Instant::now();

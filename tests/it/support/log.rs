@@ -75,11 +75,8 @@ pub fn gaps(hits: &[Hit]) -> Vec<Duration> {
 
 /// (when, +1 or −1) of every start and end, ends first where both fall together.
 fn steps(hits: &[Hit]) -> Vec<(Instant, i32)> {
-    let mut steps: Vec<_> = hits
-        .iter()
-        .flat_map(|hit| [Some((hit.arrived, 1)), hit.ended.map(|ended| (ended, -1))])
-        .flatten()
-        .collect();
+    let mut steps: Vec<_> =
+        hits.iter().flat_map(|hit| [Some((hit.arrived, 1)), hit.ended.map(|ended| (ended, -1))]).flatten().collect();
     steps.sort_unstable();
     steps
 }

@@ -76,8 +76,7 @@ impl Tree {
     pub fn paths(&self) -> Vec<String> {
         let pages = (0..self.pages.len()).map(|number| format!("/page/{number}"));
         let missing = (0..self.broken).map(|number| format!("/missing/{number}"));
-        let moved =
-            (0..self.redirects).flat_map(|number| [format!("/moved/{number}"), format!("/landing/{number}")]);
+        let moved = (0..self.redirects).flat_map(|number| [format!("/moved/{number}"), format!("/landing/{number}")]);
         let mut paths: Vec<_> = pages.chain(missing).chain(moved).collect();
         paths.sort_unstable();
         paths

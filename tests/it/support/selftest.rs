@@ -159,8 +159,7 @@ fn a_tree_reaches_every_page_from_its_root() {
     let mut found = std::collections::BTreeSet::from(["/page/0".to_owned()]);
     let mut waiting = vec!["/page/0".to_owned()];
     while let Some(path) = waiting.pop() {
-        let request =
-            Request { method: "GET".into(), target: path, headers: vec![], body: vec![], nth: 0, total: 0 };
+        let request = Request { method: "GET".into(), target: path, headers: vec![], body: vec![], nth: 0, total: 0 };
         let Answer::Reply(reply) = tree.answer(&request) else { panic!("trees only reply") };
         let body = String::from_utf8(reply.body).unwrap();
         let links = body.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());

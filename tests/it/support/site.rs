@@ -348,12 +348,7 @@ fn self_signed() -> Arc<rustls::ServerConfig> {
     Arc::new(config)
 }
 
-fn converse_tls(
-    stream: TcpStream,
-    config: Arc<rustls::ServerConfig>,
-    id: u64,
-    shared: &Shared,
-) -> std::io::Result<()> {
+fn converse_tls(stream: TcpStream, config: Arc<rustls::ServerConfig>, id: u64, shared: &Shared) -> std::io::Result<()> {
     let session = rustls::ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut stream = rustls::StreamOwned::new(session, stream);
     loop {
