@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -40,10 +41,6 @@ class Job:
     def output(self):
         return self.scratch / "records.jsonl"
 
-    @property
-    def printed(self):
-        return self.scratch / "stdout"
-
 
 @dataclasses.dataclass
 class Verdict:
@@ -71,7 +68,8 @@ class Client:
 
     def version(self):
         answer = subprocess.run([self.program(), "--version"], capture_output=True, text=True, timeout=30, check=False)
-        return (answer.stdout.splitlines() or ["unknown"])[0].strip()
+        number = re.search(r"\d+(\.\d+)+", answer.stdout)
+        return f"{self.name} {number[0] if number else 'of unknown version'}"
 
     def prepare(self, job):
         """Writes what the client needs besides the list, before the clock starts."""
@@ -108,7 +106,7 @@ class Lycosa(Client):
             return verdict
         if [record.get("seq") for record in records] != list(range(len(records))):
             return Verdict(len(records), "seq has a gap")
-        told = sum(len(record["requests"]) for record in records)
+        told = sum(len(record.get("requests") or []) for record in records)
         if told != requests:
             return Verdict(len(records), f"records tell of {told:,} requests, the server counted {requests:,}")
         return verdict
@@ -244,7 +242,7 @@ def _judge(job, records, complaint=None):
     if complaint:
         return Verdict(len(records), complaint)
     key = corpus.path_of if job.kind == CRAWL else str
-    found = collections.Counter(key(record["url"]) for record in records if record["status"] == 200)
+    found = collections.Counter(key(record.get("url") or "") for record in records if record.get("status") == 200)
     wanted = {key(url) for url in job.pages}
     never = sum(1 for page in wanted if not found[page])
     twice = sum(1 for page in wanted if found[page] > 1)

@@ -6,7 +6,6 @@ access log; for a check of completeness there is one for each site.
 """
 
 import os
-import pathlib
 import resource
 import shutil
 import signal
@@ -28,11 +27,11 @@ class Server:
     """A running nginx; `with Server(...) as server` ends it on every way out."""
 
     def __init__(self, name, first_port, access_log=False, core=None):
-        self.directory = corpus.BENCH / "nginx" / name
-        self.logs = corpus.BENCH / "logs"
         self.access_log = access_log
         self.core = core
         self.base = _free_ports(first_port)
+        # The port is in the name because two servers may run at once, and neither may write into the other's logs.
+        self.directory = corpus.BENCH / "nginx" / f"{name}-{self.base}"
         self.process = None
 
     def port(self, site):
@@ -43,8 +42,10 @@ class Server:
 
     def __enter__(self):
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-        for directory in (self.directory, self.logs):
-            directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self.access_log:
+            for site in SITE_PORTS:
+                self.log_of(site).unlink(missing_ok=True)
         configuration = self.directory / "nginx.conf"
         configuration.write_text(self._configuration())
         command = [nginx, "-p", str(self.directory), "-c", str(configuration), "-e", str(self.directory / "error.log")]
@@ -82,7 +83,7 @@ class Server:
             return int(answer.read().split(b"requests\n")[1].split()[2])
 
     def log_of(self, site):
-        return self.logs / f"access-{site}.log"
+        return self.directory / f"access-{site}.log"
 
     def _configuration(self):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
