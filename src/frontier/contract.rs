@@ -345,7 +345,9 @@ impl Walk {
             jobs.push(Job { priority, depth, ..job });
             self.next += 1;
         }
-        jobs.iter().for_each(|job| self.pend(job.clone()));
+        for job in &jobs {
+            self.pend(job.clone());
+        }
         frontier.discover(&mut jobs).unwrap();
         assert!(jobs.is_empty());
     }
@@ -417,7 +419,9 @@ impl Walk {
                 job.host = self.any_host();
             }
         }
-        jobs.iter().for_each(|job| self.pend(job.clone()));
+        for job in &jobs {
+            self.pend(job.clone());
+        }
         frontier.put_back(&mut jobs).unwrap();
         assert!(jobs.is_empty());
     }

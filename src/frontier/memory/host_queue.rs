@@ -156,6 +156,14 @@ impl HostQueue {
         self.blocks.pop_front()
     }
 
+    /// The blocks before and after the place of jobs that start with `first`, if they are of the same class: jobs may be
+    /// added to either, and the order of blocks stays right.
+    pub(super) fn neighbours(&mut self, first: Rank) -> impl Iterator<Item = &mut Block> {
+        let at = self.blocks.partition_point(|other| other.first <= first);
+        let range = at.saturating_sub(1)..self.blocks.len().min(at + 1);
+        self.blocks.range_mut(range).filter(move |block| class_of(block.first) == class_of(first))
+    }
+
     /// Adds a block of jobs of this host.
     pub(super) fn push_block(&mut self, block: Block) {
         let at = self.blocks.partition_point(|other| other.first <= block.first);
