@@ -2,7 +2,7 @@
 //!
 //! Jobs in memory stand in a bucket for each class (priority and depth), first in first out by number. Jobs in the
 //! temporary file are known by the rank of the first of their block. It decides which of a host's jobs is next, and never
-//! touches the file itself: the frontier reads and writes blocks. Sources: none.
+//! touches the file itself: the frontier reads and writes blocks.
 
 use std::collections::VecDeque;
 
