@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::outcome::Finished;
 use crate::model::fetch_error::ErrorKind;
 use crate::model::record::{Outcome, SkipReason};
 use crate::model::units::WallTime;
@@ -101,6 +102,49 @@ pub struct Summary {
     pub output_error: Option<String>,
     /// Jobs that ended in a panic of ours (`internal`).
     pub panics: u64,
+    /// Messages between threads: batches of records, bodies for the parse pool.
+    pub crossings: u64,
+}
+
+/// What the dispatcher counts as it goes.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Seeds, lines and links that will have a record.
+    pub accepted: u64,
+    pub records: u64,
+    pub outcomes: BTreeMap<Outcome, u64>,
+    pub errors: BTreeMap<ErrorKind, u64>,
+    pub skips: BTreeMap<SkipReason, u64>,
+    pub refused: BTreeMap<SkipReason, u64>,
+    pub failures: u64,
+    pub seeds_failed: u64,
+    pub requests: u64,
+    pub wire_bytes: u64,
+    pub panics: u64,
+}
+
+impl Tally {
+    /// Counts a record.
+    pub fn count(&mut self, finished: &Finished) {
+        self.records += 1;
+        *self.outcomes.entry(finished.outcome).or_default() += 1;
+        if let Some(kind) = finished.error {
+            *self.errors.entry(kind).or_default() += 1;
+            self.panics += u64::from(kind == ErrorKind::Internal);
+        }
+        if let Some(reason) = finished.skip {
+            *self.skips.entry(reason).or_default() += 1;
+        }
+        self.failures += u64::from(finished.is_failure());
+        let fine = finished.outcome == Outcome::Ok || finished.skip == Some(SkipReason::Duplicate);
+        self.seeds_failed += u64::from(finished.typed && !fine);
+    }
+
+    /// Records that are not `skipped`: what `--max-pages` counts.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.records - self.outcomes.get(&Outcome::Skipped).copied().unwrap_or(0)
+    }
 }
 
 /// Counters that may be read from outside while the run goes on (progress line).

@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod breaker;
+pub mod credentials;
 pub mod pace;
 pub mod retry;
 pub mod robots;

@@ -1,0 +1,36 @@
+//! lycosa as people and scripts see it: the binary is run, real servers on loopback answer it, and what it promises is
+//! judged by its records, its exit code, and the servers' own logs.
+//!
+//! A test belongs to the module of what it is about, not of how it is done:
+//!
+//! - `layering` reads the source: imports point down. It runs nothing.
+//! - `input` is about lines, jobs, lists and standard input, up to the moment a URL is accepted.
+//! - `records` is about the shape of what comes out: keys, types, order, outputs.
+//! - `crawl` is about which links are followed, and that each page is asked once.
+//! - `politeness` is about how fast and how much at once; every test has a control run without the limit.
+//! - `resilience` is about servers that fail, refuse, die and return.
+//! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
+//! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
+//! - `http` is about what is sent and how an answer is read.
+//! - `config` is about flags, environment and files, and what a mistake is told.
+//! - `demo` is about the bundled demonstration.
+//! - `support` is the scripted server, the command under observation, and their own tests.
+//!
+//! No test asserts how long something takes: rates and gaps are judged in the server's log with the tolerance of the
+//! promise, everything else by counts or against a control run. Tests that measure time hold `support::measuring`.
+
+#![expect(clippy::disallowed_methods, reason = "the tests stand outside of the run and judge it by their own clock")]
+#![expect(clippy::unwrap_used, reason = "whatever goes wrong in a test fails it")]
+
+mod config;
+mod crawl;
+mod demo;
+mod ending;
+mod hostile;
+mod http;
+mod input;
+mod layering;
+mod politeness;
+mod records;
+mod resilience;
+mod support;
