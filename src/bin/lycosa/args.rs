@@ -226,6 +226,10 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
     if !setting.value.is_empty() {
         arg = arg.value_name(setting.value).value_parser(ValueParser::string());
     }
+    // `-1` is a bad number, not an unknown flag.
+    if matches!(setting.kind, Kind::Whole { .. } | Kind::Duration | Kind::Size | Kind::Rate | Kind::FailOn) {
+        arg = arg.allow_negative_numbers(true);
+    }
     // What a person or a site wrote may start with a dash; a number or a duration never does.
     if matches!(setting.kind, Kind::Text | Kind::Patterns) {
         arg = arg.allow_hyphen_values(true);

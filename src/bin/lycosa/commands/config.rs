@@ -1,9 +1,10 @@
 //! `lycosa config`: the settings that hold, a file to start from, and its JSON Schema.
 
+use lycosa::policy::credentials::is_credential;
 use serde_json::{Map, Value, json};
 
 use crate::args::ConfigAction;
-use crate::settings::request::{RequestFlags, is_credential};
+use crate::settings::request::RequestFlags;
 use crate::settings::resolve::{resolve, without_credentials};
 use crate::settings::table::{FORMATS, SETTINGS};
 use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError};
@@ -74,7 +75,7 @@ fn masked(setting: &Setting, text: &str) -> String {
         "user" if text != "none" => format!("{}:***", text.split(':').next().unwrap_or_default()),
         "proxy" => without_credentials(text),
         "header" => match text.split_once(':') {
-            Some((name, _)) if name.trim().parse().is_ok_and(|name| is_credential(&name)) => format!("{name}: ***"),
+            Some((name, _)) if is_credential(name.trim()) => format!("{name}: ***"),
             _ => text.to_owned(),
         },
         _ => text.to_owned(),

@@ -155,10 +155,10 @@ const NO_URL: &str = "no URL given";
 /// Finds and checks the input. Returns whether standard input is read because nothing else was named.
 fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> {
     for url in &flags.urls {
-        check_argument(url).map_err(|message| UsageError::new(format!("'{url}': {message}")))?;
+        check_argument(url).map_err(UsageError::new)?;
     }
     let (sources, implicit) = sources(flags)?;
-    let mut seeds = SeedSettings { sources, ..SeedSettings::default() };
+    let mut seeds = SeedSettings { sources };
     if resolved.strict_input {
         seeds = check_all(&seeds).map_err(|error| UsageError::new(error.to_string()))?;
     }
