@@ -33,7 +33,9 @@ enum RobotsVerdict {
     /// Its request is queued or under way.
     Fetching,
     /// It must be asked first; once, if it was given up before.
-    Ask { once: bool },
+    Ask {
+        once: bool,
+    },
 }
 
 impl<F: Fetcher> Dispatcher<F> {
@@ -209,7 +211,9 @@ impl<F: Fetcher> Dispatcher<F> {
         match host.robots_of(origin_of(&job.url)) {
             None => RobotsVerdict::Ask { once: false },
             Some(Robots::Fetching) => RobotsVerdict::Fetching,
-            Some(Robots::Known(rules)) if !self.settings.obey_robots || rules.allows(&job.url) => RobotsVerdict::Allowed,
+            Some(Robots::Known(rules)) if !self.settings.obey_robots || rules.allows(&job.url) => {
+                RobotsVerdict::Allowed
+            }
             Some(_) if !self.settings.obey_robots => RobotsVerdict::Allowed,
             Some(Robots::Known(_)) => RobotsVerdict::Disallowed,
             // A verdict stands for URLs that come later; after each cooldown one of them has robots.txt asked again.

@@ -397,8 +397,18 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// Counters for the progress line.
     fn publish(&self) {
-        let Counters { ok, http_error, failed, skipped, queued, in_flight, requests, wire_bytes, accepted, input_ended } =
-            &*self.controls.counters;
+        let Counters {
+            ok,
+            http_error,
+            failed,
+            skipped,
+            queued,
+            in_flight,
+            requests,
+            wire_bytes,
+            accepted,
+            input_ended,
+        } = &*self.controls.counters;
         let outcome = |outcome| self.tally.outcomes.get(&outcome).copied().unwrap_or(0);
         ok.store(outcome(Outcome::Ok), Ordering::Relaxed);
         http_error.store(outcome(Outcome::HttpError), Ordering::Relaxed);

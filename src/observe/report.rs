@@ -12,6 +12,8 @@ use crate::model::units::Millis;
 
 /// Hosts in the table of the text.
 const BUSIEST: usize = 10;
+/// Hosts of which breaker events are told: a list of a thousand dead hosts is no summary.
+const EVENTFUL: usize = 20;
 
 /// The summary as lines for a person, each with its `\n`. Without escape codes.
 #[must_use]
@@ -51,7 +53,7 @@ pub fn text(summary: &Summary) -> String {
 #[must_use]
 pub fn one_line(summary: &Summary, exit_code: u8) -> String {
     let mut out =
-        format!("exit {exit_code}: {} of {} failed", count(summary.failures), plural(summary.records, "record"),);
+        format!("exit {exit_code}: {} of {} failed", count(summary.failures), plural(summary.records, "record"));
     if let Some(stop) = stopped(summary) {
         let _ = write!(out, "; {stop}");
     }
@@ -173,10 +175,12 @@ fn hosts(out: &mut String, summary: &Summary) {
             line(out, 2, &format!("and {}", plural(more, "more host")));
         }
     }
-    for host in &summary.hosts {
-        if let Some(events) = host_events(host) {
-            line(out, 2, &format!("{}: {events}", host.host_key));
-        }
+    let eventful: Vec<_> = summary.hosts.iter().filter_map(|host| Some((host, host_events(host)?))).collect();
+    for (host, events) in eventful.iter().take(EVENTFUL) {
+        line(out, 2, &format!("{}: {events}", host.host_key));
+    }
+    if eventful.len() > EVENTFUL {
+        line(out, 2, &format!("and {} of the same kind", plural((eventful.len() - EVENTFUL) as u64, "more host")));
     }
 }
 
@@ -275,12 +279,27 @@ mod tests {
             late: vec!["sink a.jsonl".to_owned()],
             output_error: None,
             panics: 0,
+            crossings: 0,
         }
     }
 
     #[test]
     fn the_text_tells_counts_reasons_hosts_and_the_end() {
-        insta::assert_snapshot!(text(&summary()), @"");
+        insta::assert_snapshot!(text(&summary()), @r"
+        1,206 records in 3.0 s (402/s), 1,208 requests, 2.0 MiB
+          ok 1,180, http_error 20, failed 5, skipped 1
+          failed: connect 5
+          skipped: breaker_open 1
+          links not followed: scope 1,204, depth 3
+          stopped by --max-pages, 120 left
+          not ended in time: sink a.jsonl
+          host         requests   ok  http_error  failed  skipped  refused us   mean    bytes
+          a.example         600  590          10       0        0           0  12 ms  1.0 MiB
+          b.example         600  590          10       0        0           0  12 ms  1.0 MiB
+          127.0.0.1:9         8  590          10       5        0           0  12 ms  1.0 MiB
+          and 37 more hosts
+          127.0.0.1:9: breaker opened once, probed 3 times, given up
+        ");
     }
 
     #[test]

@@ -25,7 +25,10 @@ const SNAPSHOT: &str = "lycosa::snapshot";
 pub fn start(display: &Display, console: &Console) {
     let lines = Lines { console: console.clone(), json: display.log_json };
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(display)));
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        // One line with the id of the job, instead of Rust's several; `-qq` hides it like everything else.
+        std::panic::set_hook(Box::new(|panic| tracing::error!(target: "lycosa::panic", "{panic}")));
+    }
 }
 
 /// Which events are shown: ours by `-v` and `-q`, those of libraries only as warnings.

@@ -1,29 +1,28 @@
 //! `lycosa config`: the settings that hold, a file to start from, and its JSON Schema.
 
+use lycosa::policy::credentials::is_credential;
 use serde_json::{Map, Value, json};
 
 use crate::args::ConfigAction;
-use crate::settings::request::{RequestFlags, is_credential};
+use crate::settings::request::RequestFlags;
 use crate::settings::resolve::{resolve, without_credentials};
 use crate::settings::table::{FORMATS, SETTINGS};
 use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError};
-use crate::{env, file};
+use crate::{file, layers};
 
-/// What the command prints on standard output.
+/// What the command prints on standard output, and what to warn of.
 ///
 /// # Errors
 /// `show`: a setting that cannot be used.
-pub fn print(action: &ConfigAction) -> Result<String, UsageError> {
+pub fn print(action: &ConfigAction) -> Result<(String, Vec<String>), UsageError> {
     match action {
-        ConfigAction::Init => Ok(init()),
-        ConfigAction::Schema => Ok(format!("{:#}\n", schema())),
+        ConfigAction::Init => Ok((init(), Vec::new())),
+        ConfigAction::Schema => Ok((format!("{:#}\n", schema()), Vec::new())),
         ConfigAction::Show { run, json, files } => {
-            let mut layers = file::defaults(*run);
-            layers.lay_over(file::read(*run, files)?);
-            let (environment, _) = env::read(std::env::vars_os())?;
-            layers.lay_over(environment);
+            let (layers, warnings) = layers::gather(*run, files, std::env::vars_os(), Layer::default())?;
             resolve(*run, &layers, &RequestFlags::default())?;
-            Ok(if *json { format!("{:#}\n", show_json(*run, &layers)) } else { show(*run, &layers) })
+            let text = if *json { format!("{:#}\n", show_json(*run, &layers)) } else { show(*run, &layers) };
+            Ok((text, warnings))
         }
     }
 }
@@ -76,7 +75,7 @@ fn masked(setting: &Setting, text: &str) -> String {
         "user" if text != "none" => format!("{}:***", text.split(':').next().unwrap_or_default()),
         "proxy" => without_credentials(text),
         "header" => match text.split_once(':') {
-            Some((name, _)) if name.trim().parse().is_ok_and(|name| is_credential(&name)) => format!("{name}: ***"),
+            Some((name, _)) if is_credential(name.trim()) => format!("{name}: ***"),
             _ => text.to_owned(),
         },
         _ => text.to_owned(),
