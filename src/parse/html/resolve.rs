@@ -70,7 +70,8 @@ impl Resolver {
 
     /// The canonical URL by concatenation, where that is certain to be right.
     fn concatenated(&self, reference: &str) -> Option<String> {
-        if reference.len() > url::MAX_URL {
+        // A page from elsewhere (`file:`) has no references that lead to http, unless they are absolute.
+        if reference.len() > url::MAX_URL || !matches!(self.base.scheme(), "http" | "https") {
             return None;
         }
         let own = &self.directory[..self.origin];
@@ -239,6 +240,17 @@ mod tests {
             "HTTPS://h.example/a",
         ] {
             assert_eq!(resolver.concatenated(long_way), None, "{long_way}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_came_from_no_web_server_has_absolute_links_only() {
+        for page in ["file:///a/b.html", "data:text/html,x", "about:blank"] {
+            let mut resolver = resolver(page);
+            for reference in ["c", "../c", "./", "/c", ""] {
+                assert_eq!(resolver.canonical(reference), None, "{reference} on {page}");
+            }
+            assert_eq!(resolver.canonical("http://h/c").as_deref(), Some("http://h/c"));
         }
     }
 
