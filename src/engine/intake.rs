@@ -35,7 +35,7 @@ impl<F: Fetcher> Dispatcher<F> {
             Seed::Job(mut job) => {
                 job.number = self.accept();
                 job.accepted = now;
-                self.typed_hosts.claim(host_name(&job.host));
+                self.typed_hosts.claim(&job.host);
                 let once = self.settings.follow || self.settings.unique;
                 if once && !self.seen.claim(&job.url) {
                     let finished = self.shop.desk.verdict(&mut job, Verdict::Skipped(SkipReason::Duplicate), None, now);
@@ -293,14 +293,5 @@ impl<F: Fetcher> Dispatcher<F> {
             start.source = Some(source.clone());
             self.discovered.push(start);
         }
-    }
-}
-
-/// The host without its port: what the user typed is allowed on every port.
-pub(super) fn host_name(host_key: &str) -> &str {
-    match host_key.rsplit_once(':') {
-        // An IPv6 address has colons of its own, inside brackets.
-        Some((name, port)) if !port.ends_with(']') => name,
-        _ => host_key,
     }
 }
