@@ -77,7 +77,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let message = fields.take("message").map(|value| plain(&value)).unwrap_or_default();
         let metadata = event.metadata();
         let line = if self.json {
-            json_line(*metadata.level(), metadata.target(), request_id.as_deref(), &message, fields.0)
+            json_line(*metadata.level(), metadata.target(), request_id.as_deref(), &message, &fields.0)
         } else {
             let color = self.console.has_color();
             text_line(*metadata.level(), metadata.target(), request_id.as_deref(), &message, &fields.0, color)
@@ -91,7 +91,7 @@ fn json_line(
     target: &str,
     request_id: Option<&str>,
     message: &str,
-    fields: Map<String, Value>,
+    fields: &Map<String, Value>,
 ) -> String {
     let line = json!({
         "time": now(),
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_json_line_is_json_with_the_id_always_there() {
-        let line = json_line(Level::INFO, "lycosa::engine", None, "a\nb", fields("u"));
+        let line = json_line(Level::INFO, "lycosa::engine", None, "a\nb", &fields("u"));
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&value["request_id"], &value["message"]), (&Value::Null, &json!("a\nb")));
         assert_eq!(value["fields"]["attempt"], 2);
@@ -261,7 +261,7 @@ mod tests {
         }
         let seen = Arc::new(Mutex::new(Vec::new()));
         let lines = Lines { console: Console::new(&display(2, 0)), json: false }.with_filter(LevelFilter::TRACE);
-        // `Lines` marks the spans; its own lines are filtered by being of level TRACE and going to a closed console.
+        // `Lines` marks the spans; `Seen` looks their ids up as it does.
         let subscriber = tracing_subscriber::registry().with(lines).with(Seen(Arc::clone(&seen)));
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("job", request_id = %"r-9");
