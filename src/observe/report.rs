@@ -36,7 +36,9 @@ pub fn text(summary: &Summary) -> String {
         ),
     );
     let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), summary.outcomes.get(&outcome).copied().unwrap_or(0)));
-    line(&mut out, 2, &pairs(outcomes));
+    if summary.records > 0 {
+        line(&mut out, 2, &pairs(outcomes));
+    }
     let errors = pairs(summary.errors.iter().map(|(kind, number)| (kind.as_str(), *number)));
     let skips = pairs(summary.skips.iter().map(|(reason, number)| (reason.as_str(), *number)));
     let refused = pairs(summary.refused.iter().map(|(reason, number)| (reason.as_str(), *number)));
