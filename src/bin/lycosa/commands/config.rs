@@ -1,5 +1,7 @@
 //! `lycosa config`: the settings that hold, a file to start from, and its JSON Schema.
 
+use std::fmt::Write as _;
+
 use lycosa::policy::credentials::is_credential;
 use serde_json::{Map, Value, json};
 
@@ -39,7 +41,11 @@ fn show(run: Run, layers: &Layer) -> String {
         .map(|(setting, given)| (format!("{} = {}", setting.name, toml_text(setting, given)), given.origin.to_string()))
         .collect();
     let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|width| *width <= 48).max().unwrap_or(0);
-    lines.iter().map(|(line, origin)| format!("{line:<width$}  # {origin}\n")).collect()
+    lines.iter().fold(String::new(), |mut out, (line, origin)| {
+        // Writing into a string cannot fail.
+        let _ = writeln!(out, "{line:<width$}  # {origin}");
+        out
+    })
 }
 
 fn show_json(run: Run, layers: &Layer) -> Value {
@@ -149,9 +155,8 @@ fn property(setting: &Setting, default: Option<&Given>) -> Value {
             let formats = FORMATS.join(", ");
             one_or_many(&json!({ "type": "string", "description": format!("FILE, or FORMAT:FILE ({formats}), or -") }))
         }
-        Kind::Texts => one_or_many(&json!({ "type": "string" })),
+        Kind::Texts | Kind::Words(_) => one_or_many(&json!({ "type": "string" })),
         Kind::Patterns => one_or_many(&json!({ "type": "string", "format": "regex" })),
-        Kind::Words(_) => one_or_many(&json!({ "type": "string" })),
     };
     property["description"] = json!(setting.help);
     if let Some(given) = default {
@@ -201,8 +206,9 @@ mod tests {
         let uncommented: String = init
             .lines()
             .filter(|line| !line.starts_with("# ") && *line != "#")
-            .map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line)))
-            .collect();
+            .map(|line| line.strip_prefix('#').unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n");
         let table = |text: &str| toml::from_str::<toml::Table>(text).expect("TOML");
         assert_eq!(table(&uncommented), table(file::EMBEDDED));
     }

@@ -211,9 +211,7 @@ fn create_summary(path: &Path) -> Result<(PathBuf, File), Failure> {
 
 fn write_summary(path: &Path, mut file: File, summary: &Summary, code: u8) -> Result<(), Failure> {
     let json = report::json(summary, code, peak_memory());
-    // A line of its own, for people and for `jq`.
-    let text = serde_json::to_string_pretty(&json).unwrap_or_else(|_| json.to_string());
-    writeln!(file, "{text}").map_err(|error| Failure {
+    writeln!(file, "{json}").map_err(|error| Failure {
         code: exit::OUTPUT,
         message: format!("cannot write the summary {}: {error}", path.display()),
     })

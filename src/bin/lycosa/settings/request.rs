@@ -187,15 +187,14 @@ impl Line {
 fn header_lines(entries: &[String]) -> Result<Vec<Line>, Bad> {
     let mut lines = Vec::new();
     for entry in entries {
-        match entry.strip_prefix('@') {
-            None => lines.push(Line::parse(entry)?),
-            Some(_) => {
-                let text = part("-H", entry)?;
-                let text = String::from_utf8_lossy(&text);
-                for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                    lines.push(Line::parse(line)?);
-                }
+        if entry.starts_with('@') {
+            let text = part("-H", entry)?;
+            let text = String::from_utf8_lossy(&text);
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                lines.push(Line::parse(line)?);
             }
+        } else {
+            lines.push(Line::parse(entry)?);
         }
     }
     Ok(lines)

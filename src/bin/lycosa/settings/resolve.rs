@@ -20,7 +20,7 @@ use super::{Kind, Layer, Origin, Run, UsageError, setting};
 use crate::exit::FailOn;
 
 /// For a time that was switched off where the library wants one: longer than any run.
-const UNLIMITED: Duration = Duration::from_secs(10 * 365 * 86400);
+const UNLIMITED: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// What shows on standard error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,6 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         ..ClientSettings::default()
     };
     Ok(Resolved {
-        settings: Settings { engine, client, seeds: SeedSettings::default(), outputs },
         display: Display {
             color: values.word("color")?,
             verbose: values.whole("verbose")?.unwrap_or(0),
@@ -82,8 +81,9 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
             no_progress: values.switch("no-progress"),
         },
         fail_on: values.read("fail-on", check::fail_on)?,
-        summary: summary(&values)?,
+        summary: summary(&values, &outputs)?,
         strict_input: values.switch("strict-input"),
+        settings: Settings { engine, client, seeds: SeedSettings::default(), outputs },
         warnings,
     })
 }
@@ -262,8 +262,11 @@ fn named_format(name: &str) -> Result<&'static str, Bad> {
     })
 }
 
-fn summary(values: &Values<'_>) -> Result<Option<PathBuf>, UsageError> {
+fn summary(values: &Values<'_>, outputs: &[OutputSettings]) -> Result<Option<PathBuf>, UsageError> {
     match values.text("summary") {
+        Some(path) if outputs.iter().any(|output| output.target == Target::File(path.into())) => {
+            Err(values.error("summary", Bad::new(format!("'{path}' is an output already"))))
+        }
         Some("-") => Err(values.error("summary", Bad::new("standard output carries records and nothing else"))),
         text => Ok(text.map(PathBuf::from)),
     }
@@ -425,6 +428,7 @@ mod tests {
         assert!(message(&[("timeout", "5sec")]).starts_with("--timeout: '5sec' is not a duration"));
         assert!(message(&[("fail-on", "0%")]).starts_with("--fail-on: '0%' is not never"));
         assert!(message(&[("summary", "-")]).starts_with("--summary: standard output carries"));
+        assert_eq!(message(&[("summary", "a"), ("output", "a")]), "--summary: 'a' is an output already");
         assert!(message(&[("user", "s3cret")]).starts_with("--user: no password"));
     }
 
