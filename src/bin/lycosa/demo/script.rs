@@ -24,6 +24,9 @@ pub const PRIVATE_PAGES: usize = 3;
 /// Links on the page that a dying host still serves.
 pub const DYING_LINKS: usize = 12;
 
+/// A page of the flaky host that can never be read: it claims a coding that it does not have.
+pub const BROKEN: &str = "/broken";
+
 const TOPICS: usize = 3;
 const PAGES_OF_TOPIC: usize = 12;
 
@@ -137,6 +140,9 @@ impl Script {
             return fail(number / 3);
         }
         let mut answer = self.paced(Answer { body: page(self.role, path, &links), ..html() });
+        if self.role == Role::Flaky && path == BROKEN {
+            answer.headers.push(("content-encoding", "gzip".to_owned()));
+        }
         if matches!(self.role, Role::Recovering | Role::Dead) && self.life == Life::Alive {
             self.life = Life::Dead;
             self.news = Some(format!("has served a page with {DYING_LINKS} links, and dies"));
@@ -211,7 +217,11 @@ pub fn paths(role: Role) -> Vec<String> {
             paths.extend((1..=TOPICS).map(|topic| format!("/topic-{topic}/")));
         }
         Role::Slow => add("/", 8),
-        Role::Limited | Role::Flaky => add("/", 12),
+        Role::Limited => add("/", 12),
+        Role::Flaky => {
+            add("/", 12);
+            paths.push(BROKEN.to_owned());
+        }
         Role::Recovering | Role::Dead => add("/", DYING_LINKS),
         Role::Robots => {
             add("/", 6);
@@ -351,7 +361,8 @@ mod tests {
             });
             assert_eq!(answer(&mut script, &path, at(1)).status, 200);
         }
-        assert_eq!(first, [200, 200, 200, 500, 200, 200, 503, 200, 200, 0, 200, 200, 500]);
+        assert_eq!(first, [200, 200, 200, 500, 200, 200, 503, 200, 200, 0, 200, 200, 500, 200]);
+        assert_eq!(header(&answer(&mut script, BROKEN, at(2)), "content-encoding"), Some("gzip"));
         assert_eq!(flaky_pages(), 4);
     }
 
