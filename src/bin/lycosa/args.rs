@@ -23,6 +23,7 @@ use crate::spelling;
 pub enum Typed {
     Run(Box<RunFlags>),
     Config(ConfigAction),
+    Demo,
     Generate(Artefact),
     /// Help or version: the text, for standard output.
     Show(String),
@@ -67,6 +68,7 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
     match matches.subcommand() {
         Some(("crawl", matches)) => run_flags(Run::Crawl, matches),
         Some(("fetch", matches)) => run_flags(Run::Fetch, matches),
+        Some(("demo", _)) => Ok(Typed::Demo),
         Some(("config", matches)) => Ok(Typed::Config(config_action(matches))),
         Some(("generate", matches)) => Ok(Typed::Generate(artefact(matches))),
         _ => Ok(Typed::Show(command().render_help().to_string())),
@@ -161,6 +163,10 @@ pub fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand(run_command(Run::Crawl))
         .subcommand(run_command(Run::Fetch))
+        .subcommand(
+            Command::new("demo")
+                .about("Serve a bundled site of several hosts on loopback, crawl it, and tell what was seen"),
+        )
         .subcommand(config_command())
         .subcommand(generate_command())
 }

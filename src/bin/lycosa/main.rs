@@ -11,6 +11,7 @@ use settings::UsageError;
 mod args;
 mod commands;
 mod console;
+mod demo;
 mod env;
 mod exit;
 mod file;
@@ -36,6 +37,7 @@ fn command() -> u8 {
     match args::parse(&words) {
         Err(error) => usage(&error),
         Ok(Typed::Show(text)) => print(text.as_bytes()),
+        Ok(Typed::Demo) => commands::demo::run(&commands::demo::DISPLAY),
         Ok(Typed::Run(flags)) => commands::run::run(&flags),
         Ok(Typed::Config(action)) => match commands::config::print(&action) {
             Ok((text, warnings)) => {
