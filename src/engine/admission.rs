@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::dispatcher::{Dispatcher, Idle, Phase};
 use super::event::HostId;
 use super::hosts::{Head, Place, Robots};
+use super::intake::host_name_entry;
 use super::limit::Limiter;
 use super::outcome::Verdict;
 use super::worker::{Errand, work};
@@ -270,7 +271,9 @@ impl<F: Fetcher> Dispatcher<F> {
             permit,
             started: now,
             credentials: typed_host && !left_origin,
-            guarded: !self.settings.allow_private && !typed_host,
+            guarded: !self.settings.allow_private
+                && !typed_host
+                && !self.typed_hosts.contains(&host_name_entry(&job.host)),
             beside_pool: self.delivery.oldest() == Some(job.number),
             job,
         };

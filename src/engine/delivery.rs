@@ -6,14 +6,14 @@
 //!
 //! accepted (here) -> written (in every sink) are counted apart; what was accepted but not written is `left`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::outcome::Finished;
+use super::outcome::{Counted, Finished};
 use crate::fetch::body::Reservation;
 use crate::model::units::Moment;
 use crate::sinks::{Line, Sink, SinkError};
@@ -82,6 +82,9 @@ pub struct Delivery {
     order: Option<Order>,
     room: Arc<Notify>,
     crossings: u64,
+    /// What the records from here on counted as: those that may not be in every sink yet.
+    unsure: VecDeque<Counted>,
+    unsure_from: u64,
 }
 
 #[derive(Default)]
@@ -107,6 +110,8 @@ impl Delivery {
             order: ordered.then(Order::default),
             room,
             crossings: 0,
+            unsure: VecDeque::new(),
+            unsure_from: 0,
         }
     }
 
@@ -171,6 +176,7 @@ impl Delivery {
 
     fn emit(&mut self, finished: Finished, now: Moment) {
         let size = finished.size();
+        self.unsure.push_back(finished.counted);
         self.batch.push(Line { seq: self.next_seq, json: finished.json, record: finished.record });
         self.memory.extend(finished.memory);
         self.next_seq += 1;
@@ -199,6 +205,20 @@ impl Delivery {
         for output in &mut self.outputs {
             self.crossings += u64::from(output.send(&batch));
         }
+        self.settle_written();
+    }
+
+    fn settle_written(&mut self) {
+        let written = self.written();
+        while self.unsure_from < written && self.unsure.pop_front().is_some() {
+            self.unsure_from += 1;
+        }
+    }
+
+    /// What the records counted as that are not in every sink.
+    pub fn unwritten(&mut self) -> VecDeque<Counted> {
+        self.settle_written();
+        std::mem::take(&mut self.unsure)
     }
 
     /// Records that are in every sink that can still be written; of the last sink, if all have failed.

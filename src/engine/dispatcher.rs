@@ -81,7 +81,7 @@ pub struct Dispatcher<F> {
     pub(super) seen: Seen,
     /// Links that have a `--refused` record: they may still come in scope by a shorter way.
     pub(super) seen_refused: Seen,
-    /// Host keys that the user typed.
+    /// Host keys that the user typed, and their host names.
     pub(super) typed_hosts: Seen,
     pub(super) scope: Scope,
     pub(super) input: Input,
@@ -235,13 +235,13 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// Counts a record and gives it to delivery.
     pub(super) fn deliver(&mut self, finished: Finished, host: HostId, now: Moment) {
-        self.hosts.get_mut(host).count(finished.outcome);
+        self.hosts.get_mut(host).count(finished.counted.outcome);
         self.deliver_without_host(finished, now);
     }
 
     pub(super) fn deliver_without_host(&mut self, finished: Finished, now: Moment) {
-        self.tally.count(&finished);
-        let failed_early = self.settings.fail_early && finished.is_failure();
+        self.tally.count(finished.counted);
+        let failed_early = self.settings.fail_early && finished.counted.is_failure();
         self.delivery.accept(finished, now);
         if failed_early {
             self.stop(StoppedBy::FailEarly, Phase::Draining, now);
@@ -485,6 +485,9 @@ impl<F: Fetcher> Dispatcher<F> {
         self.publish();
         let (hosts, host_count) = self.hosts.busiest(10);
         let written = self.delivery.written();
+        for counted in self.delivery.unwritten() {
+            self.tally.uncount(counted);
+        }
         let now = self.clock.now();
         let left = self.tally.accepted.saturating_sub(written);
         Summary {

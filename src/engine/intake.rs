@@ -36,6 +36,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 job.number = self.accept();
                 job.accepted = now;
                 self.typed_hosts.claim(&job.host);
+                self.typed_hosts.claim(&host_name_entry(&job.host));
                 let once = self.settings.follow || self.settings.unique;
                 if once && !self.seen.claim(&job.url) {
                     let finished = self.shop.desk.verdict(&mut job, Verdict::Skipped(SkipReason::Duplicate), None, now);
@@ -63,7 +64,7 @@ impl<F: Fetcher> Dispatcher<F> {
     /// The host a seed finally redirects to is in scope too.
     pub(super) fn widen_scope(&mut self, job: &Job, finished: &Finished) {
         let redirected = job.kind == JobKind::Typed && job.chain.as_ref().is_some_and(|chain| chain.hops > 0);
-        if self.settings.follow && redirected && finished.error.is_none() && self.scope.add_seed(&job.url) {
+        if self.settings.follow && redirected && finished.counted.error.is_none() && self.scope.add_seed(&job.url) {
             tracing::warn!(
                 target: "lycosa::notice",
                 "the seed {} redirects to {}, which is in scope now too",
@@ -132,9 +133,9 @@ impl<F: Fetcher> Dispatcher<F> {
     /// A redirect: the job goes on at its target, admitted like any request.
     pub(super) fn hop(&mut self, mut job: Job, target: Box<str>, status: u16, now: Moment) {
         if job.has_record()
-            && let Err(reason) = self.may_hop(&job, &target)
+            && let Err(verdict) = self.may_hop(&job, &target)
         {
-            self.end_job(job, Verdict::Skipped(reason), Some((status, target)), now);
+            self.end_job(job, verdict, Some((status, target)), now);
             return;
         }
         let method = self.shop.desk.method(&job);
@@ -169,17 +170,19 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// May a page's redirect be followed? Seeds and jobs were typed: they may lead anywhere. In a crawl the target is
-    /// claimed in the seen set; one that the job itself has asked before is a loop, which the limit of redirects ends.
-    fn may_hop(&mut self, job: &Job, target: &str) -> Result<(), SkipReason> {
+    /// claimed in the seen set; one that this job itself has asked before would go round for ever.
+    fn may_hop(&mut self, job: &Job, target: &str) -> Result<(), Verdict> {
         if !self.settings.follow {
             return Ok(());
         }
         if job.kind == JobKind::Link {
-            self.scope.redirect(target)?;
+            self.scope.redirect(target).map_err(Verdict::Skipped)?;
         }
-        let asked =
-            job.chain.as_ref().is_some_and(|chain| chain.requests.iter().any(|request| &*request.url == target));
-        if asked || self.seen.claim(target) { Ok(()) } else { Err(SkipReason::Duplicate) }
+        if job.chain.as_ref().is_some_and(|chain| chain.requests.iter().any(|request| &*request.url == target)) {
+            let error = FetchError::permanent(ErrorKind::Redirect, Stage::Head, "the redirects go round in a circle");
+            return Err(Verdict::Failed(error));
+        }
+        if self.seen.claim(target) { Ok(()) } else { Err(Verdict::Skipped(SkipReason::Duplicate)) }
     }
 
     /// robots.txt has come, or was given up.
@@ -294,4 +297,15 @@ impl<F: Fetcher> Dispatcher<F> {
             self.discovered.push(start);
         }
     }
+}
+
+/// The entry of a host's name, without its port, among the typed hosts: on what the user typed, every port may be asked;
+/// credentials go to the very host key only.
+pub(super) fn host_name_entry(host_key: &str) -> String {
+    let name = match host_key.rsplit_once(':') {
+        // An IPv6 address has colons of its own, inside brackets.
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host_key,
+    };
+    format!("name {name}")
 }

@@ -33,14 +33,38 @@ pub struct Desk {
     pub needs_json: bool,
 }
 
-/// A finished job, ready for delivery.
-#[derive(Debug)]
-pub struct Finished {
-    pub number: u64,
+/// What a record counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
     pub typed: bool,
     pub outcome: Outcome,
     pub error: Option<ErrorKind>,
     pub skip: Option<SkipReason>,
+}
+
+impl Counted {
+    /// Whether `--fail-on` and `--fail-early` count it.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        match self.outcome {
+            Outcome::Ok => false,
+            Outcome::Failed | Outcome::HttpError => true,
+            Outcome::Skipped => matches!(self.skip, Some(SkipReason::BreakerOpen | SkipReason::RateLimited)),
+        }
+    }
+
+    /// A typed URL that ended as anything but `ok` or `skipped: duplicate`.
+    #[must_use]
+    pub fn is_failed_seed(&self) -> bool {
+        self.typed && self.outcome != Outcome::Ok && self.skip != Some(SkipReason::Duplicate)
+    }
+}
+
+/// A finished job, ready for delivery.
+#[derive(Debug)]
+pub struct Finished {
+    pub number: u64,
+    pub counted: Counted,
     pub json: Vec<u8>,
     pub record: Option<Box<RecordBody>>,
     /// Body memory that the record holds until it has left delivery.
@@ -56,16 +80,6 @@ impl Finished {
             1024 + body + record.body_base64.as_ref().map_or(0, String::len)
         });
         self.json.len() + record
-    }
-
-    /// Whether `--fail-on` and `--fail-early` count it.
-    #[must_use]
-    pub fn is_failure(&self) -> bool {
-        match self.outcome {
-            Outcome::Ok => false,
-            Outcome::Failed | Outcome::HttpError => true,
-            Outcome::Skipped => matches!(self.skip, Some(SkipReason::BreakerOpen | SkipReason::RateLimited)),
-        }
     }
 }
 
@@ -139,16 +153,9 @@ impl Desk {
         record.error = Some(FetchError::permanent(ErrorKind::InvalidInput, Stage::Input, broken.message));
         self.add_empty_body(&mut record);
         let json = if self.needs_json { record.to_json() } else { Vec::new() };
-        Finished {
-            number,
-            typed: true,
-            outcome: Outcome::Failed,
-            error: Some(ErrorKind::InvalidInput),
-            skip: None,
-            json,
-            record: self.needs_record.then(|| Box::new(record)),
-            memory: None,
-        }
+        let error = Some(ErrorKind::InvalidInput);
+        let counted = Counted { typed: true, outcome: Outcome::Failed, error, skip: None };
+        Finished { number, counted, json, record: self.needs_record.then(|| Box::new(record)), memory: None }
     }
 
     /// What every record of a job says, whatever became of it. Takes the requests out of the job's chain.
@@ -245,10 +252,12 @@ impl Desk {
     fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
         Finished {
             number: job.number,
-            typed: job.kind == JobKind::Typed,
-            outcome: record.outcome,
-            error: record.error.as_ref().map(|error| error.kind),
-            skip: record.skip_reason,
+            counted: Counted {
+                typed: job.kind == JobKind::Typed,
+                outcome: record.outcome,
+                error: record.error.as_ref().map(|error| error.kind),
+                skip: record.skip_reason,
+            },
             json: if self.needs_json { record.to_json() } else { Vec::new() },
             record: self.needs_record.then(|| Box::new(record)),
             memory,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 
 use crate::model::units::Rate;
 use crate::policy::accept::StatusSet;
@@ -47,7 +47,7 @@ pub struct EngineSettings {
     pub max_pages: Option<u64>,
     /// Body bytes after decoding.
     pub max_filesize: Option<u64>,
-    /// Redirects followed for one job; 0: none is followed, the 3xx is the answer.
+    /// Redirects followed for one job; one more is the failure `redirect`.
     pub max_redirs: u32,
     pub accept: StatusSet,
     pub obey_robots: bool,
@@ -67,6 +67,8 @@ pub struct EngineSettings {
     pub method: Method,
     /// Body of jobs that bring none.
     pub body: Option<Bytes>,
+    /// What describes that body (`Content-Type`): sent with it, and left out when a redirect drops it.
+    pub body_headers: Vec<(HeaderName, HeaderValue)>,
     /// Proxy as records show it: without credentials.
     pub proxy: Option<String>,
     /// Seed of all randomness of the run (backoff jitter, the seen set).
@@ -103,6 +105,7 @@ impl Default for EngineSettings {
             with: With::default(),
             method: Method::GET,
             body: None,
+            body_headers: Vec::new(),
             proxy: None,
             seed: 0,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::outcome::Finished;
+use super::outcome::Counted;
 use crate::model::fetch_error::ErrorKind;
 use crate::model::record::{Outcome, SkipReason};
 use crate::model::units::WallTime;
@@ -125,19 +125,38 @@ pub struct Tally {
 
 impl Tally {
     /// Counts a record.
-    pub fn count(&mut self, finished: &Finished) {
+    pub fn count(&mut self, counted: Counted) {
         self.records += 1;
-        *self.outcomes.entry(finished.outcome).or_default() += 1;
-        if let Some(kind) = finished.error {
+        *self.outcomes.entry(counted.outcome).or_default() += 1;
+        if let Some(kind) = counted.error {
             *self.errors.entry(kind).or_default() += 1;
             self.panics += u64::from(kind == ErrorKind::Internal);
         }
-        if let Some(reason) = finished.skip {
+        if let Some(reason) = counted.skip {
             *self.skips.entry(reason).or_default() += 1;
         }
-        self.failures += u64::from(finished.is_failure());
-        let fine = finished.outcome == Outcome::Ok || finished.skip == Some(SkipReason::Duplicate);
-        self.seeds_failed += u64::from(finished.typed && !fine);
+        self.failures += u64::from(counted.is_failure());
+        self.seeds_failed += u64::from(counted.is_failed_seed());
+    }
+
+    /// Takes a record back that was counted and then could not be written: it is `left`.
+    pub fn uncount(&mut self, counted: Counted) {
+        fn take<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
+            if let Some(count) = counts.get_mut(&key) {
+                *count -= 1;
+            }
+            counts.retain(|_, count| *count > 0);
+        }
+        self.records -= 1;
+        take(&mut self.outcomes, counted.outcome);
+        if let Some(kind) = counted.error {
+            take(&mut self.errors, kind);
+        }
+        if let Some(reason) = counted.skip {
+            take(&mut self.skips, reason);
+        }
+        self.failures -= u64::from(counted.is_failure());
+        self.seeds_failed -= u64::from(counted.is_failed_seed());
     }
 
     /// Records that are not `skipped`: what `--max-pages` counts.

@@ -297,8 +297,8 @@ fn robots_answer(attempt: Attempt, product_token: &str) -> RobotsAnswer {
             RobotsStatus::DisallowAll => RobotsAnswer::DisallowAll,
         },
         (None, Some(error)) => RobotsAnswer::Unreachable(error),
-        // Refused by the guard: whatever is there may not be asked.
-        (None, None) => RobotsAnswer::DisallowAll,
+        // Refused by the guard, which will say the same of its pages: that is the reason their records should name.
+        (None, None) => RobotsAnswer::Rules(Box::new(RobotsRules::allow_all())),
     }
 }
 
@@ -333,10 +333,12 @@ fn build_request(
             let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
             if !turned_get && job.kind == JobKind::Typed {
                 request.body.clone_from(&settings.body);
+                request.headers.clone_from(&settings.body_headers);
             }
             if let Some(spec) = &job.spec {
                 if !turned_get && let Some(body) = &spec.body {
                     request.body = Some(Bytes::copy_from_slice(body));
+                    request.headers.clear();
                 }
                 request.timeout = spec.timeout.or(request.timeout);
                 request.user_info = spec.user_info.clone().filter(|_| !left_origin);

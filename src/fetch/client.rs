@@ -286,29 +286,11 @@ fn overlay(headers: &mut HeaderMap, over: impl Iterator<Item = (HeaderName, Head
     }
 }
 
-/// RFC 7617, with the user and password of a URL, where they are percent-encoded.
+/// RFC 7617. `user` and `password` as they are meant, not as a URL encodes them.
 fn basic_authorization(user: &str, password: &str) -> Option<HeaderValue> {
-    let mut plain = percent_decoded(user);
-    plain.push(b':');
-    plain.extend(percent_decoded(password));
-    let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(plain));
+    let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")));
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digit = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
-        rest = if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
-            decoded.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits"));
-            &after[2..]
-        } else {
-            decoded.push(byte);
-            after
-        };
-    }
-    decoded
-}

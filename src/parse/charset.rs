@@ -64,23 +64,32 @@ pub fn decode<'a>(kind: Kind, header_charset: Option<&str>, body: &'a [u8]) -> (
 /// encoding. None if it is not text.
 ///
 /// Text are `text/*`, JSON, XML, JavaScript and forms, also as `+json` and `+xml`. Of a media type that says neither text
-/// nor otherwise (none, `application/octet-stream`, one that is not known), the bytes decide: valid UTF-8 without a NUL
-/// is text. Images, sound, video and fonts are not text whatever their bytes, SVG excepted.
+/// nor otherwise (none, `application/octet-stream`, one that is not known), the bytes decide: valid UTF-8 is
+/// text. Images, sound, video and fonts are not text whatever their bytes, SVG excepted; nor is what holds control
+/// characters that no text has.
 #[must_use]
 pub fn decode_text<'a>(
     media_type: &str,
     header_charset: Option<&str>,
     body: &'a [u8],
 ) -> Option<(Cow<'a, str>, &'static str)> {
-    if let Some(kind) = text_kind(media_type) {
-        return Some(decode(kind, header_charset, body));
-    }
-    let top = media_type.split('/').next().unwrap_or_default();
-    if matches!(top, "image" | "audio" | "video" | "font") || memchr(0, body).is_some() {
-        return None;
-    }
-    let text = std::str::from_utf8(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()?;
-    Some((Cow::Borrowed(text), label(UTF_8)))
+    let (text, label) = if let Some(kind) = text_kind(media_type) {
+        decode(kind, header_charset, body)
+    } else {
+        let top = media_type.split('/').next().unwrap_or_default();
+        if matches!(top, "image" | "audio" | "video" | "font") {
+            return None;
+        }
+        let text = std::str::from_utf8(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()?;
+        (Cow::Borrowed(text), label(UTF_8))
+    };
+    (!text.bytes().any(is_binary)).then_some((text, label))
+}
+
+/// A "binary data byte" of the WHATWG MIME Sniffing standard, section 3. Each would take six bytes in JSON: a bomb of
+/// NULs must not grow on its way out.
+fn is_binary(byte: u8) -> bool {
+    matches!(byte, 0x00..=0x08 | 0x0B | 0x0E..=0x1A | 0x1C..=0x1F)
 }
 
 /// Text among `application/…`, beside JSON and XML by suffix.

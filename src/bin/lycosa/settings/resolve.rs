@@ -60,11 +60,15 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
     let mut engine = engine(run, &values)?;
     engine.product_token = if agent.is_empty() { "lycosa".to_owned() } else { agent.to_owned() };
     engine.method = method;
+    // Content-Type describes the body: robots.txt and a GET after a redirect have none.
+    let (about_body, plain) =
+        headers.plain.into_iter().partition(|(name, _)| body.is_some() && name == http::header::CONTENT_TYPE);
     engine.body = body;
+    engine.body_headers = about_body;
     engine.proxy = proxy.as_deref().filter(|proxy| !proxy.is_empty()).map(without_credentials);
     let client = ClientSettings {
         user_agent: headers.user_agent,
-        headers: headers.plain,
+        headers: plain,
         credentials: headers.credentials,
         proxy,
         insecure: values.switch("insecure"),
