@@ -47,11 +47,15 @@ def make_files():
         head = f"<!doctype html>\n<html><head><title>Page {number}</title></head>\n<body>\n"
         tail = "</body></html>\n"
         lines, length = [], len(head) + len(tail)
-        while length < size:
+        while True:
             line = f'<p><a href="{chance.randrange(FILE_COUNT):04}.html">{chance.choice(words)}</a> '
             line += " ".join(chance.choices(words, k=40)) + "</p>\n"
+            if length + len(line) > size:
+                break
             lines.append(line)
             length += len(line)
+        # To the byte, or the mean would be that of the sizes plus half a line.
+        lines.append(" " * (size - length))
         (FILES / f"{number:04}.html").write_text(head + "".join(lines) + tail)
     finished.touch()
 
