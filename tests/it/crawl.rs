@@ -349,8 +349,10 @@ fn a_static_site_gives_the_expected_records() {
         let path = request.path().trim_start_matches('/');
         let path = if path.is_empty() || path.ends_with('/') { format!("{path}index.html") } else { path.to_owned() };
         match std::fs::read(root.join(&path)) {
-            Ok(body) if path.ends_with(".html") => status(200).header("Content-Type", "text/html").bytes(body),
-            Ok(body) => status(200).header("Content-Type", "text/plain").bytes(body),
+            Ok(body) => {
+                let is_page = path.rsplit('.').next() == Some("html");
+                status(200).header("Content-Type", if is_page { "text/html" } else { "text/plain" }).bytes(body)
+            }
             Err(_) => status(404),
         }
     });

@@ -34,14 +34,12 @@ fn read_response(stream: &mut TcpStream) -> (String, Vec<u8>) {
 
 fn hit(start: Instant, from_ms: u64, to_ms: u64) -> Hit {
     Hit {
-        host: String::new(),
         method: "GET".to_owned(),
         target: "/".to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
         arrived: start + Duration::from_millis(from_ms),
         ended: Some(start + Duration::from_millis(to_ms)),
-        connection: 0,
     }
 }
 
@@ -159,7 +157,7 @@ fn a_tree_reaches_every_page_from_its_root() {
     let mut found = std::collections::BTreeSet::from(["/page/0".to_owned()]);
     let mut waiting = vec!["/page/0".to_owned()];
     while let Some(path) = waiting.pop() {
-        let request = Request { method: "GET".into(), target: path, headers: vec![], body: vec![], nth: 0, total: 0 };
+        let request = Request { method: "GET".into(), target: path, body: vec![], nth: 0, total: 0 };
         let Answer::Reply(reply) = tree.answer(&request) else { panic!("trees only reply") };
         let body = String::from_utf8(reply.body).unwrap();
         let links = body.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
