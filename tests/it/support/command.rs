@@ -20,6 +20,7 @@ const HANGS: Duration = Duration::from_secs(90);
 
 /// What to run.
 pub struct Command {
+    program: &'static str,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
     input: Input,
@@ -35,7 +36,13 @@ enum Input {
 
 /// `lycosa` with these arguments.
 pub fn lycosa<S: Into<OsString>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    program(env!("CARGO_BIN_EXE_lycosa"), arguments)
+}
+
+/// Another program, observed in the same way.
+pub fn program<S: Into<OsString>>(program: &'static str, arguments: impl IntoIterator<Item = S>) -> Command {
     Command {
+        program,
         arguments: arguments.into_iter().map(Into::into).collect(),
         environment: Vec::new(),
         input: Input::Nothing,
@@ -105,7 +112,7 @@ impl Command {
     pub fn spawn(self) -> Running {
         let home = self.directory.path().join("home");
         std::fs::create_dir_all(&home).unwrap();
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lycosa"));
+        let mut command = std::process::Command::new(self.program);
         command
             .args(&self.arguments)
             .current_dir(self.directory.path())
