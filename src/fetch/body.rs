@@ -1,9 +1,415 @@
-//! Body memory: one pool for the whole run (law 12).
+//! Response bodies in memory: capped, decoded, and paid for out of one pool.
+//!
+//! Decides how much of a body is read, and when it has to wait for memory. A body has 256 KiB free. To go on it reserves
+//! its whole remaining cap from the pool of the run, or waits, unread and with its deadlines stopped, until it can. It
+//! reserves once, so whoever holds a reservation can finish, and first come is first served, so a large body is not
+//! starved by small ones. Beside its bytes a body costs what its decoder needs: at most its window again.
+//! Never allocates what a server only announced: memory that is reserved but not written is not touched.
+//! Called by `once`.
 
-use tokio::sync::OwnedSemaphorePermit;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::Body;
+use super::classify;
+use super::coding::{Fault, Pipeline};
+use super::once::Deadlines;
+use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
+
+/// What every body may hold without asking.
+const FREE: usize = 256 * 1024;
+
+/// Unit of the pool: a semaphore counts in 32 bits.
+const UNIT: u64 = 1024;
+
+/// A body that is announced longer than its cap is still read up to it if the cap is at most this: the start of a
+/// robots.txt counts (RFC 9309 2.5), and it costs little. Longer ones are not asked for at all.
+const WORTH_READING: u64 = 1024 * 1024;
+
+/// Decoded bytes at a time.
+const STEP: usize = 16 * 1024;
+
+/// The body memory of a run.
+#[derive(Debug, Clone)]
+pub struct BodyPool {
+    units: Arc<Semaphore>,
+    size: u32,
+}
+
+impl BodyPool {
+    /// A pool of so many bytes, counted in KiB; at most 4 TiB.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        let size = units(bytes);
+        Self { units: Arc::new(Semaphore::new(size as usize)), size }
+    }
+
+    /// Bytes that are not reserved now.
+    #[must_use]
+    pub fn available(&self) -> u64 {
+        self.units.available_permits() as u64 * UNIT
+    }
+
+    /// Waits for so many bytes; for more than the pool has, or None, that is all of it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the place in the queue.
+    async fn reserve(&self, bytes: Option<u64>) -> Reservation {
+        let wanted = bytes.map_or(self.size, |bytes| units(bytes).min(self.size));
+        let permit = Arc::clone(&self.units).acquire_many_owned(wanted).await;
+        Reservation { permit: Some(permit.expect("the pool is never closed")) }
+    }
+
+    fn try_reserve(&self, bytes: Option<u64>) -> Option<Reservation> {
+        let wanted = bytes.map_or(self.size, |bytes| units(bytes).min(self.size));
+        let permit = Arc::clone(&self.units).try_acquire_many_owned(wanted).ok()?;
+        Some(Reservation { permit: Some(permit) })
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
 
 /// A share of the run's body memory, given back when dropped.
 #[derive(Debug)]
 pub struct Reservation {
-    _permit: OwnedSemaphorePermit,
+    /// None once all is given back.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Reservation {
+    /// Bytes it holds of the pool.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.permit.as_ref().map_or(0, |permit| permit.num_permits() as u64 * UNIT)
+    }
+
+    /// Gives back what a body of so many bytes does not need; what every body has free is not held.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let needed = units(bytes.saturating_sub(FREE) as u64) as usize;
+        let Some(permit) = &mut self.permit else { return };
+        let excess = permit.num_permits().saturating_sub(needed);
+        // Dropped: the excess goes back.
+        drop(permit.split(excess));
+        if needed == 0 {
+            self.permit = None;
+        }
+    }
+}
+
+/// How much of a body may be read, and out of what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits<'a> {
+    pub(super) pool: &'a BodyPool,
+    /// Decoded bytes.
+    pub(super) max_body: Option<u64>,
+    pub(super) beside_pool: bool,
+}
+
+/// Reads a body to its end, to its cap, or to a failure. What came is kept in every case.
+pub(super) async fn read(
+    response: &mut reqwest::Response,
+    pipeline: Result<Option<Pipeline>, Fault>,
+    limits: Limits<'_>,
+    deadlines: &mut Deadlines,
+) -> (Body, Option<FetchError>) {
+    let pipeline = match pipeline {
+        Ok(pipeline) => pipeline,
+        Err(fault) => return unread(FetchError::permanent(ErrorKind::Decode, Stage::Decode, fault)),
+    };
+    let announced = response.content_length();
+    if let (None, Some(length), Some(cap)) = (&pipeline, announced, limits.max_body)
+        && length > cap
+        && cap > WORTH_READING
+    {
+        return unread(too_large(cap));
+    }
+    let mut reader = Reader::new(pipeline, announced, limits);
+    let error = reader.run(response, deadlines).await;
+    let body = reader.into_body(error.is_some());
+    (body, error)
+}
+
+fn unread(error: FetchError) -> (Body, Option<FetchError>) {
+    (Body { truncated: true, ..Body::default() }, Some(error))
+}
+
+fn too_large(cap: u64) -> FetchError {
+    FetchError::permanent(ErrorKind::TooLarge, Stage::Body, format!("the body is larger than {cap} bytes"))
+}
+
+struct Reader<'a> {
+    limits: Limits<'a>,
+    collector: Collector,
+    memory: Option<Reservation>,
+    wire_size: u64,
+    /// A stream that decodes to nothing ends too: incompressible bytes grow by less than this in every coding.
+    wire_cap: u64,
+}
+
+impl<'a> Reader<'a> {
+    fn new(pipeline: Option<Pipeline>, announced: Option<u64>, limits: Limits<'a>) -> Self {
+        let cap = limits.max_body.and_then(|cap| usize::try_from(cap).ok()).unwrap_or(usize::MAX);
+        // The stack holds servers to what they announce, so it is a cap as well.
+        let exact = match pipeline {
+            None => announced.and_then(|length| usize::try_from(length).ok()),
+            Some(_) => None,
+        };
+        let wire_cap = limits.max_body.map_or(u64::MAX, |cap| cap.saturating_add(cap / 8).saturating_add(FREE as u64));
+        let granted = FREE.min(cap);
+        let collector = Collector { pipeline, first: Bytes::new(), bytes: Vec::new(), granted, cap, exact };
+        Self { limits, collector, memory: None, wire_size: 0, wire_cap }
+    }
+
+    async fn run(&mut self, response: &mut reqwest::Response, deadlines: &mut Deadlines) -> Option<FetchError> {
+        if self.collector.longest().is_none_or(|longest| longest > FREE) && self.collector.exact.is_some() {
+            // Known to be needed: waits before the first byte is read.
+            self.wait_for_memory(deadlines).await;
+        }
+        loop {
+            let chunk = match deadlines.within_silence(response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => return Some(classify::in_body(&error)),
+                Err(late) => return Some(late.error(Stage::Body)),
+            };
+            self.wire_size += chunk.len() as u64;
+            let mut chunk = chunk;
+            while let Taken::NeedsMemory = match self.collector.take(&mut chunk) {
+                Ok(taken) => taken,
+                Err(Stop::Full) => return Some(too_large(self.limits.max_body.unwrap_or(u64::MAX))),
+                Err(Stop::Broken(fault)) => return Some(broken(fault)),
+            } {
+                self.wait_for_memory(deadlines).await;
+            }
+            if self.wire_size > self.wire_cap {
+                return Some(too_large(self.limits.max_body.unwrap_or(u64::MAX)));
+            }
+        }
+        self.collector.finish().err().map(broken)
+    }
+
+    /// The only wait without a deadline: it ends when others finish, and each of them has deadlines of its own.
+    async fn wait_for_memory(&mut self, deadlines: &mut Deadlines) {
+        let wanted = self.collector.longest().map(|longest| longest.saturating_sub(FREE) as u64);
+        self.memory = match self.limits.pool.try_reserve(wanted) {
+            None if !self.limits.beside_pool => {
+                let since = Instant::now();
+                let memory = self.limits.pool.reserve(wanted).await;
+                deadlines.stop_for(since.elapsed());
+                Some(memory)
+            }
+            memory => memory,
+        };
+        self.collector.granted = self.collector.cap;
+    }
+
+    fn into_body(self, failed: bool) -> Body {
+        let (bytes, held) = self.collector.into_bytes();
+        let mut memory = self.memory;
+        if let Some(reservation) = &mut memory {
+            reservation.shrink_to(held);
+        }
+        Body { bytes, wire_size: self.wire_size, truncated: failed, memory: memory.filter(|memory| memory.bytes() > 0) }
+    }
+}
+
+fn broken(fault: Fault) -> FetchError {
+    FetchError::permanent(ErrorKind::Decode, Stage::Decode, fault)
+}
+
+enum Taken {
+    All,
+    /// The rest of the chunk has to wait until more is granted.
+    NeedsMemory,
+}
+
+enum Stop {
+    Full,
+    Broken(Fault),
+}
+
+/// The bytes of a body as they are decoded.
+struct Collector {
+    pipeline: Option<Pipeline>,
+    /// The only chunk so far, as it came: most bodies are one.
+    first: Bytes,
+    bytes: Vec<u8>,
+    /// Bytes it may hold now.
+    granted: usize,
+    /// Bytes it may ever hold.
+    cap: usize,
+    /// The length of the body, where it is known.
+    exact: Option<usize>,
+}
+
+impl Collector {
+    /// What the body can come to; None if that is not limited.
+    fn longest(&self) -> Option<usize> {
+        let longest = self.exact.unwrap_or(usize::MAX).min(self.cap);
+        (longest < usize::MAX).then_some(longest)
+    }
+
+    fn take(&mut self, chunk: &mut Bytes) -> Result<Taken, Stop> {
+        if self.pipeline.is_some() { self.take_coded(chunk) } else { self.take_plain(chunk) }
+    }
+
+    fn take_plain(&mut self, chunk: &mut Bytes) -> Result<Taken, Stop> {
+        let held = self.first.len() + self.bytes.len();
+        let room = self.granted - held;
+        if chunk.len() > room && self.granted < self.cap {
+            return Ok(Taken::NeedsMemory);
+        }
+        let fits = chunk.split_to(chunk.len().min(room));
+        if held == 0 {
+            self.first = fits;
+        } else if !fits.is_empty() {
+            if self.bytes.is_empty() {
+                let first = std::mem::take(&mut self.first);
+                self.make_room(first.len() + fits.len());
+                self.bytes.extend_from_slice(&first);
+            }
+            self.make_room(fits.len());
+            self.bytes.extend_from_slice(&fits);
+        }
+        if chunk.is_empty() { Ok(Taken::All) } else { Err(Stop::Full) }
+    }
+
+    fn take_coded(&mut self, chunk: &mut Bytes) -> Result<Taken, Stop> {
+        let mut input: &[u8] = chunk;
+        let taken = loop {
+            let held = self.bytes.len();
+            let room = self.granted - held;
+            if room == 0 {
+                if self.granted < self.cap {
+                    break Taken::NeedsMemory;
+                }
+                // Exactly full is not too large: one more byte is.
+                let (mut probe, mut written) = ([0], 0);
+                decode(&mut self.pipeline, &mut input, &mut probe, &mut written)?;
+                if written > 0 {
+                    return Err(Stop::Full);
+                }
+                break Taken::All;
+            }
+            let step = room.min(STEP);
+            self.make_room(step);
+            self.bytes.resize(held + step, 0);
+            let mut written = 0;
+            let result = decode(&mut self.pipeline, &mut input, &mut self.bytes[held..], &mut written);
+            self.bytes.truncate(held + written);
+            result?;
+            if written < step {
+                break Taken::All;
+            }
+        };
+        let used = chunk.len() - input.len();
+        drop(chunk.split_to(used));
+        Ok(taken)
+    }
+
+    /// Space for `more` bytes that are already granted: at once if the length is known, else by doubling, and never for
+    /// more than is granted.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.bytes.len() + more;
+        if self.bytes.capacity() < needed {
+            let target = match self.exact {
+                Some(exact) if exact <= self.granted => exact,
+                _ => self.bytes.capacity().saturating_mul(2).min(self.granted),
+            };
+            self.bytes.reserve_exact(target.max(needed) - self.bytes.len());
+        }
+    }
+
+    fn finish(&self) -> Result<(), Fault> {
+        self.pipeline.as_ref().map_or(Ok(()), Pipeline::finish)
+    }
+
+    /// The body, and the bytes of memory it holds.
+    fn into_bytes(mut self) -> (Bytes, usize) {
+        if !self.first.is_empty() {
+            let held = self.first.len();
+            return (self.first, held);
+        }
+        // Doubling leaves up to half of it unused, and bodies may wait for a slow reader of the output.
+        if self.bytes.capacity() > FREE && self.bytes.capacity() / 4 * 3 > self.bytes.len() {
+            self.bytes.shrink_to_fit();
+        }
+        let held = self.bytes.capacity();
+        (self.bytes.into(), held)
+    }
+}
+
+fn decode(pipeline: &mut Option<Pipeline>, input: &mut &[u8], out: &mut [u8], written: &mut usize) -> Result<(), Stop> {
+    match pipeline {
+        Some(pipeline) => pipeline.decode(input, out, written).map_err(Stop::Broken),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_shrinks_to_what_a_body_holds_beyond_its_free_share() {
+        let pool = BodyPool::new(1024 * 1024);
+        let mut held = pool.try_reserve(Some(512 * 1024)).unwrap();
+        assert_eq!(pool.available(), 512 * 1024);
+        held.shrink_to(FREE + 100_000);
+        assert_eq!(held.bytes(), 98 * 1024);
+        assert_eq!(pool.available(), (1024 - 98) * 1024);
+        // It never grows.
+        held.shrink_to(usize::MAX);
+        assert_eq!(held.bytes(), 98 * 1024);
+        held.shrink_to(FREE);
+        assert_eq!((held.bytes(), pool.available()), (0, 1024 * 1024));
+    }
+
+    #[tokio::test]
+    async fn no_limit_takes_the_whole_pool() {
+        let pool = BodyPool::new(10 * 1024);
+        let all = pool.reserve(None).await;
+        assert_eq!((all.bytes(), pool.available()), (10 * 1024, 0));
+        assert!(pool.try_reserve(Some(1)).is_none());
+        drop(all);
+        assert_eq!(pool.reserve(Some(1 << 40)).await.bytes(), 10 * 1024);
+    }
+
+    fn collector(granted: usize, cap: usize, exact: Option<usize>) -> Collector {
+        Collector { pipeline: None, first: Bytes::new(), bytes: Vec::new(), granted, cap, exact }
+    }
+
+    #[test]
+    fn one_chunk_is_kept_as_it_came() {
+        let chunk = Bytes::from(vec![7; 1000]);
+        let mut collector = collector(FREE, FREE, Some(1000));
+        assert!(matches!(collector.take(&mut chunk.clone()), Ok(Taken::All)));
+        assert_eq!(collector.into_bytes().0.as_ptr(), chunk.as_ptr());
+    }
+
+    #[test]
+    fn a_known_length_is_allocated_once() {
+        let mut collector = collector(FREE, FREE, Some(30_000));
+        for _ in 0..3 {
+            assert!(matches!(collector.take(&mut Bytes::from(vec![7; 10_000])), Ok(Taken::All)));
+        }
+        let (bytes, held) = collector.into_bytes();
+        assert_eq!((bytes.len(), held), (30_000, 30_000));
+    }
+
+    #[test]
+    fn a_chunk_waits_for_memory_whole_and_a_full_body_stops() {
+        let mut collector = collector(10, 20, None);
+        let mut chunk = Bytes::from(vec![7; 25]);
+        assert!(matches!(collector.take(&mut chunk), Ok(Taken::NeedsMemory)));
+        assert_eq!(chunk.len(), 25);
+        collector.granted = 20;
+        assert!(matches!(collector.take(&mut chunk), Err(Stop::Full)));
+        assert_eq!(collector.into_bytes().0.len(), 20);
+    }
 }

@@ -1,1 +1,314 @@
-//! The reqwest client.
+//! The HTTP client of a run: reqwest, with what it would do on its own switched off.
+//!
+//! Decides what is sent: the run's headers, credentials where they may go, the proxy. Redirects, retries, cookies and
+//! decompression of the stack are off: a hop or a retry it made would be a request that nobody admitted, and a body it
+//! inflated would have no cap. Called by the engine through [`Fetcher`].
+//!
+//! There are two stacks, each with its own connections: a plain one for hosts the user named, and a guarded one for
+//! discovered links, which connects to public addresses only. The second is made when it is first needed.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use base64::Engine as _;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use url::{Host, Url};
+
+use super::body::{BodyPool, Limits};
+use super::classify::{Route, one_line};
+use super::once::{Terms, once};
+use super::proxies::{Proxies, ProxyVariables};
+use super::resolve::{Resolver, literal_is_private};
+use super::{Attempt, Fetcher, Request};
+use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
+use crate::model::record::SkipReason;
+
+/// The codings that are decoded.
+const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
+
+/// What holds for every request of a run.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// `User-Agent`, unless `headers` has one; empty sends none.
+    pub user_agent: String,
+    /// Sent with every request, instead of ours of the same name; no credentials.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Sent only with requests that may carry the run's credentials.
+    pub credentials: Vec<(HeaderName, HeaderValue)>,
+    /// `-x`; empty is no proxy at all, None is what the environment says.
+    pub proxy: Option<String>,
+    /// Certificates are not checked.
+    pub insecure: bool,
+    /// Name, connection and TLS handshake; None is no limit.
+    pub connect_timeout: Option<Duration>,
+    /// Longest silence in a body; None is no limit.
+    pub read_timeout: Option<Duration>,
+    /// Memory for bodies beyond 256 KiB each, in bytes.
+    pub body_pool: u64,
+    /// Connections kept open without a request, for each host.
+    pub max_idle_per_host: usize,
+    /// How long they are kept.
+    pub idle_timeout: Duration,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("lycosa/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")")
+                .to_owned(),
+            headers: Vec::new(),
+            credentials: Vec::new(),
+            proxy: None,
+            insecure: false,
+            connect_timeout: Some(Duration::from_secs(10)),
+            read_timeout: Some(Duration::from_secs(15)),
+            body_pool: 64 * 1024 * 1024,
+            // The requests in flight at a host bound it already.
+            max_idle_per_host: usize::MAX,
+            // Many servers close after 5 s (Apache httpd, Node). Whoever keeps a connection as long as that sends into a
+            // closing one sooner or later, and a delay of 5 s between requests would hit that moment every time.
+            idle_timeout: Duration::from_secs(4),
+        }
+    }
+}
+
+/// Settings that no client can be made of.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The address of a proxy. Its text is not shown: it may hold a password.
+    #[error("the proxy of {origin} cannot be used: {reason}")]
+    Proxy { origin: &'static str, reason: String },
+    #[error("'{0}' cannot be sent as a user agent")]
+    UserAgent(String),
+    #[error("the HTTP client cannot be made")]
+    Build(#[source] reqwest::Error),
+}
+
+/// What becomes of a request that is not sent.
+enum Unsent {
+    Refused,
+    Failed(FetchError),
+}
+
+/// Performs requests. See [`Fetcher`].
+#[derive(Debug)]
+pub struct Client {
+    settings: StackSettings,
+    plain: reqwest::Client,
+    guarded: OnceLock<reqwest::Client>,
+    /// The run's headers, without and with its credentials.
+    headers: HeaderMap,
+    headers_with_credentials: HeaderMap,
+    read_timeout: Option<Duration>,
+    pool: BodyPool,
+}
+
+impl Client {
+    /// A client for a run. Reads the proxy variables of the environment.
+    ///
+    /// # Errors
+    /// A proxy that cannot be used, or a user agent that cannot be sent.
+    pub fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
+        Self::with_variables(settings, &ProxyVariables::from_env())
+    }
+
+    pub(super) fn with_variables(settings: &ClientSettings, variables: &ProxyVariables) -> Result<Self, ClientError> {
+        let headers = run_headers(settings)?;
+        let mut headers_with_credentials = headers.clone();
+        overlay(
+            &mut headers_with_credentials,
+            settings.credentials.iter().cloned().map(|(name, mut value)| {
+                value.set_sensitive(true);
+                (name, value)
+            }),
+        );
+        let stack = StackSettings {
+            proxies: Proxies::new(settings.proxy.as_deref(), variables)?,
+            user_agent: headers.get(USER_AGENT).cloned(),
+            insecure: settings.insecure,
+            connect_timeout: settings.connect_timeout,
+            max_idle_per_host: settings.max_idle_per_host,
+            idle_timeout: settings.idle_timeout,
+        };
+        Ok(Self {
+            plain: stack.build(&Resolver::open()).map_err(ClientError::Build)?,
+            settings: stack,
+            guarded: OnceLock::new(),
+            headers,
+            headers_with_credentials,
+            read_timeout: settings.read_timeout,
+            pool: BodyPool::new(settings.body_pool),
+        })
+    }
+
+    /// The body memory that all requests share.
+    #[must_use]
+    pub fn body_pool(&self) -> &BodyPool {
+        &self.pool
+    }
+
+    /// The stack for a request, or what is to become of the request instead.
+    fn stack(&self, request: &Request) -> Result<&reqwest::Client, Unsent> {
+        if !request.guarded {
+            return Ok(&self.plain);
+        }
+        if literal_is_private(&request.url) || self.is_proxy(&request.url) {
+            return Err(Unsent::Refused);
+        }
+        if let Some(client) = self.guarded.get() {
+            return Ok(client);
+        }
+        match self.settings.build(&Resolver::guarded(Arc::clone(self.settings.proxies.names()))) {
+            Ok(client) => Ok(self.guarded.get_or_init(|| client)),
+            Err(error) => {
+                let message = one_line(&error.to_string());
+                Err(Unsent::Failed(
+                    FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending(),
+                ))
+            }
+        }
+    }
+
+    /// The guard lets the names of proxies pass, so a discovered link must not use that.
+    fn is_proxy(&self, url: &Url) -> bool {
+        matches!(url.host(), Some(Host::Domain(host)) if self.settings.proxies.names().iter().any(|name| **name == *host))
+    }
+
+    fn headers_for(&self, request: &mut Request) -> HeaderMap {
+        let mut headers =
+            if request.credentials { self.headers_with_credentials.clone() } else { self.headers.clone() };
+        if let Some((user, password)) = &request.user_info
+            && let Some(value) = basic_authorization(user, password)
+        {
+            headers.insert(AUTHORIZATION, value);
+        }
+        overlay(&mut headers, std::mem::take(&mut request.headers).into_iter());
+        headers
+    }
+}
+
+impl Fetcher for Client {
+    async fn fetch(&self, mut request: Request) -> Attempt {
+        let client = match self.stack(&request) {
+            Ok(client) => client,
+            Err(Unsent::Refused) => {
+                return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
+            }
+            Err(Unsent::Failed(error)) => return Attempt { error: Some(error), ..Attempt::default() },
+        };
+        let headers = self.headers_for(&mut request);
+        let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
+        let terms = Terms { whole: request.timeout, silence: self.read_timeout, body: limits };
+        let mut message = reqwest::Request::new(request.method, request.url);
+        *message.headers_mut() = headers;
+        *message.body_mut() = request.body.map(reqwest::Body::from);
+        once(client, message, terms, |url| Route {
+            tls: url.scheme() == "https",
+            proxied: self.settings.proxies.serve(url),
+        })
+        .await
+    }
+}
+
+/// What both stacks are made of.
+#[derive(Debug)]
+struct StackSettings {
+    proxies: Proxies,
+    user_agent: Option<HeaderValue>,
+    insecure: bool,
+    connect_timeout: Option<Duration>,
+    max_idle_per_host: usize,
+    idle_timeout: Duration,
+}
+
+impl StackSettings {
+    fn build(&self, resolver: &Resolver) -> reqwest::Result<reqwest::Client> {
+        let builder = || self.builder(resolver.clone());
+        builder().build().or_else(|error| {
+            // A machine without any CA certificate (a bare container) can still fetch http, and each https request will
+            // say that the certificate is not trusted.
+            tracing::warn!(%error, "no certificates of authorities were found: https will fail");
+            builder().tls_certs_only([]).build()
+        })
+    }
+
+    fn builder(&self, resolver: Resolver) -> reqwest::ClientBuilder {
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .dns_resolver(resolver)
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(self.max_idle_per_host)
+            .pool_idle_timeout(self.idle_timeout)
+            // The stack's own limit is 16 KiB, which long security policies and cookies exceed; HTTP/1 has 400 KiB.
+            .http2_max_header_list_size(64 * 1024)
+            .tls_danger_accept_invalid_certs(self.insecure);
+        if let Some(time) = self.connect_timeout {
+            builder = builder.connect_timeout(time);
+        }
+        for rule in self.proxies.rules() {
+            builder = builder.proxy(rule.clone());
+        }
+        match &self.user_agent {
+            // For the CONNECT request, which has no other headers of ours.
+            Some(agent) if !self.proxies.rules().is_empty() => builder.user_agent(agent.clone()),
+            _ => builder,
+        }
+    }
+}
+
+fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
+    let mut headers = HeaderMap::new();
+    if !settings.user_agent.is_empty() {
+        let agent = HeaderValue::from_str(&settings.user_agent)
+            .map_err(|_| ClientError::UserAgent(settings.user_agent.escape_debug().to_string()))?;
+        headers.insert(USER_AGENT, agent);
+    }
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(ACCEPT_ENCODING, CODINGS);
+    overlay(&mut headers, settings.headers.iter().cloned());
+    Ok(headers)
+}
+
+/// Puts headers over others: the first of a name replaces what was there, further ones stand beside it.
+fn overlay(headers: &mut HeaderMap, over: impl Iterator<Item = (HeaderName, HeaderValue)>) {
+    let mut replaced: Vec<HeaderName> = Vec::new();
+    for (name, value) in over {
+        if replaced.contains(&name) {
+            headers.append(name, value);
+        } else {
+            headers.insert(name.clone(), value);
+            replaced.push(name);
+        }
+    }
+}
+
+/// RFC 7617, with the user and password of a URL, where they are percent-encoded.
+fn basic_authorization(user: &str, password: &str) -> Option<HeaderValue> {
+    let mut plain = percent_decoded(user);
+    plain.push(b':');
+    plain.extend(percent_decoded(password));
+    let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(plain));
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digit = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
+        rest = if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
+            decoded.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits"));
+            &after[2..]
+        } else {
+            decoded.push(byte);
+            after
+        };
+    }
+    decoded
+}

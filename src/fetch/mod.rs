@@ -15,7 +15,14 @@ use crate::model::record::SkipReason;
 use crate::model::url::Url;
 
 pub mod body;
+mod classify;
 pub mod client;
+mod coding;
+mod once;
+mod proxies;
+pub mod resolve;
+#[cfg(test)]
+mod tests;
 
 /// Sends one request and reads its answer.
 ///

@@ -10,6 +10,8 @@
 use crate::model::job::Job;
 use crate::model::units::Moment;
 
+#[cfg(test)]
+mod contract;
 pub mod memory;
 pub mod seen;
 

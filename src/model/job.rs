@@ -51,8 +51,10 @@ pub struct Chain {
     pub first_started: Option<(WallTime, Moment)>,
     /// Redirects followed.
     pub hops: u32,
-    /// Requests of the current hop, refusals left out.
+    /// Requests of the current hop, refusals left out: what `--retries` limits.
     pub attempts: u32,
+    /// Requests of the current hop, all of them: the record's `attempts`.
+    pub tries: u32,
     /// 429 and 503 with `Retry-After`, over all hops.
     pub refusals: u32,
     /// A 301, 302 or 303 has turned the method into GET and dropped the body.
@@ -156,5 +158,112 @@ impl Job {
         });
         // The source is shared by all links of a page: its text is not counted for each.
         size_of::<Self>() + self.url.len() + self.host.len() + 2 * BLOCK + text(&self.input) + spec + chain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::RequestKind;
+    use super::super::units::Millis;
+    use super::*;
+
+    fn full() -> Job {
+        let mut job = Job::new(JobKind::Typed, "https://example.org/b", "example.org".into());
+        job.number = 7;
+        job.priority = -9;
+        job.depth = 2;
+        job.accepted = Moment::from_nanos(1 << 40);
+        job.source = Some("https://example.org/".into());
+        job.input = Some("Example.org/a".into());
+        job.line = 12;
+        job.spec = Some(Box::new(JobSpec {
+            id: Some("é".into()),
+            method: Some("PUT".into()),
+            headers: vec![("a".into(), "b".into())],
+            body: Some(vec![0, 255, 10]),
+            timeout: Some(Duration::from_millis(1500)),
+            meta: Some("{\"a\": 1.50}".into()),
+            user_info: Some(("me".into(), "secret".into())),
+        }));
+        *job.chain_mut() = Chain {
+            first_url: Some("https://example.org/a".into()),
+            requests: vec![RequestLog {
+                url: "https://example.org/a".into(),
+                host_key: "example.org".into(),
+                kind: RequestKind::Page,
+                started_at: WallTime(1_795_170_180_123),
+                ms: Millis::from(Duration::from_micros(1_234_567)),
+                status: Some(301),
+            }],
+            first_started: Some((WallTime(-1), Moment::NEVER)),
+            hops: 1,
+            attempts: 2,
+            tries: 2,
+            refusals: 3,
+            turned_get: true,
+            left_origin: true,
+        };
+        job
+    }
+
+    #[test]
+    fn a_job_comes_back_from_a_temporary_file_as_it_was() {
+        for job in [full(), Job::new(JobKind::Robots, "https://a/robots.txt", "a".into())] {
+            let bytes = postcard::to_allocvec(&job).unwrap();
+            assert_eq!(postcard::from_bytes::<Job>(&bytes).unwrap(), job);
+        }
+    }
+
+    #[test]
+    fn ids_are_the_lines_own_or_made() {
+        let mut job = full();
+        assert_eq!(job.id(), "é");
+        job.spec = None;
+        assert_eq!(job.id(), "r-7");
+    }
+
+    #[test]
+    fn the_first_url_outlives_a_redirect() {
+        let mut job = full();
+        assert_eq!((job.first_url(), &*job.url), ("https://example.org/a", "https://example.org/b"));
+        job.chain_mut().first_url = None;
+        assert_eq!(job.first_url(), "https://example.org/b");
+        job.chain = None;
+        assert_eq!(job.first_url(), "https://example.org/b");
+    }
+
+    #[test]
+    fn only_what_the_user_sees_has_a_record() {
+        for (kind, has_record) in
+            [(JobKind::Typed, true), (JobKind::Link, true), (JobKind::Robots, false), (JobKind::Sitemap, false)]
+        {
+            assert_eq!(Job::new(kind, "https://a/", "a".into()).has_record(), has_record);
+        }
+    }
+
+    #[test]
+    fn the_heap_of_a_job_counts_every_part() {
+        let size = |change: &dyn Fn(&mut Job)| {
+            let mut job = full();
+            change(&mut job);
+            job.heap_size()
+        };
+        let whole = size(&|_| {});
+        let long = || "x".repeat(1000).into_boxed_str();
+        let changes: [&dyn Fn(&mut Job); 8] = [
+            &|job| job.url = long(),
+            &|job| job.host = long(),
+            &|job| job.input = Some(long()),
+            &|job| job.spec.as_mut().unwrap().meta = Some(long()),
+            &|job| job.spec.as_mut().unwrap().body = Some(vec![0; 1000]),
+            &|job| job.spec.as_mut().unwrap().headers.push((long(), "".into())),
+            &|job| job.chain_mut().first_url = Some(long()),
+            &|job| job.chain_mut().requests[0].url = long(),
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            assert!(size(change) > whole + 900, "change {at} is not counted");
+        }
+        let bare = Job::new(JobKind::Link, "https://a/", "a".into()).heap_size();
+        assert!((size_of::<Job>()..size_of::<Job>() + 100).contains(&bare), "{bare}");
     }
 }

@@ -4,5 +4,6 @@ pub mod fetch_error;
 pub mod job;
 pub mod page;
 pub mod record;
+pub mod record_schema;
 pub mod units;
 pub mod url;

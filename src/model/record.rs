@@ -193,14 +193,21 @@ pub struct RecordBody {
 }
 
 /// `meta` comes from a job line and is kept as the JSON text it was.
+#[expect(clippy::ref_option, reason = "the signature that serde calls")]
 fn raw_json<S: Serializer>(meta: &Option<Box<str>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match meta {
-        None => serializer.serialize_none(),
-        Some(text) => {
-            let raw: &serde_json::value::RawValue =
-                serde_json::from_str(text).map_err(|error| serde::ser::Error::custom(error.to_string()))?;
-            raw.serialize(serializer)
-        }
+    let Some(text) = meta.as_deref() else { return serializer.serialize_none() };
+    // A record is one line. Inside a JSON string these bytes are escapes, so here they stand between tokens.
+    let one_line;
+    let text = if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+        one_line = text.replace(['\n', '\r'], " ");
+        &one_line
+    } else {
+        text
+    };
+    match serde_json::from_str::<&serde_json::value::RawValue>(text) {
+        Ok(raw) => raw.serialize(serializer),
+        // Lines of input are checked; a job of the library's user may hold any text.
+        Err(_) => serializer.serialize_str(text),
     }
 }
 
@@ -263,8 +270,10 @@ impl RecordBody {
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
-        // A vector takes every byte, and all keys are strings; `meta` was checked when its line was read.
-        serde_json::to_writer(&mut out, self).expect("a record is always serialisable");
+        if let Err(error) = serde_json::to_writer(&mut out, self) {
+            // A vector takes every byte, all keys are strings, and `meta` is written as what it is.
+            unreachable!("a record is always serialisable: {error}");
+        }
         out
     }
 }
@@ -274,4 +283,109 @@ pub fn write_head(seq: u64, out: &mut Vec<u8>) {
     use std::io::Write as _;
     // Writing into a vector cannot fail.
     let _ = write!(out, "{{\"schema\":{SCHEMA},\"seq\":{seq},");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn blank() -> RecordBody {
+        RecordBody::blank("run-1".into(), "r-1".to_owned(), Outcome::Ok)
+    }
+
+    /// As a sink puts a line together.
+    fn line(record: &RecordBody, seq: u64) -> String {
+        let mut line = Vec::new();
+        write_head(seq, &mut line);
+        line.extend_from_slice(&record.to_json()[1..]);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn keys_stand_in_the_order_of_the_contract() {
+        let order = "schema seq run id input line url final_url outcome status error skip_reason method depth source \
+            attempts requests started_at queued_ms first_byte_ms total_ms dns_ms connect_ms tls_ms http_version \
+            remote_addr host_key proxy content_type charset size wire_size truncated digest body_file title data \
+            noindex from_cache stale change mirrors retry_of meta";
+        let mut at = 0;
+        let line = line(&blank(), 12);
+        for key in order.split_whitespace() {
+            let key = format!("\"{key}\":");
+            let found = line.find(&key).unwrap_or_else(|| panic!("{key} is missing"));
+            assert!(found >= at, "{key} stands too early");
+            at = found;
+        }
+        assert!(line.starts_with(r#"{"schema":1,"seq":12,"run":"run-1","id":"r-1","input":null,"#), "{line}");
+        let whole = serde_json::to_string(&Record { schema: SCHEMA, seq: 12, body_of: blank() }).unwrap();
+        assert_eq!(line, whole, "both ways to write a record give the same bytes");
+    }
+
+    #[test]
+    fn words_are_spelled_as_they_are_serialised() {
+        for outcome in Outcome::ALL {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
+        }
+        for reason in SkipReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
+        for kind in super::super::fetch_error::ErrorKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+
+    #[test]
+    fn meta_is_given_back_as_it_was() {
+        for (meta, want) in [
+            (r#"{"b": 1.50, "a":[]}"#, r#""meta":{"b": 1.50, "a":[]}"#),
+            ("12345678901234567890123", "\"meta\":12345678901234567890123"),
+            ("{\r\n\"a\":\n1}", "\"meta\":{  \"a\": 1}"),
+            ("not JSON", "\"meta\":\"not JSON\""),
+        ] {
+            let line = line(&RecordBody { meta: Some(meta.into()), ..blank() }, 0);
+            assert!(line.contains(want), "{line}");
+            serde_json::from_str::<serde_json::Value>(&line).unwrap();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_of_any_text_is_one_line_of_json(text in any::<String>(), seq: u64, number: u64, flag: bool) {
+            let record = RecordBody {
+                id: text.clone(),
+                input: Some(text.as_str().into()),
+                title: Some(text.clone()),
+                meta: Some(serde_json::to_string(&text).unwrap().into()),
+                headers: Some(BTreeMap::from([(text.clone(), vec![text.clone()])])),
+                body: Some(flag.then(|| text.clone())),
+                size: number,
+                ..blank()
+            };
+            let line = line(&record, seq);
+            prop_assert!(!line.contains(['\n', '\r']));
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(&value["seq"], seq);
+            prop_assert_eq!(&value["size"], number);
+            for key in ["id", "input", "title", "meta"] {
+                prop_assert_eq!(&value[key], &text);
+            }
+            prop_assert_eq!(&value["headers"][&text][0], &text);
+            prop_assert_eq!(value["body"].as_str(), flag.then_some(text.as_str()));
+        }
+
+        #[test]
+        fn milliseconds_have_a_decimal_point_and_at_most_three_decimals(nanos in 0..=u64::MAX) {
+            let text = serde_json::to_string(&Millis::from(Duration::from_nanos(nanos))).unwrap();
+            let (whole, decimals) = text.split_once('.').expect("a decimal point");
+            prop_assert!(decimals.len() <= 3, "{}", text);
+            prop_assert!(whole.bytes().chain(decimals.bytes()).all(|byte| byte.is_ascii_digit()), "{}", text);
+            #[expect(clippy::cast_precision_loss, reason = "compared with room for it")]
+            let nanos = nanos as f64;
+            let off = (nanos - text.parse::<f64>().unwrap() * 1e6).abs();
+            prop_assert!(off <= 501.0 + nanos / 1e14, "{}", text);
+        }
+    }
 }

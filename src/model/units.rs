@@ -182,3 +182,6 @@ pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
     let period = Duration::try_from_secs_f64(seconds / number).map_err(|_| error())?;
     if period.is_zero() || period > Duration::from_secs(366 * 86400) { Err(error()) } else { Ok(Rate { period }) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,3 +111,6 @@ impl fmt::Display for Shown<'_> {
         f.write_str(&canonical(self.0))
     }
 }
+
+#[cfg(test)]
+mod tests;

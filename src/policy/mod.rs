@@ -1,7 +1,9 @@
 //! Floor 2: the rules, pure and synchronous. Time and randomness come in as arguments, so every rule is tested without
 //! waiting.
 
+pub mod accept;
 pub mod breaker;
+pub mod credentials;
 pub mod pace;
 pub mod retry;
 pub mod robots;

@@ -1,1 +1,60 @@
-//! A JSON array.
+//! A JSON array with one record a line: `[`, records with a comma after each but the last, `]`; `[]` for none.
+//!
+//! The comma is written with the record that follows, so that the array can be closed at any time: at every normal end,
+//! and in a regular file also after a failed write. Called by delivery's thread through [`Sink`].
+
+use super::jsonl::write_record;
+use super::output::Output;
+use super::{Format, Line, Sink, SinkError};
+
+/// Its entry in the format table.
+pub(super) const FORMAT: Format = Format {
+    name: "json",
+    endings: &["json"],
+    open: |output| Box::new(Json { output, next: 0, is_empty: true, has_failed: false }),
+};
+
+struct Json {
+    output: Output,
+    /// The `seq` after the last whole record.
+    next: u64,
+    is_empty: bool,
+    has_failed: bool,
+}
+
+impl Sink for Json {
+    fn write(&mut self, lines: &[Line]) -> Result<(), SinkError> {
+        let mut first = self.is_empty;
+        let mut wrote = Ok(());
+        for line in lines {
+            let start: &[u8] = if std::mem::take(&mut first) { b"[\n" } else { b",\n" };
+            wrote = self.output.line(|out| {
+                out.extend_from_slice(start);
+                write_record(line, out);
+            });
+            if wrote.is_err() {
+                break;
+            }
+        }
+        let wrote = wrote.and_then(|()| self.output.end_batch());
+        let written = wrote.as_ref().map_or_else(|error| error.written, |()| lines.len());
+        self.is_empty &= written == 0;
+        self.has_failed |= wrote.is_err();
+        self.next = lines[..written].last().map_or(self.next, |line| line.seq + 1);
+        wrote
+    }
+
+    fn commit(&mut self) -> Result<u64, SinkError> {
+        Ok(self.next)
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        if self.output.is_torn() {
+            return Ok(());
+        }
+        let end: &[u8] = if self.is_empty { b"[]\n" } else { b"\n]\n" };
+        let closed = self.output.line(|out| out.extend_from_slice(end)).and_then(|()| self.output.end_batch());
+        // That this output cannot be written was told when it happened; closing it was worth a try.
+        if self.has_failed { Ok(()) } else { closed }
+    }
+}

@@ -1,1 +1,46 @@
-//! JSON Lines.
+//! JSON Lines: one record, one line, and zero bytes for a run without records.
+//!
+//! Decides only the bytes of a line. Called by delivery's thread through [`Sink`].
+
+use super::output::Output;
+use super::{Format, Line, Sink, SinkError};
+use crate::model::record::write_head;
+
+/// Its entry in the format table.
+pub(super) const FORMAT: Format =
+    Format { name: "jsonl", endings: &["jsonl", "ndjson"], open: |output| Box::new(Jsonl { output, next: 0 }) };
+
+struct Jsonl {
+    output: Output,
+    /// The `seq` after the last whole line.
+    next: u64,
+}
+
+impl Sink for Jsonl {
+    fn write(&mut self, lines: &[Line]) -> Result<(), SinkError> {
+        let wrote = lines.iter().try_for_each(|line| {
+            self.output.line(|out| {
+                write_record(line, out);
+                out.push(b'\n');
+            })
+        });
+        let wrote = wrote.and_then(|()| self.output.end_batch());
+        let written = wrote.as_ref().map_or_else(|error| error.written, |()| lines.len());
+        self.next = lines[..written].last().map_or(self.next, |line| line.seq + 1);
+        wrote
+    }
+
+    fn commit(&mut self) -> Result<u64, SinkError> {
+        Ok(self.next)
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// The whole object of a line.
+pub(super) fn write_record(line: &Line, out: &mut Vec<u8>) {
+    write_head(line.seq, out);
+    out.extend_from_slice(&line.json[1..]);
+}

@@ -1,11 +1,52 @@
 //! Floor 3: where records go. Each sink has a thread of its own and a bounded queue, both owned by the engine's delivery.
+//!
+//! Decides the bytes of an output format, and what stays of a batch that could not be written. Never orders records,
+//! never gives out `seq`, never makes directories. To add a format: its file, and its two lines here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::model::record::RecordBody;
 
+pub mod channel;
 pub mod json;
 pub mod jsonl;
+mod output;
+
+pub use channel::{ChannelSink, channel};
+pub use output::Output;
+
+/// Every format there is.
+pub const FORMATS: &[Format] = &[jsonl::FORMAT, json::FORMAT];
+
+/// An output format.
+#[derive(Debug, Clone, Copy)]
+pub struct Format {
+    /// As in `--format` and `-o NAME:FILE`.
+    pub name: &'static str,
+    /// Endings of file names that stand for it, in lower case and without the dot.
+    pub endings: &'static [&'static str],
+    open: fn(Output) -> Box<dyn Sink>,
+}
+
+/// The format that a file's ending asks for: `jsonl` if it has none. None if no format has that ending.
+#[must_use]
+pub fn format_for_path(path: &Path) -> Option<&'static str> {
+    let Some(ending) = path.extension() else { return Some(jsonl::FORMAT.name) };
+    let ending = ending.to_str()?.to_ascii_lowercase();
+    FORMATS.iter().find(|format| format.endings.contains(&ending.as_str())).map(|format| format.name)
+}
+
+/// Opens an output; a file is created, or truncated if it exists.
+///
+/// # Errors
+/// The file cannot be created (a directory that does not exist is not made), or no format has that name.
+pub fn open(settings: &OutputSettings) -> Result<Box<dyn Sink>, SinkError> {
+    let Some(format) = FORMATS.iter().find(|format| format.name == settings.format) else {
+        let source = std::io::Error::new(std::io::ErrorKind::Unsupported, format!("no format '{}'", settings.format));
+        return Err(SinkError { target: settings.format.to_owned(), written: 0, source });
+    };
+    Output::open(settings).map(format.open)
+}
 
 /// A record with its place in the output.
 #[derive(Debug)]
@@ -69,6 +110,15 @@ pub enum Target {
     File(PathBuf),
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// One output of a run, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputSettings {
@@ -76,3 +126,6 @@ pub struct OutputSettings {
     /// A name of the format table.
     pub format: &'static str,
 }
+
+#[cfg(test)]
+mod tests;

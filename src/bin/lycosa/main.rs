@@ -1,1 +1,63 @@
-fn main() {}
+//! The command `lycosa`: what was typed, in files and in the environment becomes settings; signals, logs, progress and
+//! the exit code are kept here. Nothing below this floor knows a flag.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use args::Typed;
+use settings::UsageError;
+
+mod args;
+mod commands;
+mod console;
+mod env;
+mod exit;
+mod file;
+mod logging;
+mod settings;
+mod spelling;
+mod watch;
+
+/// Measured against the system's allocator: a crawl makes and drops many small texts on one thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let code = match args::parse(&words) {
+        Err(error) => usage(&error),
+        Ok(Typed::Show(text)) => print(text.as_bytes()),
+        Ok(Typed::Run(flags)) => commands::run::run(&flags),
+        Ok(Typed::Config(action)) => match commands::config::print(&action) {
+            Ok(text) => print(text.as_bytes()),
+            Err(error) => usage(&error),
+        },
+        Ok(Typed::Generate(artefact)) => match commands::generate::generate(artefact) {
+            Ok(text) => print(&text),
+            Err(error) => output_failed(&error),
+        },
+    };
+    ExitCode::from(code)
+}
+
+/// Tells what has to be mended. Returns the exit code.
+fn usage(error: &UsageError) -> u8 {
+    let _ = writeln!(std::io::stderr(), "{error}");
+    exit::USAGE
+}
+
+/// Writes to standard output. Returns the exit code: a reader that has gone away has read enough.
+fn print(text: &[u8]) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => 0,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(error) => output_failed(&error),
+    }
+}
+
+fn output_failed(error: &std::io::Error) -> u8 {
+    let _ = writeln!(std::io::stderr(), "lycosa: cannot write standard output: {error}");
+    exit::OUTPUT
+}

@@ -1,0 +1,224 @@
+//! `lycosa config`: the settings that hold, a file to start from, and its JSON Schema.
+
+use serde_json::{Map, Value, json};
+
+use crate::args::ConfigAction;
+use crate::settings::request::{RequestFlags, is_credential};
+use crate::settings::resolve::{resolve, without_credentials};
+use crate::settings::table::{FORMATS, SETTINGS};
+use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError};
+use crate::{env, file};
+
+/// What the command prints on standard output.
+///
+/// # Errors
+/// `show`: a setting that cannot be used.
+pub fn print(action: &ConfigAction) -> Result<String, UsageError> {
+    match action {
+        ConfigAction::Init => Ok(init()),
+        ConfigAction::Schema => Ok(format!("{:#}\n", schema())),
+        ConfigAction::Show { run, json, files } => {
+            let mut layers = file::defaults(*run);
+            layers.lay_over(file::read(*run, files)?);
+            let (environment, _) = env::read(std::env::vars_os())?;
+            layers.lay_over(environment);
+            resolve(*run, &layers, &RequestFlags::default())?;
+            Ok(if *json { format!("{:#}\n", show_json(*run, &layers)) } else { show(*run, &layers) })
+        }
+    }
+}
+
+/// Settings of a command with their values, in the order of help.
+fn held(run: Run, layers: &Layer) -> impl Iterator<Item = (&'static Setting, &Given)> {
+    let settings = SETTINGS.iter().filter(move |setting| setting.on.covers(run));
+    settings.filter_map(|setting| layers.get(setting.name).map(|given| (setting, given)))
+}
+
+/// Lines of TOML, each with its origin as a comment.
+fn show(run: Run, layers: &Layer) -> String {
+    let lines: Vec<(String, String)> = held(run, layers)
+        .map(|(setting, given)| (format!("{} = {}", setting.name, toml_text(setting, given)), given.origin.to_string()))
+        .collect();
+    let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|width| *width <= 48).max().unwrap_or(0);
+    lines.iter().map(|(line, origin)| format!("{line:<width$}  # {origin}\n")).collect()
+}
+
+fn show_json(run: Run, layers: &Layer) -> Value {
+    let entry = |(setting, given): (&'static Setting, &Given)| {
+        (setting.name.to_owned(), json!({ "value": json_value(setting, given), "origin": given.origin.to_string() }))
+    };
+    Value::Object(held(run, layers).map(entry).collect())
+}
+
+fn toml_text(setting: &Setting, given: &Given) -> String {
+    // A JSON string, number, boolean or array of strings is the same in TOML.
+    json_value(setting, given).to_string().replace("\",\"", "\", \"")
+}
+
+fn json_value(setting: &Setting, given: &Given) -> Value {
+    let texts: Vec<String> = given.texts.iter().map(|text| masked(setting, text)).collect();
+    if setting.kind.is_list() {
+        return json!(texts);
+    }
+    let text = texts.last().map_or("", String::as_str);
+    match setting.kind {
+        Kind::Switch => json!(text == "true" || text == "1"),
+        Kind::Count | Kind::Whole { .. } => {
+            text.replace('_', "").parse::<u64>().map_or_else(|_| json!(text), |n| json!(n))
+        }
+        _ => json!(text),
+    }
+}
+
+/// The text without what is secret in it.
+fn masked(setting: &Setting, text: &str) -> String {
+    match setting.name {
+        "user" if text != "none" => format!("{}:***", text.split(':').next().unwrap_or_default()),
+        "proxy" => without_credentials(text),
+        "header" => match text.split_once(':') {
+            Some((name, _)) if name.trim().parse().is_ok_and(|name| is_credential(&name)) => format!("{name}: ***"),
+            _ => text.to_owned(),
+        },
+        _ => text.to_owned(),
+    }
+}
+
+/// The embedded file with everything commented out: `#key = value`, to be told from prose, which has a space.
+fn init() -> String {
+    let comment =
+        |line: &str| if line.is_empty() || line.starts_with('#') { format!("{line}\n") } else { format!("#{line}\n") };
+    file::EMBEDDED.lines().map(comment).collect()
+}
+
+/// JSON Schema (draft 2020-12) of a configuration file.
+fn schema() -> Value {
+    let of = |run: Run| -> Value {
+        let defaults = file::defaults(run);
+        let settings = SETTINGS.iter().filter(|setting| setting.on.covers(run));
+        let properties: Map<String, Value> =
+            settings.map(|setting| (setting.name.to_owned(), property(setting, defaults.get(setting.name)))).collect();
+        json!({
+            "type": "object",
+            "description": format!("Settings of lycosa {} alone", run.as_str()),
+            "properties": properties,
+            "additionalProperties": false,
+        })
+    };
+    // At the top a default is told only where both commands share it.
+    let (crawl, fetch) = (file::defaults(Run::Crawl), file::defaults(Run::Fetch));
+    let mut properties: Map<String, Value> = SETTINGS
+        .iter()
+        .map(|setting| {
+            let default = match setting.on {
+                On::Both => crawl.get(setting.name).filter(|given| fetch.get(setting.name) == Some(given)),
+                On::Only(Run::Crawl) => crawl.get(setting.name),
+                On::Only(Run::Fetch) => fetch.get(setting.name),
+            };
+            (setting.name.to_owned(), property(setting, default))
+        })
+        .collect();
+    for run in Run::ALL {
+        properties.insert(run.as_str().to_owned(), of(run));
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of lycosa",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn property(setting: &Setting, default: Option<&Given>) -> Value {
+    let mut property = match setting.kind {
+        Kind::Switch => json!({ "type": "boolean" }),
+        Kind::Count => json!({ "type": "integer", "minimum": 0, "maximum": 2 }),
+        Kind::Whole { least, most, none } => {
+            let number = json!({ "type": "integer", "minimum": least, "maximum": most });
+            if none { json!({ "anyOf": [number, { "const": "none" }] }) } else { number }
+        }
+        Kind::Duration => {
+            json!({ "type": ["string", "number"], "examples": ["200ms", "30s", "5m", "2h", "1d", "none"] })
+        }
+        Kind::Size => json!({ "type": ["string", "integer"], "examples": ["512k", "16MiB", "1G", "none"] }),
+        Kind::Rate => json!({ "type": "string", "examples": ["20/s", "30/m", "100/h", "500/d", "none"] }),
+        Kind::Word(words) => json!({ "enum": words }),
+        Kind::Statuses => json!({ "type": ["string", "integer"], "examples": ["200..299,304"] }),
+        Kind::FailOn => json!({ "type": ["string", "integer"], "examples": ["never", "seeds", "any", 10, "5%"] }),
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Texts if setting.name == "output" => {
+            let formats = FORMATS.join(", ");
+            one_or_many(&json!({ "type": "string", "description": format!("FILE, or FORMAT:FILE ({formats}), or -") }))
+        }
+        Kind::Texts => one_or_many(&json!({ "type": "string" })),
+        Kind::Patterns => one_or_many(&json!({ "type": "string", "format": "regex" })),
+        Kind::Words(_) => one_or_many(&json!({ "type": "string" })),
+    };
+    property["description"] = json!(setting.help);
+    if let Some(given) = default {
+        property["default"] = json_value(setting, given);
+    }
+    property
+}
+
+/// A list, or its only entry.
+fn one_or_many(entry: &Value) -> Value {
+    json!({ "anyOf": [{ "type": "array", "items": entry }, entry] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Origin, setting};
+
+    #[test]
+    fn show_names_the_origin_of_each_and_is_toml() {
+        let mut layers = file::defaults(Run::Fetch);
+        let flag = |name: &str| Origin::Environment(setting(name).expect("a setting").variable());
+        layers.set(setting("host-rate").expect("a setting"), vec!["5/s".to_owned()], flag("host-rate"));
+        let shown = show(Run::Fetch, &layers);
+        let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        assert!(line("host-rate").ends_with("# environment LYCOSA_HOST_RATE"), "{shown}");
+        assert!(line("host-concurrency = 8 ").ends_with("# default"), "{shown}");
+        assert!(!shown.contains("\nscope"), "{shown}");
+        assert!(toml::de::DeTable::parse(&shown).is_ok(), "{shown}");
+        assert_eq!(show_json(Run::Fetch, &layers)["host-rate"]["value"], "5/s");
+    }
+
+    #[test]
+    fn show_hides_secrets() {
+        let text = |name: &str, text: &str| masked(setting(name).expect("a setting"), text);
+        assert_eq!(text("user", "al:s3cret"), "al:***");
+        assert_eq!(text("proxy", "http://al:s3cret@p:1"), "http://p:1");
+        assert_eq!(text("header", "X-Api-Key: s3cret"), "X-Api-Key: ***");
+        assert_eq!(text("header", "X-Plain: yes"), "X-Plain: yes");
+        assert_eq!(text("user", "none"), "none");
+    }
+
+    #[test]
+    fn the_file_to_start_from_sets_nothing_and_holds_everything() {
+        let init = init();
+        assert!(toml::de::DeTable::parse(&init).expect("TOML").get_ref().is_empty());
+        let uncommented: String = init
+            .lines()
+            .filter(|line| !line.starts_with("# ") && *line != "#")
+            .map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line)))
+            .collect();
+        let table = |text: &str| toml::from_str::<toml::Table>(text).expect("TOML");
+        assert_eq!(table(&uncommented), table(file::EMBEDDED));
+    }
+
+    #[test]
+    fn the_schema_takes_the_defaults_and_no_other_key() {
+        let validator = jsonschema::validator_for(&schema()).expect("a schema");
+        let value =
+            |text: &str| serde_json::to_value(toml::from_str::<toml::Table>(text).expect("TOML")).expect("JSON");
+        assert!(validator.is_valid(&value(file::EMBEDDED)));
+        assert!(validator.is_valid(&value("timeout = 5\naccept = 200\n[crawl]\nmax-depth = 3\nexclude = \"x\"")));
+        for bad in
+            ["host-rat = \"1/s\"", "concurrency = 0", "[fetch]\nscope = \"any\"", "robots = \"maybe\"", "refused = 1"]
+        {
+            assert!(!validator.is_valid(&value(bad)), "{bad}");
+        }
+    }
+}

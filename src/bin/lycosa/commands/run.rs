@@ -1,0 +1,263 @@
+//! `lycosa crawl` and `lycosa fetch`: from what was typed to the exit code.
+//!
+//! The order is the contract's: everything that can be wrong with input and settings is found before an output is
+//! touched, and all outputs are open before the first request.
+
+use std::fs::File;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use lycosa::crawl::{Crawl, Settings, StartError};
+use lycosa::engine::stats::{Counters, StoppedBy, Summary};
+use lycosa::observe::progress::Progress;
+use lycosa::observe::report;
+use lycosa::seeds::{SeedSettings, Source, check_all, check_argument};
+
+use crate::args::RunFlags;
+use crate::console::Console;
+use crate::exit::{self, StopSignal};
+use crate::settings::resolve::{Resolved, resolve};
+use crate::settings::{Layer, UsageError};
+use crate::{env, file, logging, watch};
+
+/// A failure that ends the command before or beside its run: exit code and one line.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: u8,
+    pub message: String,
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let code = match error {
+            StartError::Output(_) => exit::OUTPUT,
+            _ => exit::USAGE,
+        };
+        Self { code, message: error.to_string() }
+    }
+}
+
+/// How a run ended.
+pub struct Ended {
+    pub summary: Summary,
+    /// The first signal that asked it to stop.
+    pub signal: Option<StopSignal>,
+    /// URLs and lines that were accepted.
+    pub accepted: u64,
+}
+
+/// Runs the command. Returns the exit code.
+pub fn run(flags: &RunFlags) -> u8 {
+    let (mut resolved, warnings) = match layers(flags).and_then(|(layers, warnings)| {
+        let resolved = resolve(flags.run, &layers, &flags.request)?;
+        Ok((resolved, warnings))
+    }) {
+        Ok(resolved) => resolved,
+        Err(error) => return crate::usage(&error),
+    };
+    let console = Console::new(&resolved.display);
+    logging::start(&resolved.display, &console);
+    for warning in warnings.iter().chain(&resolved.warnings) {
+        console.notice(&format!("warning: {warning}"));
+    }
+    let implicit = match input(flags, &mut resolved) {
+        Ok(implicit) => implicit,
+        Err(error) => return crate::usage(&error),
+    };
+    close(resolved, implicit, &console)
+}
+
+/// Runs, writes the summary, and decides the exit code.
+fn close(resolved: Resolved, implicit_input: bool, console: &Console) -> u8 {
+    let (fail_on, summary_path) = (resolved.fail_on, resolved.summary.clone());
+    let mut summary_file = None;
+    let ended = conduct(resolved.settings, console, || {
+        summary_file = summary_path.as_deref().map(create_summary).transpose()?;
+        Ok(())
+    });
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(failure) => {
+            console.failure(&failure.message);
+            return failure.code;
+        }
+    };
+    let Ended { summary, signal, accepted } = &ended;
+    if implicit_input && *accepted == 0 && summary.records == 0 && summary.stopped_by == StoppedBy::Done {
+        console.failure(NO_URL);
+        return exit::USAGE;
+    }
+    let mut code = exit::code(summary, fail_on, *signal);
+    if let Some((path, file)) = summary_file
+        && let Err(failure) = write_summary(&path, file, summary, code)
+    {
+        console.failure(&failure.message);
+        code = code_after(code, failure.code);
+    }
+    show(console, summary, code);
+    code
+}
+
+/// The code that goes first of two.
+fn code_after(code: u8, other: u8) -> u8 {
+    let place = |code: u8| [2, 3, 6, 130, 143, 1, 4, 0].iter().position(|known| *known == code);
+    if place(other) < place(code) { other } else { code }
+}
+
+fn show(console: &Console, summary: &Summary, code: u8) {
+    match console.quiet() {
+        0 => console.report(&report::text(summary)),
+        1 if code != 0 => {
+            let line = summary.output_error.clone().unwrap_or_else(|| report::one_line(summary, code));
+            console.failure(&line);
+        }
+        _ => {}
+    }
+}
+
+/// Starts a run, watches it, and returns when it has ended. `before` is called when all inputs and outputs are open and
+/// nothing has been asked yet.
+///
+/// # Errors
+/// The run cannot start, or `before` says so: nothing was fetched.
+pub fn conduct(
+    settings: Settings,
+    console: &Console,
+    before: impl FnOnce() -> Result<(), Failure>,
+) -> Result<Ended, Failure> {
+    // Thousands of connections need as many descriptors; a system that grants none more is none the worse.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let internal = |error: std::io::Error| Failure { code: exit::INTERNAL, message: format!("cannot start: {error}") };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let progress = Progress::new(!settings.engine.follow);
+    let ended = runtime.block_on(async {
+        let crawl = Crawl::new(settings)?;
+        before()?;
+        let handle = crawl.handle();
+        let watch = watch::start(handle.clone(), console.clone(), progress).map_err(internal)?;
+        let summary = crawl.run().await;
+        let signal = watch.finish();
+        Ok(Ended { summary, signal, accepted: Counters::get(&handle.counters().accepted) })
+    });
+    // A lookup of a name that still blocks a thread must not hold the exit back.
+    runtime.shutdown_background();
+    ended
+}
+
+const NO_URL: &str = "no URL given";
+
+/// Flags over environment over files over defaults; and what to warn of.
+fn layers(flags: &RunFlags) -> Result<(Layer, Vec<String>), UsageError> {
+    let mut layers = file::defaults(flags.run);
+    layers.lay_over(file::read(flags.run, &flags.files)?);
+    let (environment, warnings) = env::read(std::env::vars_os())?;
+    layers.lay_over(environment);
+    layers.lay_over(flags.flags.clone());
+    Ok((layers, warnings))
+}
+
+/// Finds and checks the input. Returns whether standard input is read because nothing else was named.
+fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> {
+    for url in &flags.urls {
+        check_argument(url).map_err(|message| UsageError::new(format!("'{url}': {message}")))?;
+    }
+    let (sources, implicit) = sources(flags)?;
+    let mut seeds = SeedSettings { sources, ..SeedSettings::default() };
+    if resolved.strict_input {
+        seeds = check_all(&seeds).map_err(|error| UsageError::new(error.to_string()))?;
+    }
+    resolved.settings.seeds = seeds;
+    Ok(implicit)
+}
+
+fn sources(flags: &RunFlags) -> Result<(Vec<Source>, bool), UsageError> {
+    let body_is_stdin = flags.request.read_stdin();
+    let mut sources = Vec::new();
+    if !flags.urls.is_empty() {
+        sources.push(Source::Arguments(flags.urls.clone()));
+    }
+    for path in &flags.inputs {
+        let source = if path == Path::new("-") { Source::Stdin } else { Source::File(path.clone()) };
+        if source == Source::Stdin && (body_is_stdin || sources.contains(&Source::Stdin)) {
+            return Err(UsageError::new("standard input can be read only once"));
+        }
+        sources.push(source);
+    }
+    if !sources.is_empty() {
+        return Ok((sources, false));
+    }
+    let no_url = || {
+        let command = flags.run.as_str();
+        UsageError::new(NO_URL).with_hint(format!("lycosa {command} URL, or -i FILE, or URLs on standard input"))
+    };
+    let mut stdin = std::io::stdin().lock();
+    if body_is_stdin || std::io::stdin().is_terminal() {
+        return Err(no_url());
+    }
+    // Waits for the first bytes; they stay in the buffer of standard input, where the reader of seeds finds them.
+    // Input that holds only blank lines and comments is told apart at the end of the run.
+    match stdin.fill_buf() {
+        Ok([]) => Err(no_url()),
+        Ok(_) => Ok((vec![Source::Stdin], true)),
+        Err(error) => Err(UsageError::new(format!("cannot read standard input: {error}"))),
+    }
+}
+
+fn create_summary(path: &Path) -> Result<(PathBuf, File), Failure> {
+    match File::create(path) {
+        Ok(file) => Ok((path.to_owned(), file)),
+        Err(error) => Err(Failure {
+            code: exit::OUTPUT,
+            message: format!("cannot write the summary {}: {error}", path.display()),
+        }),
+    }
+}
+
+fn write_summary(path: &Path, mut file: File, summary: &Summary, code: u8) -> Result<(), Failure> {
+    let json = report::json(summary, code, peak_memory());
+    // A line of its own, for people and for `jq`.
+    let text = serde_json::to_string_pretty(&json).unwrap_or_else(|_| json.to_string());
+    writeln!(file, "{text}").map_err(|error| Failure {
+        code: exit::OUTPUT,
+        message: format!("cannot write the summary {}: {error}", path.display()),
+    })
+}
+
+/// The largest memory this process ever had, in bytes, where the system tells (Linux: VmHWM of proc(5)).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_that_goes_first_stands() {
+        assert_eq!(code_after(0, 3), 3);
+        assert_eq!(code_after(130, 3), 3);
+        assert_eq!(code_after(2, 3), 2);
+        assert_eq!(code_after(3, 3), 3);
+    }
+
+    #[test]
+    fn start_errors_have_their_codes() {
+        assert_eq!(Failure::from(StartError::Input("x".to_owned())).code, 2);
+        assert_eq!(Failure::from(StartError::Output("x".to_owned())).code, 3);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn peak_memory_is_told() {
+        assert!(peak_memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn a_summary_that_cannot_be_created_is_an_output_error() {
+        let failure = create_summary(Path::new("/no/such/dir/s.json")).expect_err("no directory");
+        assert_eq!(failure.code, 3);
+    }
+}

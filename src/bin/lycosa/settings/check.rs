@@ -1,0 +1,235 @@
+//! Reads the text of one value, and says what is wrong with it and what was probably meant.
+
+use std::time::Duration;
+
+use lycosa::model::units::{Rate, UnitError, parse_duration, parse_rate, parse_size};
+use lycosa::policy::accept::StatusSet;
+
+use super::{Kind, nearest};
+use crate::exit::FailOn;
+
+/// Why a text is not a value of its kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bad {
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Bad {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    fn meaning(mut self, meant: Option<impl AsRef<str>>) -> Self {
+        self.hint = meant.map(|meant| format!("did you mean '{}'?", meant.as_ref()));
+        self
+    }
+}
+
+/// Whether a text is a value of this kind; of a list: one entry.
+pub fn check(kind: Kind, text: &str) -> Result<(), Bad> {
+    match kind {
+        Kind::Switch => switch(text).map(drop),
+        Kind::Count => whole(text, 0, 2, false).map(drop),
+        Kind::Whole { least, most, none } => whole(text, least, most, none).map(drop),
+        Kind::Duration => duration(text).map(drop),
+        Kind::Size => size(text).map(drop),
+        Kind::Rate => rate(text).map(drop),
+        Kind::Word(words) => word(text, words).map(drop),
+        Kind::Words(words) => text.split(',').try_for_each(|part| word(part.trim(), words).map(drop)),
+        Kind::Statuses => statuses(text).map(drop),
+        Kind::FailOn => fail_on(text).map(drop),
+        Kind::Patterns => pattern(text).map(drop),
+        Kind::Text | Kind::Texts => Ok(()),
+    }
+}
+
+pub fn switch(text: &str) -> Result<bool, Bad> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => {
+            let meant = match text.to_lowercase().as_str() {
+                "yes" | "on" | "y" | "t" => Some("true"),
+                "no" | "off" | "n" | "f" | "none" => Some("false"),
+                other => nearest(other, ["true", "false"]),
+            };
+            Err(Bad::new(format!("'{text}' is neither true nor false")).meaning(meant))
+        }
+    }
+}
+
+/// A whole number, or None for `none`.
+pub fn whole(text: &str, least: u32, most: u32, none: bool) -> Result<Option<u32>, Bad> {
+    if none && text == "none" {
+        return Ok(None);
+    }
+    // Underscores may stand between digits in TOML.
+    match text.trim().replace('_', "").parse::<u32>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+        _ => {
+            let range = if most == u32::MAX { format!("from {least}") } else { format!("from {least} to {most}") };
+            let or_none = if none { " or none" } else { "" };
+            let bad = Bad::new(format!("'{text}' is not a whole number {range}{or_none}"));
+            let close = none.then(|| nearest_word(text, "none")).flatten();
+            Err(bad.meaning(close))
+        }
+    }
+}
+
+fn nearest_word<'a>(text: &str, word: &'a str) -> Option<&'a str> {
+    (strsim::jaro_winkler(text, word) > 0.7).then_some(word)
+}
+
+/// A duration; None for `none` and 0.
+pub fn duration(text: &str) -> Result<Option<Duration>, Bad> {
+    if text == "none" {
+        return Ok(None);
+    }
+    match parse_duration(text) {
+        Ok(duration) => Ok(Some(duration).filter(|duration| !duration.is_zero())),
+        Err(error) => Err(unit_error(&error, text, "30s", |unit| {
+            Some(match unit {
+                "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => "ms",
+                "M" | "min" | "mins" | "minute" | "minutes" => "m",
+                "H" | "hr" | "hrs" | "hour" | "hours" => "h",
+                "D" | "day" | "days" => "d",
+                _ => "s",
+            })
+        })),
+    }
+}
+
+/// A size in bytes; None for `none` and 0.
+pub fn size(text: &str) -> Result<Option<u64>, Bad> {
+    if text == "none" {
+        return Ok(None);
+    }
+    match parse_size(text) {
+        Ok(size) => Ok(Some(size).filter(|size| *size != 0)),
+        Err(error) => Err(unit_error(&error, text, "16MiB", |unit| match unit.chars().next() {
+            Some('k' | 'K') => Some("KiB"),
+            Some('g' | 'G') => Some("GiB"),
+            _ => Some("MiB"),
+        })),
+    }
+}
+
+/// A rate; None for `none`.
+pub fn rate(text: &str) -> Result<Option<Rate>, Bad> {
+    if text == "none" {
+        return Ok(None);
+    }
+    parse_rate(text).map(Some).map_err(|error| {
+        if text == "0" || text.starts_with("0/") {
+            return Bad::new(error.to_string()).meaning(Some("none"));
+        }
+        unit_error(&error, text, "20/s", |unit| {
+            let per = unit.trim_start_matches(['/', 'r', 'p', ' ']);
+            Some(match per.chars().next() {
+                Some('m' | 'M') => "/m",
+                Some('h' | 'H') => "/h",
+                Some('d' | 'D') => "/d",
+                _ => "/s",
+            })
+        })
+    })
+}
+
+/// The error of the library with what was probably meant: the same number in a unit that is known.
+fn unit_error(error: &UnitError, text: &str, example: &str, unit: fn(&str) -> Option<&'static str>) -> Bad {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, rest) = text.split_at(end);
+    let meant = match unit(rest.trim()) {
+        Some(unit) if number.parse::<f64>().is_ok_and(|number| number > 0.0) => format!("{number}{unit}"),
+        _ => nearest_word(text, "none").unwrap_or(example).to_owned(),
+    };
+    Bad::new(error.to_string()).meaning(Some(meant))
+}
+
+pub fn word(text: &str, words: &'static [&'static str]) -> Result<&'static str, Bad> {
+    words.iter().copied().find(|word| *word == text).ok_or_else(|| {
+        Bad::new(format!("'{text}' is not one of {}", words.join(", "))).meaning(nearest(text, words.iter().copied()))
+    })
+}
+
+pub fn statuses(text: &str) -> Result<StatusSet, Bad> {
+    StatusSet::parse(text).map_err(|error| Bad::new(error.to_string()))
+}
+
+pub fn fail_on(text: &str) -> Result<FailOn, Bad> {
+    FailOn::parse(text).ok_or_else(|| {
+        Bad::new(format!("'{text}' is not never, seeds, any, a count (such as 10) or a share (such as 5%)"))
+            .meaning(nearest(text, ["never", "seeds", "any"]))
+    })
+}
+
+pub fn pattern(text: &str) -> Result<regex::Regex, Bad> {
+    regex::Regex::new(text).map_err(|error| {
+        // The library draws the place over several lines; its last line is the reason.
+        let drawn = error.to_string();
+        let reason = drawn.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Bad::new(format!("'{text}' is not a regular expression: {reason}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(result: Result<impl std::fmt::Debug, Bad>) -> String {
+        result.expect_err("a bad value").hint.unwrap_or_default()
+    }
+
+    #[test]
+    fn limits_are_switched_off_by_none_and_times_and_sizes_by_zero() {
+        assert_eq!(duration("none"), Ok(None));
+        assert_eq!(duration("0"), Ok(None));
+        assert_eq!(duration("1.5"), Ok(Some(Duration::from_millis(1500))));
+        assert_eq!(size("0"), Ok(None));
+        assert_eq!(size("1k"), Ok(Some(1024)));
+        assert_eq!(rate("none"), Ok(None));
+        assert!(rate("0/s").is_err());
+        assert_eq!(whole("none", 0, 9, true), Ok(None));
+        assert!(whole("none", 0, 9, false).is_err());
+        assert!(whole("10", 0, 9, true).is_err());
+        assert_eq!(whole("1_000", 0, 2000, true), Ok(Some(1000)));
+    }
+
+    #[test]
+    fn a_bad_value_gets_the_spelling_that_was_meant() {
+        assert_eq!(hint(duration("5sec")), "did you mean '5s'?");
+        assert_eq!(hint(duration("10min")), "did you mean '10m'?");
+        assert_eq!(hint(duration("soon")), "did you mean '30s'?");
+        assert_eq!(hint(duration("non")), "did you mean 'none'?");
+        assert_eq!(hint(rate("20")), "did you mean '20/s'?");
+        assert_eq!(hint(rate("20/min")), "did you mean '20/m'?");
+        assert_eq!(hint(rate("20rps")), "did you mean '20/s'?");
+        assert_eq!(hint(rate("0/s")), "did you mean 'none'?");
+        assert_eq!(hint(size("5MiBs")), "did you mean '5MiB'?");
+        assert_eq!(hint(word("obye", &["obey", "ignore"])), "did you mean 'obey'?");
+        assert_eq!(hint(switch("yes")), "did you mean 'true'?");
+        assert_eq!(hint(fail_on("seed")), "did you mean 'seeds'?");
+    }
+
+    #[test]
+    fn what_is_meant_can_be_read() {
+        for bad in ["5sec", "10min", "3hours", "1days", "7msec", "2weeks", "soon"] {
+            let hint = hint(duration(bad));
+            let meant = hint.split('\'').nth(1).unwrap();
+            assert!(duration(meant).is_ok(), "{bad}: {meant}");
+        }
+        for bad in ["20", "20rps", "3/min", "1/day", "often"] {
+            let hint = hint(rate(bad));
+            let meant = hint.split('\'').nth(1).unwrap();
+            assert!(rate(meant).is_ok(), "{bad}: {meant}");
+        }
+    }
+
+    #[test]
+    fn a_bad_pattern_says_why_in_one_line() {
+        let bad = pattern("a(b").expect_err("unclosed");
+        assert!(bad.message.contains("unclosed group") && !bad.message.contains('\n'), "{}", bad.message);
+    }
+}

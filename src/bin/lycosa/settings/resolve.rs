@@ -1,0 +1,427 @@
+//! From layers of text to the library's settings. Nothing below this knows a flag, a file or a variable.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lycosa::crawl::Settings;
+use lycosa::engine::settings::{EngineSettings, With};
+use lycosa::fetch::client::ClientSettings;
+use lycosa::model::units::Rate;
+use lycosa::policy::breaker::BreakerSettings;
+use lycosa::policy::retry::RetrySettings;
+use lycosa::policy::robots::product_token;
+use lycosa::policy::scope::{Rule, ScopeSettings};
+use lycosa::seeds::SeedSettings;
+use lycosa::sinks::{OutputSettings, Target, format_for_path};
+
+use super::check::{self, Bad};
+use super::request::{Headers, RequestFlags};
+use super::{Kind, Layer, Origin, Run, UsageError, setting};
+use crate::exit::FailOn;
+
+/// For a time that was switched off where the library wants one: longer than any run.
+const UNLIMITED: Duration = Duration::from_secs(10 * 365 * 86400);
+
+/// What shows on standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Display {
+    /// `auto`, `always` or `never`.
+    pub color: &'static str,
+    pub verbose: u32,
+    pub quiet: u32,
+    pub log_json: bool,
+    pub no_progress: bool,
+}
+
+/// A run, resolved. Its inputs are not in it yet.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    pub settings: Settings,
+    pub display: Display,
+    pub fail_on: FailOn,
+    pub summary: Option<PathBuf>,
+    pub strict_input: bool,
+    /// Things that are allowed but probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// Resolves all layers of a run, laid over one another.
+///
+/// # Errors
+/// The first value that cannot be used, with its flag, key or variable.
+pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolved, UsageError> {
+    let values = Values(layers);
+    let headers = headers(&values, flags)?;
+    let (method, body) = flags.method_and_body().map_err(|bad| UsageError { message: bad.message, hint: bad.hint })?;
+    let proxy = values.text("proxy").map(|text| proxy(text).map_err(|bad| values.error("proxy", bad))).transpose()?;
+    let (outputs, warnings) = outputs(&values)?;
+    let agent = product_token(&headers.user_agent).trim();
+    let mut engine = engine(run, &values)?;
+    engine.product_token = if agent.is_empty() { "lycosa".to_owned() } else { agent.to_owned() };
+    engine.method = method;
+    engine.body = body;
+    engine.proxy = proxy.as_deref().map(without_credentials);
+    let client = ClientSettings {
+        user_agent: headers.user_agent,
+        headers: headers.plain,
+        credentials: headers.credentials,
+        proxy,
+        insecure: values.switch("insecure"),
+        connect_timeout: values.duration("connect-timeout")?,
+        read_timeout: values.duration("read-timeout")?,
+        ..ClientSettings::default()
+    };
+    Ok(Resolved {
+        settings: Settings { engine, client, seeds: SeedSettings::default(), outputs },
+        display: Display {
+            color: values.word("color")?,
+            verbose: values.whole("verbose")?.unwrap_or(0),
+            quiet: values.whole("quiet")?.unwrap_or(0),
+            log_json: values.word("log-format")? == "json",
+            no_progress: values.switch("no-progress"),
+        },
+        fail_on: values.read("fail-on", check::fail_on)?,
+        summary: summary(&values)?,
+        strict_input: values.switch("strict-input"),
+        warnings,
+    })
+}
+
+fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
+    let concurrency = values.whole("concurrency")?.unwrap_or(1);
+    let crawl = run == Run::Crawl;
+    Ok(EngineSettings {
+        follow: crawl,
+        unique: crawl || values.switch("unique"),
+        concurrency: concurrency as usize,
+        host_concurrency: values.whole("host-concurrency")?.unwrap_or(concurrency),
+        rate: values.rate("rate")?,
+        host_rate: values.rate("host-rate")?,
+        delay: values.duration("delay")?.unwrap_or_default(),
+        timeout: values.duration("timeout")?,
+        deadline: values.duration("deadline")?,
+        grace: values.duration("grace")?.unwrap_or(UNLIMITED),
+        retry: RetrySettings {
+            retries: values.whole("retries")?.unwrap_or(0),
+            max_retry_after: values.duration("max-retry-after")?,
+            ..RetrySettings::default()
+        },
+        breaker: BreakerSettings {
+            failures: values.whole("breaker-failures")?.unwrap_or(0),
+            cooldown: values.duration("breaker-cooldown")?.unwrap_or_default(),
+            ..BreakerSettings::default()
+        },
+        max_pages: values.whole("max-pages")?.map(u64::from),
+        max_filesize: values.read("max-filesize", check::size)?,
+        max_redirs: values.whole("max-redirs")?.unwrap_or(u32::MAX),
+        accept: values.read("accept", check::statuses)?,
+        obey_robots: values.word("robots")? == "obey",
+        scope: if crawl { scope(values)? } else { ScopeSettings::default() },
+        refused: values.switch("refused"),
+        sitemaps: values.switch("sitemaps"),
+        ordered: values.switch("ordered"),
+        fail_early: values.switch("fail-early"),
+        allow_private: values.switch("allow-private"),
+        with: with(values),
+        seed: fastrand::u64(..),
+        ..EngineSettings::default()
+    })
+}
+
+fn scope(values: &Values<'_>) -> Result<ScopeSettings, UsageError> {
+    let patterns = |name| {
+        let texts = values.list(name).iter();
+        texts.map(|text| check::pattern(text).map_err(|bad| values.error(name, bad))).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(ScopeSettings {
+        rule: match values.word("scope")? {
+            "domain" => Rule::Domain,
+            "prefix" => Rule::Prefix,
+            "any" => Rule::Any,
+            _ => Rule::Host,
+        },
+        include: patterns("include")?,
+        exclude: patterns("exclude")?,
+        max_depth: values.whole("max-depth")?,
+    })
+}
+
+fn with(values: &Values<'_>) -> With {
+    let asked =
+        |key: &str| values.list("with").iter().flat_map(|entry| entry.split(',')).any(|part| part.trim() == key);
+    With { body: asked("body"), links: asked("links"), headers: asked("headers"), digest: asked("digest") }
+}
+
+fn headers(values: &Values<'_>, flags: &RequestFlags) -> Result<Headers, UsageError> {
+    let agent = values.text("user-agent").unwrap_or_default();
+    let referer = values.text("referer");
+    if let Some(command) = referer.filter(|text| text.starts_with("robots=")) {
+        // wget's `-e robots=off` would otherwise be sent as a Referer, and obeyed by nobody.
+        let mut bad = Bad::new(format!("'{command}' is a command of wget's, not a referer"));
+        bad.hint = Some("did you mean '--robots ignore'?".to_owned());
+        return Err(values.error("referer", bad));
+    }
+    Headers::compose(agent, referer, values.text("user"), values.list("header"), flags)
+        .map_err(|(name, bad)| values.error(name, bad))
+}
+
+/// A proxy's URL; without a scheme it is an http proxy, as in curl.
+fn proxy(text: &str) -> Result<String, Bad> {
+    const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    // The text is not repeated: it may hold a password.
+    let url = lycosa::model::url::Url::parse(&full).map_err(|error| Bad::new(format!("not a proxy's URL: {error}")))?;
+    if !SCHEMES.contains(&url.scheme()) {
+        let near = super::nearest(url.scheme(), SCHEMES).unwrap_or("http");
+        let mut bad = Bad::new(format!("'{}' is not the scheme of a proxy ({})", url.scheme(), SCHEMES.join(", ")));
+        bad.hint = Some(format!("did you mean '{near}'?"));
+        return Err(bad);
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(Bad::new("not a proxy's URL: no host"));
+    }
+    Ok(full)
+}
+
+/// A proxy as records and `config show` print it.
+pub fn without_credentials(proxy: &str) -> String {
+    let (scheme, rest) = proxy.split_once("://").map_or(("", proxy), |(scheme, rest)| (scheme, rest));
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..authority].rfind('@').map_or(rest, |at| &rest[at + 1..]);
+    if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") }
+}
+
+/// The outputs, and a warning if `--format` was given and changes nothing.
+fn outputs(values: &Values<'_>) -> Result<(Vec<OutputSettings>, Vec<String>), UsageError> {
+    let standard = values.word("format")?;
+    let entries = values.list("output");
+    if entries.is_empty() {
+        return Ok((vec![OutputSettings { target: Target::Stdout, format: standard }], Vec::new()));
+    }
+    let mut outputs: Vec<OutputSettings> = Vec::new();
+    for entry in entries {
+        let output = output(entry, standard).map_err(|bad| values.error("output", bad))?;
+        if outputs.iter().any(|other| other.target == output.target) {
+            return Err(values.error("output", Bad::new(format!("'{entry}' is given twice"))));
+        }
+        outputs.push(output);
+    }
+    let typed = values.given("format").is_some_and(|given| matches!(given.origin, Origin::Flag(_)));
+    let to_standard = outputs.iter().any(|output| output.target == Target::Stdout);
+    let warnings = if typed && !to_standard {
+        vec![format!("--format is for standard output; for a file write -o {standard}:FILE")]
+    } else {
+        Vec::new()
+    };
+    Ok((outputs, warnings))
+}
+
+/// `FILE`, `-`, or `FORMAT:` and one of them.
+fn output(entry: &str, standard: &'static str) -> Result<OutputSettings, Bad> {
+    let prefix = entry.split_once(':').filter(|(prefix, _)| {
+        prefix.len() > 1 && prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    });
+    let (format, path) = match prefix {
+        Some((prefix, path)) => (Some(named_format(prefix)?), path),
+        None => (None, entry),
+    };
+    if path.is_empty() {
+        return Err(Bad::new(format!("'{entry}' names no file")));
+    }
+    if path == "-" {
+        return Ok(OutputSettings { target: Target::Stdout, format: format.unwrap_or(standard) });
+    }
+    let format = match format {
+        Some(format) => format,
+        None => format_for_path(Path::new(path)).ok_or_else(|| {
+            let mut bad = Bad::new(format!("the ending of '{path}' is not a format that is known"));
+            bad.hint = Some(format!("known are {}; or name one: -o jsonl:{path}", format_names().join(", ")));
+            bad
+        })?,
+    };
+    Ok(OutputSettings { target: Target::File(path.into()), format })
+}
+
+fn format_names() -> Vec<&'static str> {
+    lycosa::sinks::FORMATS.iter().map(|format| format.name).collect()
+}
+
+fn named_format(name: &str) -> Result<&'static str, Bad> {
+    let known = format_names();
+    known.iter().copied().find(|format| *format == name).ok_or_else(|| {
+        let mut bad = Bad::new(format!("'{name}' is not a format ({})", known.join(", ")));
+        bad.hint = super::nearest(name, known)
+            .map(|near| format!("did you mean '{near}:'? (a file of that name: ./{name}:…)"));
+        bad
+    })
+}
+
+fn summary(values: &Values<'_>) -> Result<Option<PathBuf>, UsageError> {
+    match values.text("summary") {
+        Some("-") => Err(values.error("summary", Bad::new("standard output carries records and nothing else"))),
+        text => Ok(text.map(PathBuf::from)),
+    }
+}
+
+/// Typed reading. Every name is one of the table (tested by resolving), and every text has been checked where it was
+/// given.
+struct Values<'a>(&'a Layer);
+
+impl<'a> Values<'a> {
+    fn given(&self, name: &str) -> Option<&'a super::Given> {
+        self.0.get(name)
+    }
+
+    fn error(&self, name: &str, bad: Bad) -> UsageError {
+        let setting = setting(name).expect("names in this file are of the table");
+        let origin = self.given(name).map_or(&Origin::Default, |given| &given.origin);
+        UsageError::of_value(setting, origin, bad)
+    }
+
+    /// The text of a setting; None for `none`, or where the command does not have it.
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.given(name)?.texts.last().map(String::as_str).filter(|text| !text.is_empty() && *text != "none")
+    }
+
+    fn list(&self, name: &str) -> &'a [String] {
+        self.given(name).map_or(&[], |given| &given.texts)
+    }
+
+    fn read<T>(&self, name: &str, read: impl Fn(&str) -> Result<T, Bad>) -> Result<T, UsageError> {
+        let text = self.given(name).and_then(|given| given.texts.last()).map_or("", String::as_str);
+        read(text).map_err(|bad| self.error(name, bad))
+    }
+
+    fn switch(&self, name: &str) -> bool {
+        self.text(name).is_some_and(|text| check::switch(text) == Ok(true))
+    }
+
+    fn whole(&self, name: &str) -> Result<Option<u32>, UsageError> {
+        match setting(name).map(|setting| setting.kind) {
+            Some(Kind::Whole { least, most, none }) => self.read(name, |text| check::whole(text, least, most, none)),
+            _ => self.read(name, |text| check::whole(text, 0, 2, false)),
+        }
+    }
+
+    fn duration(&self, name: &str) -> Result<Option<Duration>, UsageError> {
+        self.read(name, check::duration)
+    }
+
+    fn rate(&self, name: &str) -> Result<Option<Rate>, UsageError> {
+        self.read(name, check::rate)
+    }
+
+    fn word(&self, name: &str) -> Result<&'static str, UsageError> {
+        match setting(name).map(|setting| setting.kind) {
+            Some(Kind::Word(words)) => self.read(name, |text| check::word(text, words)),
+            _ => Err(self.error(name, Bad::new("is not a word"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file;
+
+    fn resolve_with(run: Run, set: &[(&str, &str)]) -> Result<Resolved, UsageError> {
+        let mut layers = file::defaults(run);
+        for (name, text) in set {
+            let setting = setting(name).expect("a setting");
+            let texts = if text.is_empty() { Vec::new() } else { text.split('|').map(str::to_owned).collect() };
+            layers.set(setting, texts, Origin::Flag(format!("--{name}")));
+        }
+        resolve(run, &layers, &RequestFlags::default())
+    }
+
+    fn message(set: &[(&str, &str)]) -> String {
+        resolve_with(Run::Fetch, set).expect_err("a bad value").message
+    }
+
+    /// The defaults of the library and of config.toml are the same thing told twice: they must agree.
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let resolved = resolve_with(Run::Fetch, &[]).unwrap();
+        let mut engine = resolved.settings.engine;
+        engine.seed = 0;
+        assert_eq!(format!("{engine:?}"), format!("{:?}", EngineSettings::default()));
+        assert_eq!(resolved.fail_on, FailOn::Any);
+        let outputs = [OutputSettings { target: Target::Stdout, format: "jsonl" }];
+        assert_eq!(resolved.settings.outputs, outputs);
+        assert_eq!(resolved.settings.client.connect_timeout, Some(Duration::from_secs(10)));
+        assert_eq!(resolved.settings.client.read_timeout, Some(Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn a_crawl_differs_where_the_contract_says() {
+        let resolved = resolve_with(Run::Crawl, &[]).unwrap();
+        let engine = resolved.settings.engine;
+        assert!(engine.follow && engine.unique && engine.obey_robots);
+        assert_eq!((engine.host_concurrency, engine.concurrency), (4, 64));
+        assert_eq!((engine.scope.rule, engine.scope.max_depth), (Rule::Host, None));
+        assert_eq!(resolved.fail_on, FailOn::Seeds);
+    }
+
+    #[test]
+    fn the_default_agent_is_this_version() {
+        let resolved = resolve_with(Run::Crawl, &[]).unwrap();
+        let agent = concat!("lycosa/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")");
+        assert_eq!(resolved.settings.client.user_agent, agent);
+        assert_eq!(resolved.settings.engine.product_token, "lycosa");
+    }
+
+    #[test]
+    fn limits_are_switched_off() {
+        let off =
+            [("timeout", "0"), ("max-filesize", "none"), ("max-retry-after", "none"), ("breaker-failures", "none")];
+        let engine = resolve_with(Run::Crawl, &off).unwrap().settings.engine;
+        assert_eq!((engine.timeout, engine.max_filesize, engine.breaker.failures), (None, None, 0));
+        assert_eq!(engine.retry.max_retry_after, None);
+        let engine = resolve_with(Run::Crawl, &[("host-concurrency", "none"), ("grace", "0")]).unwrap().settings.engine;
+        assert_eq!((engine.host_concurrency, engine.grace), (64, UNLIMITED));
+    }
+
+    #[test]
+    fn outputs_are_named_by_ending_or_prefix() {
+        let outputs =
+            |text: &str| resolve_with(Run::Fetch, &[("output", text)]).map(|resolved| resolved.settings.outputs);
+        let file = |path: &str, format| OutputSettings { target: Target::File(path.into()), format };
+        let standard = OutputSettings { target: Target::Stdout, format: "jsonl" };
+        assert_eq!(
+            outputs("a.json|b|json:c.txt|-").unwrap(),
+            [file("a.json", "json"), file("b", "jsonl"), file("c.txt", "json"), standard]
+        );
+        assert_eq!(outputs("./csv:x").map(|outputs| outputs.len()).ok(), Some(1));
+        assert_eq!(message(&[("output", "a.csv")]), "--output: the ending of 'a.csv' is not a format that is known");
+        assert_eq!(message(&[("output", "csv:a")]), "--output: 'csv' is not a format (jsonl, json)");
+        assert_eq!(message(&[("output", "a|a")]), "--output: 'a' is given twice");
+        assert_eq!(message(&[("output", "json:")]), "--output: 'json:' names no file");
+        assert_eq!(resolve_with(Run::Fetch, &[("output", "a"), ("format", "json")]).unwrap().warnings.len(), 1);
+        assert!(resolve_with(Run::Fetch, &[("output", "-"), ("format", "json")]).unwrap().warnings.is_empty());
+    }
+
+    #[test]
+    fn proxies_are_checked_and_shown_without_credentials() {
+        let resolved = resolve_with(Run::Fetch, &[("proxy", "me:s3cret@proxy:3128")]).unwrap().settings;
+        assert_eq!(resolved.client.proxy.as_deref(), Some("http://me:s3cret@proxy:3128"));
+        assert_eq!(resolved.engine.proxy.as_deref(), Some("http://proxy:3128"));
+        assert_eq!(without_credentials("socks5h://a:b@c@d:1/"), "socks5h://d:1/");
+        let bad = message(&[("proxy", "sock5://me:s3cret@proxy")]);
+        assert!(bad.starts_with("--proxy: 'sock5' is not the scheme of a proxy"), "{bad}");
+        assert!(!message(&[("proxy", "http://me:s3cret@pro xy:99999")]).contains("s3cret"));
+    }
+
+    #[test]
+    fn an_error_names_the_flag() {
+        assert!(message(&[("timeout", "5sec")]).starts_with("--timeout: '5sec' is not a duration"));
+        assert!(message(&[("fail-on", "0%")]).starts_with("--fail-on: '0%' is not never"));
+        assert!(message(&[("summary", "-")]).starts_with("--summary: standard output carries"));
+        assert!(message(&[("user", "s3cret")]).starts_with("--user: no password"));
+    }
+
+    #[test]
+    fn keys_on_request_are_taken_from_lists() {
+        let with = resolve_with(Run::Fetch, &[("with", "body,digest|links")]).unwrap().settings.engine.with;
+        assert_eq!(with, With { body: true, links: true, headers: false, digest: true });
+    }
+}

@@ -1,0 +1,178 @@
+//! Every setting, once. Sorted by name under each heading. Defaults are not here but in `config.toml`.
+
+use super::{Kind, Run, Setting};
+
+pub const INPUT: &str = "Input";
+pub const SCOPE: &str = "Scope";
+pub const REQUESTS: &str = "Requests";
+pub const POLITENESS: &str = "Politeness";
+pub const LIMITS: &str = "Limits";
+pub const FAILURES: &str = "Failures";
+pub const OUTPUT: &str = "Output";
+pub const DISPLAY: &str = "Display";
+pub const FILES: &str = "Configuration";
+
+/// Headings in the order of help.
+pub const HEADINGS: [&str; 9] = [INPUT, SCOPE, REQUESTS, POLITENESS, LIMITS, FAILURES, OUTPUT, DISPLAY, FILES];
+
+/// Names of `--format`; the library's table has the same (tested).
+pub const FORMATS: &[&str] = &["jsonl", "json"];
+
+const NO_LIMIT: u32 = u32::MAX;
+
+pub const SETTINGS: &[Setting] = &[
+    // Input
+    Setting::new("sitemaps", Kind::Switch, "", "Also start from the sitemaps that robots.txt names").only(Run::Crawl).under(INPUT),
+    Setting::new("strict-input", Kind::Switch, "", "Check all input first; a line that cannot be read ends the run with exit code 2")
+        .under(INPUT),
+    Setting::new("unique", Kind::Switch, "", "Ask each canonical URL once; a repeated line ends as 'skipped: duplicate'")
+        .only(Run::Fetch)
+        .under(INPUT),
+    // Scope
+    Setting::new("allow-private", Kind::Switch, "", "Follow discovered links to private, loopback and link-local addresses").under(SCOPE),
+    Setting::new("exclude", Kind::Patterns, "RE", "Do not follow links whose URL matches; wins over --include; repeatable")
+        .only(Run::Crawl)
+        .under(SCOPE),
+    Setting::new("include", Kind::Patterns, "RE", "Follow only links whose URL matches; repeatable, any match counts")
+        .only(Run::Crawl)
+        .under(SCOPE),
+    Setting::new(
+        "max-depth",
+        Kind::Whole { least: 0, most: NO_LIMIT, none: true },
+        "N",
+        "Links from a seed; 0: only the seeds",
+    )
+    .short('l')
+    .only(Run::Crawl)
+    .under(SCOPE),
+    Setting::new("refused", Kind::Switch, "", "Write records also for links outside scope and depth").only(Run::Crawl).under(SCOPE),
+    Setting::new(
+        "scope",
+        Kind::Word(&["host", "domain", "prefix", "any"]),
+        "RULE",
+        "Links to follow: same host key, same registrable domain, below the seed's directory, or all (host, domain, prefix, any)",
+    )
+    .only(Run::Crawl)
+    .under(SCOPE),
+    // Requests
+    Setting::new("header", Kind::Texts, "LINE", "Send this header; 'Name:' removes one, 'Name;' sends it empty, @FILE reads lines; repeatable")
+        .short('H')
+        .under(REQUESTS)
+        .not_local(),
+    Setting::new("insecure", Kind::Switch, "", "Do not check certificates").short('k').under(REQUESTS).not_local(),
+    Setting::new(
+        "max-redirs",
+        Kind::Whole { least: 0, most: 1000, none: true },
+        "N",
+        "Redirects followed for one URL; 0: a redirect is the answer",
+    )
+    .under(REQUESTS),
+    Setting::new("proxy", Kind::Text, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: as the environment says")
+        .short('x')
+        .under(REQUESTS)
+        .not_local(),
+    Setting::new("referer", Kind::Text, "URL", "Send this Referer").short('e').under(REQUESTS),
+    Setting::new("user", Kind::Text, "NAME:PASSWORD", "Basic authorization, sent only to hosts that were typed").short('u').under(REQUESTS),
+    Setting::new("user-agent", Kind::Text, "TEXT", "Name of this agent; the part before '/' is what robots.txt calls us")
+        .short('A')
+        .under(REQUESTS),
+    // Politeness
+    Setting::new("concurrency", Kind::Whole { least: 1, most: 100_000, none: false }, "N", "Requests in flight, whole run")
+        .short('j')
+        .under(POLITENESS),
+    Setting::new("delay", Kind::Duration, "DUR", "Least gap at one host from the end of a request to the start of the next").under(POLITENESS),
+    Setting::new(
+        "host-concurrency",
+        Kind::Whole { least: 1, most: 100_000, none: true },
+        "N",
+        "Requests in flight at one host, which starts with 1 and doubles with each answer",
+    )
+    .under(POLITENESS),
+    Setting::new("host-rate", Kind::Rate, "RATE", "Starts of requests at one host, evenly spaced: 20/s, 30/m, 100/h, 500/d").under(POLITENESS),
+    Setting::new("rate", Kind::Rate, "RATE", "Starts of requests, whole run, evenly spaced").under(POLITENESS),
+    Setting::new("robots", Kind::Word(&["obey", "ignore"]), "MODE", "robots.txt and its Crawl-delay (obey, ignore)").under(POLITENESS),
+    // Limits
+    Setting::new("connect-timeout", Kind::Duration, "DUR", "Time to connect, TLS included").under(LIMITS),
+    Setting::new("deadline", Kind::Duration, "DUR", "Time for the whole run").under(LIMITS),
+    Setting::new("grace", Kind::Duration, "DUR", "Time for requests in flight after the first stop").under(LIMITS),
+    Setting::new("max-filesize", Kind::Size, "SIZE", "Bytes of a body after decoding; more is the failure 'too_large'").under(LIMITS),
+    Setting::new(
+        "max-pages",
+        Kind::Whole { least: 1, most: NO_LIMIT, none: true },
+        "N",
+        "Stop after N records that are not 'skipped'",
+    )
+    .under(LIMITS),
+    Setting::new("read-timeout", Kind::Duration, "DUR", "Longest silence in a body").under(LIMITS),
+    Setting::new("timeout", Kind::Duration, "DUR", "Time for one request, whole").short('m').alias("max-time").under(LIMITS),
+    // Failures
+    Setting::new("accept", Kind::Statuses, "LIST", "Statuses that are 'ok'").under(FAILURES),
+    Setting::new("breaker-cooldown", Kind::Duration, "DUR", "Time from the opening of a breaker to the first probe").under(FAILURES),
+    Setting::new(
+        "breaker-failures",
+        Kind::Whole { least: 0, most: 1_000_000, none: true },
+        "N",
+        "Failures in a row that open a host's breaker; 0: never",
+    )
+    .under(FAILURES),
+    Setting::new("fail-early", Kind::Switch, "", "Stop at the first failure, after its retries").under(FAILURES),
+    Setting::new("fail-on", Kind::FailOn, "POLICY", "When failures make the exit code 1: never, seeds, any, a count (10) or a share (5%)")
+        .under(FAILURES),
+    Setting::new("max-retry-after", Kind::Duration, "DUR", "A longer Retry-After ends the URL at once").under(FAILURES),
+    Setting::new("retries", Kind::Whole { least: 0, most: 1000, none: false }, "N", "Further attempts after the first").under(FAILURES),
+    // Output
+    Setting::new("format", Kind::Word(FORMATS), "FORMAT", "Format of standard output (jsonl, json)").under(OUTPUT),
+    Setting::new("ordered", Kind::Switch, "", "Records in the order of input, not of completion").only(Run::Fetch).under(OUTPUT),
+    Setting::new("output", Kind::Texts, "FILE", "Write records to FILE, in the format of its ending, or FORMAT:FILE; '-' is standard output; repeatable")
+        .short('o')
+        .under(OUTPUT)
+        .not_local(),
+    Setting::new("summary", Kind::Text, "FILE", "Write the closing summary as JSON").under(OUTPUT).not_local(),
+    Setting::new(
+        "with",
+        Kind::Words(&["body", "links", "headers", "digest"]),
+        "LIST",
+        "More keys in records: body, links, headers, digest (commas between)",
+    )
+    .under(OUTPUT),
+    // Display
+    Setting::new("color", Kind::Word(&["auto", "always", "never"]), "WHEN", "Colours on standard error (auto, always, never)").under(DISPLAY),
+    Setting::new("log-format", Kind::Word(&["text", "json"]), "FORMAT", "Format of log lines (text, json)").under(DISPLAY),
+    Setting::new("no-progress", Kind::Switch, "", "No progress line").under(DISPLAY),
+    Setting::new("quiet", Kind::Count, "", "No progress, notices or summary; twice: nothing at all").short('q').under(DISPLAY),
+    Setting::new("verbose", Kind::Count, "", "More log lines on standard error; twice: all").short('v').under(DISPLAY),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_stand_sorted_under_their_headings() {
+        let place = |setting: &Setting| (HEADINGS.iter().position(|h| *h == setting.heading), setting.name);
+        let mut sorted = SETTINGS.to_vec();
+        sorted.sort_by_key(place);
+        let names = |settings: &[Setting]| settings.iter().map(|s| s.name).collect::<Vec<_>>();
+        assert_eq!(names(SETTINGS), names(&sorted));
+        assert!(SETTINGS.iter().all(|setting| HEADINGS.contains(&setting.heading)));
+    }
+
+    #[test]
+    fn formats_are_those_of_the_library() {
+        assert_eq!(FORMATS, lycosa::sinks::FORMATS.iter().map(|format| format.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_name_letter_or_alias_stands_twice() {
+        let mut spellings: Vec<String> = Vec::new();
+        for setting in SETTINGS {
+            spellings.push(setting.name.to_owned());
+            spellings.extend(setting.short.map(String::from));
+            spellings.extend(setting.alias.map(str::to_owned));
+        }
+        let count = spellings.len();
+        spellings.sort();
+        spellings.dedup();
+        assert_eq!(spellings.len(), count);
+    }
+}

@@ -1,0 +1,221 @@
+//! The public face: settings in, records and a summary out.
+//!
+//! ```no_run
+//! use futures_util::StreamExt as _;
+//! use lycosa::crawl::{Crawl, Settings};
+//! use lycosa::engine::settings::EngineSettings;
+//! use lycosa::seeds::{SeedSettings, Source};
+//!
+//! # async fn example() -> Result<(), lycosa::crawl::StartError> {
+//! let mut run = Crawl::new(Settings {
+//!     engine: EngineSettings { follow: true, obey_robots: true, ..EngineSettings::default() },
+//!     seeds: SeedSettings { sources: vec![Source::Arguments(vec!["https://example.org/".to_owned()])] },
+//!     ..Settings::default()
+//! })?
+//! .stream()?;
+//! while let Some(record) = run.next().await {
+//!     println!("{:?} {:?}", record.body_of.outcome, record.body_of.url);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::input::Input;
+use crate::engine::settings::EngineSettings;
+use crate::engine::stats::{Counters, Summary};
+use crate::engine::{self, Controls, Parts};
+use crate::fetch::client::{Client, ClientSettings};
+use crate::frontier::memory::{MemoryFrontier, MemorySettings};
+use crate::model::record::Record;
+use crate::seeds::{self, Reader, SeedSettings};
+use crate::sinks::{self, OutputSettings, Sink};
+
+/// Everything a run needs, resolved.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub engine: EngineSettings,
+    pub client: ClientSettings,
+    pub seeds: SeedSettings,
+    pub outputs: Vec<OutputSettings>,
+}
+
+/// Why a run could not start. Nothing was fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An input that cannot be opened, or a setting the HTTP client refuses: exit code 2.
+    #[error("{0}")]
+    Input(String),
+    /// An output that cannot be created: exit code 3.
+    #[error("{0}")]
+    Output(String),
+}
+
+/// Stops and watches a run from outside; cheap to clone, usable from any thread.
+#[derive(Debug, Clone, Default)]
+pub struct RunHandle {
+    controls: Controls,
+}
+
+impl RunHandle {
+    /// No new request; what is in flight may end within the grace time. The first signal.
+    pub fn drain(&self) {
+        self.controls.drain.cancel();
+    }
+
+    /// Cut off what is in flight; records and outputs are still closed. The second signal.
+    pub fn abort(&self) {
+        self.controls.abort.cancel();
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.controls.counters
+    }
+
+    /// Writes a snapshot of the run (hosts, what is in flight) as log events of level INFO under the target
+    /// `lycosa::snapshot`.
+    pub fn snapshot(&self) {
+        self.controls.snapshot.notify_one();
+    }
+}
+
+/// A run that is ready to start: all inputs and outputs are open.
+pub struct Crawl {
+    handle: RunHandle,
+    settings: EngineSettings,
+    client: Client,
+    reader: Reader,
+    sinks: Vec<(String, Box<dyn Sink>)>,
+}
+
+impl fmt::Debug for Crawl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crawl").field("settings", &self.settings).field("outputs", &self.sinks.len()).finish()
+    }
+}
+
+impl Crawl {
+    /// Opens inputs, then outputs. Nothing is fetched yet. Without outputs records go nowhere but to [`Crawl::stream`].
+    ///
+    /// # Errors
+    /// An input or an output cannot be opened, or the HTTP client cannot be built from the settings.
+    pub fn new(settings: Settings) -> Result<Self, StartError> {
+        let Settings { engine, client, seeds, outputs } = settings;
+        let reader = seeds::open(&seeds).map_err(|error| StartError::Input(chain(&error)))?;
+        let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
+        let mut sinks = Vec::with_capacity(outputs.len());
+        for output in &outputs {
+            let sink = sinks::open(output).map_err(|error| StartError::Output(chain(&error)))?;
+            sinks.push((output.target.to_string(), sink));
+        }
+        Ok(Self { handle: RunHandle::default(), settings: engine, client, reader, sinks })
+    }
+
+    #[must_use]
+    pub fn handle(&self) -> RunHandle {
+        self.handle.clone()
+    }
+
+    /// Runs to the end and closes the outputs. To be awaited on a current-thread tokio runtime with time and io
+    /// enabled: the run spawns its requests there, and one thread is the fastest.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts off what is in flight; records that no output has written are lost.
+    pub async fn run(self) -> Summary {
+        let Self { handle, settings, client, reader, sinks } = self;
+        let input = Input::read(reader).unwrap_or_else(|error| {
+            tracing::error!(%error, "no thread for the input");
+            Input::Ended
+        });
+        let parts = Parts {
+            run: format!("{:012x}", fastrand::u64(..) >> 16).into(),
+            settings,
+            fetcher: client,
+            frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
+            input,
+            sinks,
+            controls: handle.controls,
+            inline: false,
+        };
+        engine::run(parts).await
+    }
+
+    /// Runs on a thread of its own, and gives the records as they complete (in input order with `ordered`). A reader
+    /// that does not read stops the fetching; one that is dropped ends the run.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn stream(mut self) -> Result<Run, StartError> {
+        let (sink, records) = sinks::channel::channel(STREAM_ROOM);
+        self.sinks.push(("the stream of records".to_owned(), Box::new(sink)));
+        let handle = self.handle();
+        let (sender, summary) = oneshot::channel();
+        let start = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => drop(sender.send(runtime.block_on(self.run()))),
+                Err(error) => tracing::error!(%error, "no runtime for the run"),
+            }
+        };
+        std::thread::Builder::new()
+            .name("lycosa-run".to_owned())
+            .spawn(start)
+            .map_err(|error| StartError::Input(format!("no thread for the run: {error}")))?;
+        Ok(Run { records, summary, handle })
+    }
+}
+
+/// Records that may wait between a run and the reader of its stream.
+const STREAM_ROOM: usize = 64;
+
+/// A run under way on a thread of its own: a stream of its records.
+#[derive(Debug)]
+pub struct Run {
+    records: mpsc::Receiver<Record>,
+    summary: oneshot::Receiver<Summary>,
+    handle: RunHandle,
+}
+
+impl Run {
+    #[must_use]
+    pub fn handle(&self) -> RunHandle {
+        self.handle.clone()
+    }
+
+    /// Waits for the end; records that were not read are dropped. None if the run itself broke.
+    ///
+    /// # Cancel safety
+    /// The summary is lost when the future is dropped; the run goes on without a reader, and so ends.
+    pub async fn summary(mut self) -> Option<Summary> {
+        while self.records.recv().await.is_some() {}
+        self.summary.await.ok()
+    }
+}
+
+impl Stream for Run {
+    type Item = Record;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Record>> {
+        self.records.poll_recv(cx)
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

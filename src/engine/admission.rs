@@ -1,0 +1,290 @@
+//! Admission: may this host be asked now? The gate, in order, and the only place where requests start.
+//!
+//! robots verdict · breaker · robots.txt itself · host slot · delay · rates last. Before a host is even looked at:
+//! permits, room in delivery, the limit of pages, the run's rate. Whatever is not due yet goes back into the heap at the
+//! moment stated; nobody sleeps while holding a place (law 1).
+
+use std::sync::Arc;
+
+use super::dispatcher::{Dispatcher, Idle, Phase};
+use super::event::HostId;
+use super::hosts::{Head, Place, Robots};
+use super::intake::host_name;
+use super::limit::Limiter;
+use super::outcome::Verdict;
+use super::worker::{Errand, work};
+use crate::fetch::Fetcher;
+use crate::model::fetch_error::FetchError;
+use crate::model::job::{Job, JobKind};
+use crate::model::record::{RequestKind, SkipReason};
+use crate::model::units::Moment;
+use crate::model::url::{host_key_of, origin_of};
+use crate::policy::breaker::{Change, Gate};
+
+/// Jobs of one host that are taken from the frontier at once. Few: a host's turn ends with them, and connections are
+/// reused within a turn.
+const LEASE: usize = 16;
+
+/// What robots.txt says of a job.
+enum RobotsVerdict {
+    Allowed,
+    Disallowed,
+    Unreachable(FetchError),
+    /// Its request is queued or under way.
+    Fetching,
+    /// It must be asked first; once, if it was given up before.
+    Ask { once: bool },
+}
+
+impl<F: Fetcher> Dispatcher<F> {
+    /// Starts whatever may start now.
+    pub(super) fn admit(&mut self, now: Moment) -> Idle {
+        while let Some(id) = self.bench.pop_due(&self.hosts, now) {
+            if self.hosts.is_known(id) {
+                self.reconsider(id, now);
+            }
+        }
+        loop {
+            let full = !self.delivery.has_room();
+            let busy = self.phase != Phase::Running
+                || self.permits.available_permits() == 0
+                || (full && self.delivery.oldest().is_none())
+                || self.pages_needed() == Some(0)
+                || self.run_limiter.as_ref().is_some_and(|limiter| limiter.next() > now);
+            if busy {
+                return Idle::Busy;
+            }
+            let chosen = self.choose(full, now);
+            let Some(id) = chosen else { return if full { Idle::Busy } else { Idle::NoJob } };
+            self.consider(id, now);
+            // Verdicts without a request may have ended jobs of a page-limited run, or found links' hosts.
+            if !self.discovered.is_empty() {
+                let result = self.frontier.discover(&mut self.discovered);
+                self.check_frontier(result, now);
+            }
+        }
+    }
+
+    /// Pages that `--max-pages` still needs beside those under way.
+    fn pages_needed(&self) -> Option<u64> {
+        let limit = self.settings.max_pages?;
+        Some(limit.saturating_sub(self.tally.pages() + self.pages_in_flight))
+    }
+
+    /// The host whose turn it is: the best among those below a quarter of the permits, from the frontier too; one that
+    /// holds its quarter only if there is no other. With delivery full only that of the oldest line.
+    fn choose(&mut self, only_oldest: bool, now: Moment) -> Option<HostId> {
+        loop {
+            let poor = self.bench.peek(&self.hosts, false);
+            let better = self.frontier.best(now).is_some_and(|rank| {
+                only_oldest || poor.is_none_or(|(_, turn)| turn.is_after(rank, self.settings.ordered))
+            });
+            if better {
+                self.lease(now);
+                continue;
+            }
+            let rich = self.bench.peek(&self.hosts, true);
+            if !only_oldest {
+                return poor.or(rich).map(|(id, _)| id);
+            }
+            let oldest = self.delivery.oldest();
+            let mut candidates = poor.into_iter().chain(rich).map(|(id, _)| id);
+            return candidates.find(|id| Some(self.hosts.get(*id).rank(now).number) == oldest);
+        }
+    }
+
+    /// Takes the frontier's best host onto the bench.
+    fn lease(&mut self, now: Moment) {
+        let mut jobs = Vec::with_capacity(LEASE);
+        match self.frontier.lease(now, LEASE, &mut jobs) {
+            Ok(Some(key)) => {
+                let id = self.hosts.id(&key, &self.settings, now);
+                let host = self.hosts.get_mut(id);
+                host.leased = true;
+                host.fresh.extend(jobs);
+                // Refused jobs may be here from the last turn.
+                host.fresh.make_contiguous().sort_by_key(crate::frontier::Rank::of);
+                self.reconsider(id, now);
+            }
+            Ok(None) => debug_assert!(false, "the frontier named a best job and leased none"),
+            Err(error) => self.check_frontier(Err(error), now),
+        }
+    }
+
+    /// Puts a host where it belongs after something about it has changed.
+    pub(super) fn reconsider(&mut self, id: HostId, now: Moment) {
+        let host = self.hosts.get(id);
+        if host.head(now).is_some() {
+            let rank = host.rank(now);
+            let rich = self.is_rich(id);
+            self.bench.make_ready(&mut self.hosts, id, rank, rich);
+        } else {
+            self.rest(id);
+        }
+    }
+
+    /// Whether the host holds its quarter of the permits.
+    fn is_rich(&self, id: HostId) -> bool {
+        let quarter = (self.settings.concurrency / 4).max(1);
+        self.hosts.get(id).pace.in_flight() as usize >= quarter
+    }
+
+    /// Nothing of it may go now: its turn is over, and the frontier may give it another.
+    fn rest(&mut self, id: HostId) {
+        let host = self.hosts.get_mut(id);
+        if host.leased && host.fresh.is_empty() {
+            host.leased = false;
+            let until = host.pace.next_allowed();
+            self.frontier.defer(&self.hosts.get(id).key, until);
+        }
+        self.bench.set_aside(&mut self.hosts, id, Place::Idle);
+    }
+
+    /// Takes a ready host through the gate: starts one request, or ends jobs that may never be asked, or parks it.
+    fn consider(&mut self, id: HostId, now: Moment) {
+        loop {
+            let host = self.hosts.get(id);
+            let Some((head, job)) = host.head(now).and_then(|head| Some((head, host.job(head)?))) else {
+                return self.rest(id);
+            };
+            // A record needs room, and so does that of a verdict.
+            if job.has_record() && !self.delivery.has_room() && self.delivery.oldest() != Some(job.number) {
+                return self.reconsider(id, now);
+            }
+            let robots = self.robots_verdict(id, head, now);
+            match robots {
+                RobotsVerdict::Disallowed => {
+                    self.end_head(id, head, Verdict::Skipped(SkipReason::Robots), now);
+                    continue;
+                }
+                RobotsVerdict::Unreachable(error) => {
+                    self.end_head(id, head, Verdict::Failed(error), now);
+                    continue;
+                }
+                RobotsVerdict::Fetching => return self.bench.set_aside(&mut self.hosts, id, Place::Blocked),
+                RobotsVerdict::Allowed | RobotsVerdict::Ask { .. } => {}
+            }
+            let probe = match self.hosts.get(id).breaker.gate(now) {
+                Gate::Pass => false,
+                Gate::Probe => true,
+                // A probe is under way: its answer wakes the host.
+                Gate::Wait(Moment::NEVER) => return self.bench.set_aside(&mut self.hosts, id, Place::Blocked),
+                Gate::Wait(until) => return self.bench.park(&mut self.hosts, id, until),
+                Gate::GivenUp(_) => {
+                    self.end_head(id, head, Verdict::Skipped(SkipReason::BreakerOpen), now);
+                    continue;
+                }
+            };
+            if let RobotsVerdict::Ask { once } = robots {
+                self.queue_robots(id, head, once, now);
+                continue;
+            }
+            let host = self.hosts.get(id);
+            if !host.pace.has_slot() {
+                return self.bench.set_aside(&mut self.hosts, id, Place::Blocked);
+            }
+            let due = host.limiter.as_ref().map_or(Moment::START, Limiter::next).max(host.pace.next_allowed());
+            if due > now {
+                return self.bench.park(&mut self.hosts, id, due);
+            }
+            self.start(id, head, probe, now);
+            return self.reconsider(id, now);
+        }
+    }
+
+    /// Ends the job at the head of a host.
+    fn end_head(&mut self, id: HostId, head: Head, verdict: Verdict, now: Moment) {
+        let Some(job) = self.hosts.get_mut(id).take(head) else { return };
+        if job.has_record() {
+            self.end_job(job, verdict, None, now);
+        } else {
+            self.drop_own_job(job, now);
+        }
+    }
+
+    fn robots_verdict(&self, id: HostId, head: Head, now: Moment) -> RobotsVerdict {
+        let host = self.hosts.get(id);
+        let asks = self.settings.obey_robots || self.settings.sitemaps;
+        let Some(job) = host.job(head).filter(|job| asks && job.has_record()) else { return RobotsVerdict::Allowed };
+        match host.robots_of(origin_of(&job.url)) {
+            None => RobotsVerdict::Ask { once: false },
+            Some(Robots::Fetching) => RobotsVerdict::Fetching,
+            Some(Robots::Known(rules)) if !self.settings.obey_robots || rules.allows(&job.url) => RobotsVerdict::Allowed,
+            Some(_) if !self.settings.obey_robots => RobotsVerdict::Allowed,
+            Some(Robots::Known(_)) => RobotsVerdict::Disallowed,
+            // A verdict stands for URLs that come later; after each cooldown one of them has robots.txt asked again.
+            Some(Robots::DisallowAll(again) | Robots::Unreachable(_, again)) if *again <= now => {
+                RobotsVerdict::Ask { once: true }
+            }
+            Some(Robots::DisallowAll(_)) => RobotsVerdict::Disallowed,
+            Some(Robots::Unreachable(error, _)) => RobotsVerdict::Unreachable(error.clone()),
+        }
+    }
+
+    /// robots.txt is the first job in the host's own queue, and obeys the same politeness (law 8).
+    fn queue_robots(&mut self, id: HostId, head: Head, once: bool, now: Moment) {
+        let host = self.hosts.get_mut(id);
+        let Some(origin) = host.job(head).map(|job| origin_of(&job.url).to_owned()) else { return };
+        let mut job = Job::new(JobKind::Robots, format!("{origin}/robots.txt"), host.key.clone());
+        job.accepted = now;
+        if once {
+            job.chain_mut().attempts = self.settings.retry.retries;
+        }
+        host.own.push_front(job);
+        host.set_robots(&origin, Robots::Fetching);
+        self.own_jobs += 1;
+    }
+
+    /// Everything is granted: takes the places and starts the request.
+    fn start(&mut self, id: HostId, head: Head, probe: bool, now: Moment) {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
+        let host = self.hosts.get_mut(id);
+        let Some(mut job) = host.take(head) else { return };
+        host.pace.start();
+        if let Some(limiter) = &mut host.limiter {
+            limiter.take(now);
+        }
+        if let Some(limiter) = &mut self.run_limiter {
+            limiter.take(now);
+        }
+        if probe {
+            host.summary.probes += 1;
+            let change = host.breaker.start_probe();
+            debug_assert_eq!(change, Change::HalfOpen);
+            tracing::info!(host = %host.key, ?change, "breaker");
+        }
+        if job.has_record() && !host.side_requests.is_empty() {
+            job.chain_mut().requests.append(&mut host.side_requests);
+        }
+        self.in_flight += 1;
+        self.pages_in_flight += u64::from(job.has_record());
+        let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
+        let typed_host = self.typed_hosts.contains(host_name(host_key_of(&job.url)));
+        let errand = Errand {
+            host: id,
+            kind: request_kind(&job, probe),
+            probe,
+            permit,
+            started: now,
+            credentials: typed_host && !left_origin,
+            guarded: !self.settings.allow_private && !typed_host,
+            beside_pool: self.delivery.oldest() == Some(job.number),
+            job,
+        };
+        #[expect(clippy::disallowed_methods, reason = "the one place that spawns requests, into the run's JoinSet")]
+        self.tasks.spawn(work(Arc::clone(&self.shop), errand));
+    }
+}
+
+fn request_kind(job: &Job, probe: bool) -> RequestKind {
+    match job.kind {
+        JobKind::Robots => RequestKind::Robots,
+        JobKind::Sitemap => RequestKind::Sitemap,
+        JobKind::Typed | JobKind::Link if probe => RequestKind::Probe,
+        JobKind::Typed | JobKind::Link => match &job.chain {
+            Some(chain) if chain.tries > 0 => RequestKind::Retry,
+            Some(chain) if chain.hops > 0 => RequestKind::Redirect,
+            _ => RequestKind::Page,
+        },
+    }
+}

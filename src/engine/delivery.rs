@@ -1,0 +1,371 @@
+//! Delivery: the one owner of `seq`, between the jobs and the sinks.
+//!
+//! Bounded by count and bytes: while it is full nothing is admitted, but what is in flight always finds room, so the
+//! reader's pace becomes the run's pace and no request ever waits for a reader. Each sink has a thread of its own;
+//! records go to it in batches, since a crossing for each record costs more than writing it.
+//!
+//! accepted (here) -> written (in every sink) are counted apart; what was accepted but not written is `left`.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::outcome::Finished;
+use crate::fetch::body::Reservation;
+use crate::model::units::Moment;
+use crate::sinks::{Line, Sink, SinkError};
+
+/// Records that may wait for the sinks.
+const MAX_RECORDS: u64 = 1024;
+/// Bytes that may wait for the sinks.
+const MAX_BYTES: u64 = 8 << 20;
+/// Bytes that `--ordered` may hold back beside that.
+const MAX_HELD_BYTES: usize = 32 << 20;
+/// A batch is handed over at this size, or
+const BATCH_BYTES: usize = 64 << 10;
+/// when its first record is this old.
+const BATCH_AGE: Duration = Duration::from_millis(2);
+
+/// Records on their way to every sink, with the body memory they hold.
+struct Batch {
+    lines: Vec<Line>,
+    bytes: u64,
+    _memory: Vec<Reservation>,
+}
+
+/// What a sink's thread tells.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Handed over and not written yet.
+    waiting_records: AtomicU64,
+    waiting_bytes: AtomicU64,
+    written: AtomicU64,
+    failed: AtomicBool,
+    error: Mutex<Option<SinkError>>,
+}
+
+/// One sink with what drives it.
+struct Output {
+    name: String,
+    progress: Arc<Progress>,
+    drive: Drive,
+    finished: watch::Receiver<bool>,
+}
+
+enum Drive {
+    /// In the dispatcher's own thread: simulations.
+    Inline(Box<dyn Sink>),
+    Thread(mpsc::Sender<Arc<Batch>>),
+    Closed,
+}
+
+/// A sink that cannot be written any more.
+#[derive(Debug)]
+pub enum SinkFailure {
+    /// The last reader has gone away.
+    ClosedPipe,
+    Failed(String),
+}
+
+/// See the module.
+pub struct Delivery {
+    outputs: Vec<Output>,
+    next_seq: u64,
+    batch: Vec<Line>,
+    memory: Vec<Reservation>,
+    batch_bytes: usize,
+    batch_since: Option<Moment>,
+    /// With `--ordered`: records that came before their turn, by job number.
+    order: Option<Order>,
+    room: Arc<Notify>,
+    crossings: u64,
+}
+
+#[derive(Default)]
+struct Order {
+    next: u64,
+    held: BTreeMap<u64, Finished>,
+    held_bytes: usize,
+}
+
+impl Delivery {
+    /// `inline`: no threads, as simulations need it. `first_seq` is 0 for a new run.
+    #[must_use]
+    pub fn new(sinks: Vec<(String, Box<dyn Sink>)>, ordered: bool, inline: bool) -> Self {
+        let room = Arc::new(Notify::new());
+        let outputs = sinks.into_iter().map(|(name, sink)| Output::new(name, sink, inline, &room)).collect();
+        Self {
+            outputs,
+            next_seq: 0,
+            batch: Vec::new(),
+            memory: Vec::new(),
+            batch_bytes: 0,
+            batch_since: None,
+            order: ordered.then(Order::default),
+            room,
+            crossings: 0,
+        }
+    }
+
+    /// Told whenever a sink has made room, has failed or has finished.
+    #[must_use]
+    pub fn room(&self) -> Arc<Notify> {
+        self.room.clone()
+    }
+
+    /// Whether more may be admitted. What is in flight may always be accepted.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let (records, bytes) = self.waiting();
+        records < MAX_RECORDS
+            && bytes < MAX_BYTES
+            && self.order.as_ref().is_none_or(|order| order.held_bytes < MAX_HELD_BYTES)
+    }
+
+    fn waiting(&self) -> (u64, u64) {
+        // The slowest sink counts.
+        let mut records = 0;
+        let mut bytes = 0;
+        for Output { progress, .. } in &self.outputs {
+            records = progress.waiting_records.load(Ordering::Acquire).max(records);
+            bytes = progress.waiting_bytes.load(Ordering::Acquire).max(bytes);
+        }
+        (records + self.batch.len() as u64, bytes + self.batch_bytes as u64)
+    }
+
+    /// Accepts the record of a job; in any order of jobs, unless `--ordered` puts them in their place.
+    pub fn accept(&mut self, finished: Finished, now: Moment) {
+        let Some(order) = &mut self.order else { return self.emit(finished, now) };
+        order.held_bytes += finished.size();
+        order.held.insert(finished.number, finished);
+        self.emit_in_order(now);
+    }
+
+    fn emit_in_order(&mut self, now: Moment) {
+        while let Some(order) = &mut self.order
+            && let Some(finished) = order.held.remove(&order.next)
+        {
+            order.next += 1;
+            order.held_bytes -= finished.size();
+            self.emit(finished, now);
+        }
+    }
+
+    /// With `--ordered`: the number of the oldest job without a record.
+    #[must_use]
+    pub fn oldest(&self) -> Option<u64> {
+        self.order.as_ref().map(|order| order.next)
+    }
+
+    /// The run stops: records that wait for an older one that will not come are written now, in their order.
+    pub fn give_up_order(&mut self, now: Moment) {
+        if let Some(order) = self.order.take() {
+            for finished in order.held.into_values() {
+                self.emit(finished, now);
+            }
+        }
+    }
+
+    fn emit(&mut self, finished: Finished, now: Moment) {
+        let size = finished.size();
+        self.batch.push(Line { seq: self.next_seq, json: finished.json, record: finished.record });
+        self.memory.extend(finished.memory);
+        self.next_seq += 1;
+        self.batch_bytes += size;
+        self.batch_since.get_or_insert(now);
+        if self.batch_bytes >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    /// When [`Delivery::flush`] should be called at the latest.
+    #[must_use]
+    pub fn flush_due(&self) -> Option<Moment> {
+        self.batch_since.map(|since| since.plus(BATCH_AGE))
+    }
+
+    /// Hands what is there to the sinks.
+    pub fn flush(&mut self) {
+        self.batch_since = None;
+        if self.batch.is_empty() {
+            return;
+        }
+        let lines = std::mem::take(&mut self.batch);
+        let bytes = std::mem::take(&mut self.batch_bytes) as u64;
+        let batch = Arc::new(Batch { lines, bytes, _memory: std::mem::take(&mut self.memory) });
+        for output in &mut self.outputs {
+            self.crossings += u64::from(output.send(&batch));
+        }
+    }
+
+    /// Records that are in every sink that can still be written; of the last sink, if all have failed.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        let written = |output: &&Output| output.progress.written.load(Ordering::Acquire);
+        let whole = self.outputs.iter().filter(|output| !output.has_closed_pipe()).map(|output| written(&output)).min();
+        whole.or_else(|| self.outputs.iter().map(|output| written(&output)).max()).unwrap_or(self.next_seq)
+    }
+
+    /// Messages between threads so far.
+    #[must_use]
+    pub fn crossings(&self) -> u64 {
+        self.crossings
+    }
+
+    /// The first failure that ends the run: an output that cannot be written, or the last reader gone.
+    #[must_use]
+    pub fn failure(&self) -> Option<SinkFailure> {
+        let mut open = 0;
+        for output in &self.outputs {
+            if !output.progress.failed.load(Ordering::Acquire) {
+                open += 1;
+            } else if !output.has_closed_pipe() {
+                let error = output.progress.error.lock().unwrap_or_else(PoisonError::into_inner);
+                let cause = error.as_ref().map_or_else(String::new, |error| format!("{error}: {}", error.source));
+                return Some(SinkFailure::Failed(cause));
+            }
+        }
+        (open == 0 && !self.outputs.is_empty()).then_some(SinkFailure::ClosedPipe)
+    }
+
+    /// Ends all sinks: nothing is accepted after it.
+    pub fn close(&mut self) {
+        self.flush();
+        for output in &mut self.outputs {
+            output.close();
+        }
+    }
+
+    /// Names of the sinks that have not finished yet.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<String> {
+        let late = self.outputs.iter().filter(|output| !*output.finished.borrow());
+        late.map(|output| format!("sink {}", output.name)).collect()
+    }
+}
+
+impl Output {
+    fn new(name: String, sink: Box<dyn Sink>, inline: bool, room: &Arc<Notify>) -> Self {
+        let progress = Arc::new(Progress::default());
+        let (done, finished) = watch::channel(inline);
+        if inline {
+            return Self { name, progress, drive: Drive::Inline(sink), finished };
+        }
+        let (sender, receiver) = mpsc::channel();
+        let thread = SinkThread { sink, receiver, progress: progress.clone(), room: room.clone(), done };
+        let started = std::thread::Builder::new().name("lycosa-sink".to_owned()).spawn(move || thread.run());
+        if let Err(source) = started {
+            progress.fail(SinkError { target: name.clone(), written: 0, source });
+        }
+        Self { name, progress, drive: Drive::Thread(sender), finished }
+    }
+
+    fn has_closed_pipe(&self) -> bool {
+        self.progress.failed.load(Ordering::Acquire)
+            && self
+                .progress
+                .error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .as_ref()
+                .is_some_and(SinkError::is_closed_pipe)
+    }
+
+    /// Returns whether another thread was told.
+    fn send(&mut self, batch: &Arc<Batch>) -> bool {
+        match &mut self.drive {
+            Drive::Inline(sink) => {
+                self.progress.write(sink.as_mut(), batch);
+                false
+            }
+            Drive::Thread(sender) => {
+                self.progress.waiting_records.fetch_add(batch.lines.len() as u64, Ordering::AcqRel);
+                self.progress.waiting_bytes.fetch_add(batch.bytes, Ordering::AcqRel);
+                sender.send(batch.clone()).is_ok()
+            }
+            Drive::Closed => false,
+        }
+    }
+
+    fn close(&mut self) {
+        if let Drive::Inline(sink) = &mut self.drive
+            && let Err(error) = sink.finish()
+        {
+            self.progress.fail(error);
+        }
+        self.drive = Drive::Closed;
+    }
+}
+
+impl Progress {
+    fn fail(&self, error: SinkError) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.failed.store(true, Ordering::Release);
+    }
+
+    fn write(&self, sink: &mut dyn Sink, batch: &Batch) {
+        if self.failed.load(Ordering::Acquire) {
+            return;
+        }
+        match sink.write(&batch.lines) {
+            Ok(()) => {
+                self.written.fetch_add(batch.lines.len() as u64, Ordering::AcqRel);
+            }
+            Err(error) => {
+                self.written.fetch_add(error.written as u64, Ordering::AcqRel);
+                self.fail(error);
+            }
+        }
+    }
+}
+
+struct SinkThread {
+    sink: Box<dyn Sink>,
+    receiver: mpsc::Receiver<Arc<Batch>>,
+    progress: Arc<Progress>,
+    room: Arc<Notify>,
+    done: watch::Sender<bool>,
+}
+
+impl SinkThread {
+    fn run(mut self) {
+        while let Ok(batch) = self.next() {
+            self.progress.write(self.sink.as_mut(), &batch);
+            let before = self.progress.waiting_records.fetch_sub(batch.lines.len() as u64, Ordering::AcqRel);
+            let bytes = self.progress.waiting_bytes.fetch_sub(batch.bytes, Ordering::AcqRel);
+            // The dispatcher only waits for room when there was little: a wake for every batch would cost a crossing.
+            if before >= MAX_RECORDS / 2 || bytes >= MAX_BYTES / 2 || self.progress.failed.load(Ordering::Acquire) {
+                self.room.notify_one();
+            }
+        }
+        // After a failed write `finish` still closes what can be closed.
+        if let Err(error) = self.sink.finish()
+            && !self.progress.failed.load(Ordering::Acquire)
+        {
+            self.progress.fail(error);
+        }
+        drop(self.sink);
+        let _ = self.done.send(true);
+        self.room.notify_one();
+    }
+
+    /// The next batch; commits first when none is waiting, so that a reader sees records as they come.
+    fn next(&mut self) -> Result<Arc<Batch>, mpsc::RecvError> {
+        match self.receiver.try_recv() {
+            Ok(batch) => Ok(batch),
+            Err(mpsc::TryRecvError::Disconnected) => Err(mpsc::RecvError),
+            Err(mpsc::TryRecvError::Empty) => {
+                if !self.progress.failed.load(Ordering::Acquire)
+                    && let Err(error) = self.sink.commit()
+                {
+                    self.progress.fail(error);
+                    self.room.notify_one();
+                }
+                self.receiver.recv()
+            }
+        }
+    }
+}

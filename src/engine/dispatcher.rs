@@ -1,0 +1,516 @@
+//! The dispatcher: the one task that owns the run's state and handles one event at a time (law 3).
+//!
+//! It never awaits anything but its next event: no request, no reader, no sleep for a host. Its turn: handle what has
+//! happened, wake what is due, admit what may go ([`super::admission`]), then wait.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::delivery::{Delivery, SinkFailure};
+use super::event::{Answered, Ended, Event, HostId, Next};
+use super::hosts::Hosts;
+use super::input::Input;
+use super::limit::Limiter;
+use super::outcome::{Finished, Verdict};
+use super::settings::EngineSettings;
+use super::stats::{Counters, StoppedBy, Summary, Tally};
+use super::workbench::Workbench;
+use super::worker::Workshop;
+use crate::fetch::Fetcher;
+use crate::frontier::seen::Seen;
+use crate::frontier::{Frontier, FrontierError};
+use crate::model::job::Job;
+use crate::model::record::Outcome;
+use crate::model::units::Moment;
+use crate::policy::breaker::{Change, Signal};
+use crate::policy::scope::Scope;
+use crate::seeds::Seed;
+
+/// Events handled in one turn before admission has its chance.
+const TURN: usize = 256;
+
+/// What stops and watches a run from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Controls {
+    /// No new work; what is in flight may end within the grace time.
+    pub drain: CancellationToken,
+    /// Cut off what is in flight.
+    pub abort: CancellationToken,
+    pub counters: Arc<Counters>,
+    pub snapshot: Arc<Notify>,
+}
+
+/// How far the stopping has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Running,
+    /// Nothing is admitted any more; what is in flight may end.
+    Draining,
+    /// Requests were cut off.
+    Aborting,
+}
+
+/// Why nothing more was admitted in a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// Permits, delivery, the limit of pages, or the run's rate: more input would not help.
+    Busy,
+    /// Permits are free, and no job that was read may go.
+    NoJob,
+}
+
+/// See the module.
+pub struct Dispatcher<F> {
+    pub(super) shop: Arc<Workshop<F>>,
+    pub(super) settings: Arc<EngineSettings>,
+    pub(super) clock: Clock,
+    pub(super) hosts: Hosts,
+    pub(super) bench: Workbench,
+    pub(super) frontier: Box<dyn Frontier>,
+    /// Canonical URLs that have a job. In the engine and not in the frontier: a link is looked up in it before a job is
+    /// made of it, and a frontier on a thread of its own could not answer within a turn.
+    pub(super) seen: Seen,
+    /// Links that have a `--refused` record: they may still come in scope by a shorter way.
+    pub(super) seen_refused: Seen,
+    /// Host names that the user typed.
+    pub(super) typed_hosts: Seen,
+    pub(super) scope: Scope,
+    pub(super) input: Input,
+    pub(super) delivery: Delivery,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) run_limiter: Option<Limiter>,
+    pub(super) events: UnboundedReceiver<Event>,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) tally: Tally,
+    pub(super) rng: fastrand::Rng,
+    /// Number of the next job that is accepted.
+    pub(super) next_number: u64,
+    /// Requests under way, and those among them whose job ends in a record.
+    pub(super) in_flight: usize,
+    pub(super) pages_in_flight: u64,
+    /// robots.txt and sitemaps, queued or under way.
+    pub(super) own_jobs: u64,
+    /// Jobs for the frontier, and numbers of jobs whose records are accepted, of this turn.
+    pub(super) discovered: Vec<Job>,
+    pub(super) settled: Vec<u64>,
+    pub(super) phase: Phase,
+    pub(super) stopped_by: Option<StoppedBy>,
+    /// When stopping must be over.
+    pub(super) stop_due: Moment,
+    pub(super) controls: Controls,
+    pub(super) failure: Option<String>,
+    /// Requests at which the invariants are next checked in full.
+    #[cfg(test)]
+    pub(super) next_audit: u64,
+}
+
+impl<F: Fetcher> Dispatcher<F> {
+    /// Runs to the end. Always ends: by count, or by a stop and its deadline.
+    pub async fn run(mut self) -> Summary {
+        let started = self.clock.wall(Moment::START);
+        let mut timer = Box::pin(tokio::time::sleep_until(self.clock.instant(Moment::START)));
+        loop {
+            let now = self.clock.now();
+            let idle = self.turn(now);
+            if self.is_over() {
+                break;
+            }
+            self.wait(timer.as_mut(), idle, now).await;
+        }
+        self.finish(timer.as_mut(), started).await
+    }
+
+    /// One turn: everything that can be done without waiting.
+    fn turn(&mut self, now: Moment) -> Idle {
+        for _ in 0..TURN {
+            let Ok(event) = self.events.try_recv() else { break };
+            self.on_event(event, now);
+        }
+        while self.tasks.try_join_next().is_some() {}
+        self.check_stop(now);
+        self.hand_over(now);
+        let idle = self.admit(now);
+        // Verdicts without a request (robots, breaker) are settled in the same turn.
+        self.hand_over(now);
+        if self.delivery.flush_due().is_some_and(|due| due <= now) {
+            self.delivery.flush();
+        }
+        self.publish();
+        #[cfg(test)]
+        self.audit(idle, now);
+        idle
+    }
+
+    /// Gives the frontier what this turn has found and settled: links before the records of their pages.
+    fn hand_over(&mut self, now: Moment) {
+        let discovered = if self.discovered.is_empty() { Ok(()) } else { self.frontier.discover(&mut self.discovered) };
+        let settled = if self.settled.is_empty() { Ok(()) } else { self.frontier.settle(&self.settled) };
+        self.settled.clear();
+        for result in [discovered, settled] {
+            self.check_frontier(result, now);
+        }
+    }
+
+    /// A frontier that cannot be read or written ends the run.
+    pub(super) fn check_frontier(&mut self, result: Result<(), FrontierError>, now: Moment) {
+        if let Err(error) = result {
+            self.failure.get_or_insert_with(|| error.to_string());
+            self.stop(StoppedBy::Error, Phase::Aborting, now);
+        }
+    }
+
+    fn on_event(&mut self, event: Event, now: Moment) {
+        match event {
+            Event::Answered(answered) => self.on_answered(&answered, now),
+            Event::Ended(ended) => self.on_ended(*ended, now),
+        }
+    }
+
+    /// An exchange is over: its host's place is free.
+    fn on_answered(&mut self, answered: &Answered, now: Moment) {
+        let Answered { host: id, signal, probe, answered: has_status, hold, refused, wire_bytes, elapsed } = *answered;
+        self.tally.requests += 1;
+        self.tally.wire_bytes += wire_bytes;
+        let host = self.hosts.get_mut(id);
+        host.summary.requests += 1;
+        host.summary.bytes += wire_bytes;
+        host.summary.refusals += u64::from(refused);
+        host.request_time += elapsed;
+        host.pace.end(now, has_status);
+        if let Some(hold) = hold {
+            tracing::info!(host = %host.key, ?hold, "the host asks to be left alone");
+            host.pace.hold(now.plus(hold));
+        }
+        if signal == Signal::Neutral && !probe {
+            // Says nothing of the host.
+        } else if let Some(change) = host.breaker.report(now, signal, probe) {
+            tracing::info!(host = %host.key, ?change, "breaker");
+            match change {
+                // A failed probe opens it again: that is the same outage.
+                Change::Opened => host.summary.opened = host.breaker.opened_count(),
+                Change::Closed => {
+                    host.summary.closed += 1;
+                    host.summary.given_up = false;
+                    host.pace.restart_slowly();
+                }
+                Change::GaveUp => host.summary.given_up = true,
+                Change::HalfOpen => {}
+            }
+        }
+        self.reconsider(id, now);
+    }
+
+    /// What follows from an exchange for its job.
+    fn on_ended(&mut self, ended: Ended, now: Moment) {
+        let Ended { mut job, host, next, permit } = ended;
+        self.in_flight -= 1;
+        if job.has_record() {
+            self.pages_in_flight -= 1;
+        }
+        match next {
+            Next::Retry => self.retry_later(job, host, now),
+            Next::Again => self.queue_again(job, host, now),
+            Next::Hop { target, status } => self.hop(job, target, status, now),
+            Next::Record { finished, outlinks } => {
+                self.widen_scope(&job, &finished);
+                self.discover_links(&job, outlinks, now);
+                self.deliver(*finished, host, now);
+                self.settled.push(job.number);
+            }
+            Next::Robots(answer) => self.robots_over(job, answer, now),
+            Next::Sitemap { urls, sitemaps } => self.sitemap_over(&mut job, urls, sitemaps, now),
+        }
+        // Held until the record is in delivery (law 5).
+        drop(permit);
+    }
+
+    /// Counts a record and gives it to delivery.
+    pub(super) fn deliver(&mut self, finished: Finished, host: HostId, now: Moment) {
+        self.hosts.get_mut(host).count(finished.outcome);
+        self.deliver_without_host(finished, now);
+    }
+
+    pub(super) fn deliver_without_host(&mut self, finished: Finished, now: Moment) {
+        self.tally.count(&finished);
+        let failed_early = self.settings.fail_early && finished.is_failure();
+        self.delivery.accept(finished, now);
+        if failed_early {
+            self.stop(StoppedBy::FailEarly, Phase::Draining, now);
+        }
+    }
+
+    /// Ends a job without (another) request.
+    pub(super) fn end_job(&mut self, mut job: Job, verdict: Verdict, redirect: Option<(u16, Box<str>)>, now: Moment) {
+        let id = self.hosts.id(&job.host, &self.settings, now);
+        let side = std::mem::take(&mut self.hosts.get_mut(id).side_requests);
+        if !side.is_empty() {
+            job.chain_mut().requests.extend(side);
+        }
+        let number = job.number;
+        let finished = self.shop.desk.verdict(&mut job, verdict, redirect, now);
+        self.deliver(finished, id, now);
+        self.settled.push(number);
+    }
+
+    /// Takes note of stops that nobody called for by an event: sinks that failed, the run's deadlines.
+    fn check_stop(&mut self, now: Moment) {
+        match self.delivery.failure() {
+            Some(SinkFailure::ClosedPipe) => self.stop(StoppedBy::Pipe, Phase::Aborting, now),
+            Some(SinkFailure::Failed(cause)) => {
+                self.failure.get_or_insert(cause);
+                self.stop(StoppedBy::Error, Phase::Aborting, now);
+            }
+            None => {}
+        }
+        // Also for a limit of 0.
+        if self.settings.max_pages.is_some_and(|limit| self.tally.pages() >= limit) {
+            self.stop(StoppedBy::Limit, Phase::Aborting, now);
+        }
+        if self.controls.drain.is_cancelled() {
+            self.stop(StoppedBy::Signal, Phase::Draining, now);
+        }
+        if self.controls.abort.is_cancelled() {
+            self.stop(StoppedBy::Signal, Phase::Aborting, now);
+        }
+        if self.settings.deadline.is_some_and(|deadline| Moment::START.plus(deadline) <= now) {
+            self.stop(StoppedBy::Deadline, Phase::Aborting, now);
+        }
+        if self.phase == Phase::Draining && self.stop_due <= now {
+            self.phase = Phase::Aborting;
+            self.tasks.abort_all();
+        }
+    }
+
+    /// Stops the run, or makes a stop that is under way stronger. The first reason stands.
+    pub(super) fn stop(&mut self, reason: StoppedBy, phase: Phase, now: Moment) {
+        if self.phase == Phase::Running {
+            self.stop_due = now.plus(self.settings.grace);
+            self.phase = Phase::Draining;
+        }
+        self.stopped_by.get_or_insert(reason);
+        if phase == Phase::Aborting && self.phase != Phase::Aborting {
+            self.phase = Phase::Aborting;
+            self.tasks.abort_all();
+        }
+    }
+
+    /// The end is counted, never guessed from silence (law 4).
+    fn is_over(&mut self) -> bool {
+        match self.phase {
+            Phase::Running => {
+                let counts = self.frontier.counts();
+                self.input.has_ended()
+                    && counts.pending == 0
+                    && counts.leased == 0
+                    && self.own_jobs == 0
+                    && self.events.is_empty()
+            }
+            Phase::Draining => self.in_flight == 0,
+            Phase::Aborting => self.tasks.is_empty() && self.events.is_empty(),
+        }
+    }
+
+    /// Whether more lines should be read.
+    fn wants_input(&self, idle: Idle) -> bool {
+        if self.phase != Phase::Running || self.input.has_ended() || !self.delivery.has_room() {
+            return false;
+        }
+        if let Some(oldest) = self.delivery.oldest() {
+            let window = (16 * self.settings.concurrency as u64).max(1024);
+            if self.next_number >= oldest + window {
+                return false;
+            }
+        }
+        self.frontier.has_heap_room() || (idle == Idle::NoJob && self.frontier.has_room())
+    }
+
+    /// Waits for whatever comes first: an event, a line of input, a due moment, room in delivery, a stop.
+    async fn wait(&mut self, mut timer: Pin<&mut Sleep>, idle: Idle, now: Moment) {
+        let due = self.next_due();
+        let deadline = self.clock.instant(due.unwrap_or(Moment::NEVER));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        let wants_input = self.wants_input(idle);
+        let running = self.phase == Phase::Running;
+        let aborting = self.phase == Phase::Aborting;
+        let room = self.delivery.room();
+        let mut seeds = VecDeque::new();
+        let mut event = None;
+        let mut snapshot = false;
+        tokio::select! {
+            biased;
+            () = self.controls.abort.cancelled(), if !aborting => {}
+            () = self.controls.drain.cancelled(), if running => {}
+            Some(next) = self.events.recv() => event = Some(next),
+            batch = self.input.next(), if wants_input => seeds = batch,
+            () = timer, if due.is_some() => {}
+            Some(_) = self.tasks.join_next(), if aborting => {}
+            () = room.notified() => {}
+            () = self.controls.snapshot.notified() => snapshot = true,
+        }
+        if let Some(event) = event {
+            self.on_event(event, self.clock.now());
+        }
+        if !seeds.is_empty() {
+            self.accept_seeds(seeds, self.clock.now());
+        }
+        if snapshot {
+            self.log_snapshot(now);
+        }
+    }
+
+    fn accept_seeds(&mut self, seeds: VecDeque<Seed>, now: Moment) {
+        for seed in seeds {
+            // A limit may be reached by a broken line: what follows it is not accepted any more.
+            self.check_stop(now);
+            if self.phase == Phase::Running {
+                self.accept_seed(seed, now);
+            }
+        }
+    }
+
+    fn next_due(&mut self) -> Option<Moment> {
+        let flush = self.delivery.flush_due();
+        if self.phase != Phase::Running {
+            let stop = (self.phase == Phase::Draining).then_some(self.stop_due);
+            return flush.into_iter().chain(stop).min();
+        }
+        let hosts = self.bench.next_due(&self.hosts);
+        let frontier = self.frontier.next_due();
+        let rate = self.run_limiter.as_ref().map(Limiter::next).filter(|next| *next > self.clock.now());
+        let deadline = self.settings.deadline.map(|deadline| Moment::START.plus(deadline));
+        // Hosts and frontier may be overdue because nothing can be admitted now (no permit, no room): an event will tell.
+        let overdue = self.clock.now();
+        let hosts = hosts.into_iter().chain(frontier).chain(rate).filter(|due| *due > overdue);
+        hosts.chain(flush).chain(deadline).min()
+    }
+
+    /// Counters for the progress line.
+    fn publish(&self) {
+        let Counters { ok, http_error, failed, skipped, queued, in_flight, requests, wire_bytes, accepted, input_ended } =
+            &*self.controls.counters;
+        let outcome = |outcome| self.tally.outcomes.get(&outcome).copied().unwrap_or(0);
+        ok.store(outcome(Outcome::Ok), Ordering::Relaxed);
+        http_error.store(outcome(Outcome::HttpError), Ordering::Relaxed);
+        failed.store(outcome(Outcome::Failed), Ordering::Relaxed);
+        skipped.store(outcome(Outcome::Skipped), Ordering::Relaxed);
+        let left = self.tally.accepted.saturating_sub(self.tally.records);
+        queued.store(left.saturating_sub(self.pages_in_flight), Ordering::Relaxed);
+        in_flight.store(self.in_flight as u64, Ordering::Relaxed);
+        requests.store(self.tally.requests, Ordering::Relaxed);
+        wire_bytes.store(self.tally.wire_bytes, Ordering::Relaxed);
+        accepted.store(self.tally.accepted, Ordering::Relaxed);
+        input_ended.store(u64::from(self.input.has_ended()), Ordering::Relaxed);
+    }
+
+    fn log_snapshot(&self, now: Moment) {
+        let counts = self.frontier.counts();
+        tracing::info!(
+            target: "lycosa::snapshot",
+            elapsed = ?now.since(Moment::START),
+            pending = counts.pending,
+            leased = counts.leased,
+            settled = counts.settled,
+            in_flight = self.in_flight,
+            records = self.tally.records,
+            "snapshot"
+        );
+        for host in self.hosts.iter().filter(|host| host.pace.in_flight() > 0 || host.leased).take(50) {
+            tracing::info!(
+                target: "lycosa::snapshot",
+                host = %host.key,
+                place = ?host.place,
+                in_flight = host.pace.in_flight(),
+                slots = host.pace.slots(),
+                waiting = host.fresh.len() + host.retries.len(),
+                breaker_closed = host.breaker.is_closed(),
+                "host"
+            );
+        }
+    }
+
+    /// Closes the outputs and sums up. A reader that never reads again is waited for until a stop's grace has passed.
+    async fn finish(mut self, mut timer: Pin<&mut Sleep>, started: crate::model::units::WallTime) -> Summary {
+        self.tasks.shutdown().await;
+        let now = self.clock.now();
+        self.delivery.give_up_order(now);
+        self.delivery.close();
+        let room = self.delivery.room();
+        let late = loop {
+            let late = self.delivery.unfinished();
+            let now = self.clock.now();
+            if self.controls.drain.is_cancelled() || self.controls.abort.is_cancelled() {
+                self.stop(StoppedBy::Signal, Phase::Draining, now);
+            }
+            let stopping = self.phase != Phase::Running;
+            if late.is_empty() || (stopping && now >= self.stop_due) {
+                break late;
+            }
+            timer.as_mut().reset(self.clock.instant(if stopping { self.stop_due } else { Moment::NEVER }));
+            tokio::select! {
+                () = room.notified() => {}
+                () = self.controls.drain.cancelled(), if !stopping => {}
+                () = self.controls.abort.cancelled(), if !stopping => {}
+                () = &mut timer, if stopping => {}
+            }
+        };
+        if let Some(SinkFailure::Failed(cause)) = self.delivery.failure() {
+            self.failure.get_or_insert(cause);
+            self.stopped_by = Some(StoppedBy::Error);
+        }
+        let work_left = self.has_work_left().await;
+        if let Err(error) = self.frontier.close() {
+            self.failure.get_or_insert(error.to_string());
+        }
+        self.publish();
+        let (hosts, host_count) = self.hosts.busiest(10);
+        let written = self.delivery.written();
+        let now = self.clock.now();
+        let left = self.tally.accepted.saturating_sub(written);
+        Summary {
+            run: self.shop.desk.run.clone(),
+            stopped_by: self.stopped_by.unwrap_or(StoppedBy::Done),
+            left,
+            work_left: left > 0 || work_left,
+            records: written,
+            hosts,
+            host_count,
+            started,
+            ended: self.clock.wall(now),
+            elapsed: now.since(Moment::START),
+            late,
+            output_error: self.failure,
+            crossings: self.delivery.crossings() + self.shop.pool.crossings(),
+            outcomes: self.tally.outcomes,
+            errors: self.tally.errors,
+            skips: self.tally.skips,
+            refused: self.tally.refused,
+            failures: self.tally.failures,
+            seeds_failed: self.tally.seeds_failed,
+            requests: self.tally.requests,
+            wire_bytes: self.tally.wire_bytes,
+            panics: self.tally.panics,
+        }
+    }
+
+    /// Whether the input held more, after a stop that leaves work by design. A pipe is given a moment to say that it has
+    /// ended: its reader may be one line behind.
+    async fn has_work_left(&mut self) -> bool {
+        if !matches!(self.stopped_by, Some(StoppedBy::Limit | StoppedBy::Deadline)) || self.input.has_ended() {
+            return !self.input.has_ended();
+        }
+        let moment = std::time::Duration::from_millis(200);
+        tokio::time::timeout(moment, self.input.next()).await.is_ok_and(|seeds| !seeds.is_empty())
+            || !self.input.has_ended()
+    }
+}

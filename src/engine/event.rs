@@ -1,0 +1,71 @@
+//! What tasks tell the dispatcher. A request's place is free as soon as its exchange is over, which is before its page
+//! is parsed: so each request sends two events.
+
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::outcome::Finished;
+use crate::model::job::Job;
+use crate::model::page::Outlink;
+use crate::policy::breaker::Signal;
+
+/// Index of a host in the engine's table.
+pub type HostId = u32;
+
+/// What happened.
+pub enum Event {
+    /// One exchange is over: its host's place is free. Always sent, and first.
+    Answered(Answered),
+    /// What follows from it for the job.
+    Ended(Box<Ended>),
+}
+
+/// What an exchange tells about its host.
+#[derive(Debug)]
+pub struct Answered {
+    pub host: HostId,
+    pub signal: Signal,
+    /// It was the breaker's probe.
+    pub probe: bool,
+    /// A status came.
+    pub answered: bool,
+    /// The host asks to be left alone for so long.
+    pub hold: Option<Duration>,
+    pub refused: bool,
+    pub wire_bytes: u64,
+    pub elapsed: Duration,
+}
+
+/// The job after one exchange, with the run permit it held.
+pub struct Ended {
+    pub job: Job,
+    pub host: HostId,
+    pub next: Next,
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// What follows.
+pub enum Next {
+    /// Back to the queue, after a backoff.
+    Retry,
+    /// Refused: its host is held; back to the queue.
+    Again,
+    /// A redirect to a canonical URL, to be admitted like any request.
+    Hop { target: Box<str>, status: u16 },
+    /// The job has ended; links for the frontier come before its record.
+    Record { finished: Box<Finished>, outlinks: Vec<Outlink> },
+    /// robots.txt has come: its final status and body, or none if it failed below HTTP.
+    Robots(RobotsAnswer),
+    /// A sitemap has been read.
+    Sitemap { urls: Vec<String>, sitemaps: Vec<String> },
+}
+
+/// How a robots.txt job ended.
+#[derive(Debug)]
+pub enum RobotsAnswer {
+    Rules(Box<crate::policy::robots::RobotsRules>),
+    DisallowAll,
+    /// Given up below HTTP: its URLs end with this kind.
+    Unreachable(crate::model::fetch_error::FetchError),
+}

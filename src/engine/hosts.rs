@@ -1,0 +1,317 @@
+//! What the engine knows of each host: its waiting jobs, its pace, its breaker, its robots rules.
+//!
+//! A host's next-allowed time outlives its queue (law 7): a host is forgotten only when it is idle, past every moment it
+//! was told to wait for, and the table is large.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::Duration;
+
+use super::event::HostId;
+use super::limit::Limiter;
+use super::settings::EngineSettings;
+use super::stats::HostSummary;
+use crate::frontier::Rank;
+use crate::model::fetch_error::FetchError;
+use crate::model::job::Job;
+use crate::model::record::{Outcome, RequestLog};
+use crate::model::units::Moment;
+use crate::policy::breaker::{Breaker, Gate};
+use crate::policy::pace::Pace;
+use crate::policy::robots::RobotsRules;
+
+/// Hosts that are known before idle ones are forgotten: about 1 KB each.
+const MANY_HOSTS: usize = 16 * 1024;
+
+/// Where a host stands in the workbench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// No job here.
+    Idle,
+    /// In the ready set; `rich`: it holds its quarter of the permits already.
+    Ready { rich: bool },
+    /// In the waiting heap.
+    Parked,
+    /// It waits for one of its own requests to end.
+    Blocked,
+}
+
+/// What is known of the robots.txt of one origin.
+#[derive(Debug)]
+pub enum Robots {
+    /// Its job is queued or under way.
+    Fetching,
+    Known(Box<RobotsRules>),
+    /// 5xx: all is disallowed; asked once more for a URL that comes after this moment.
+    DisallowAll(Moment),
+    /// Given up below HTTP: URLs end with this failure; asked once more for one that comes after this moment.
+    Unreachable(FetchError, Moment),
+}
+
+/// A job that waits for its own time.
+#[derive(Debug)]
+pub struct Delayed {
+    pub due: Moment,
+    pub job: Job,
+}
+
+impl PartialEq for Delayed {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Delayed {}
+impl PartialOrd for Delayed {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Delayed {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.job.number).cmp(&(other.due, other.job.number))
+    }
+}
+
+/// Which queue of a host the next job stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// robots.txt or a sitemap.
+    Own,
+    /// A retry whose time has come.
+    Retry,
+    Fresh,
+}
+
+/// One host.
+#[derive(Debug)]
+pub struct Host {
+    pub key: Box<str>,
+    /// Leased from the frontier, in order of rank.
+    pub fresh: VecDeque<Job>,
+    /// robots.txt and sitemaps: they go first.
+    pub own: VecDeque<Job>,
+    pub retries: BinaryHeap<Reverse<Delayed>>,
+    /// The frontier has leased this host to us.
+    pub leased: bool,
+    pub pace: Pace,
+    pub breaker: Breaker,
+    pub limiter: Option<Limiter>,
+    /// By origin: http and https may share a host key.
+    pub robots: Vec<(Box<str>, Robots)>,
+    /// Requests for the run's own use, which stand with the next record of this host.
+    pub side_requests: Vec<RequestLog>,
+    pub place: Place,
+    /// Entries of the workbench with another ticket are out of date.
+    pub ticket: u64,
+    pub summary: HostSummary,
+    pub request_time: Duration,
+}
+
+impl Host {
+    fn new(key: Box<str>, settings: &EngineSettings) -> Self {
+        Self {
+            summary: HostSummary { host_key: key.clone(), delay: settings.delay, ..HostSummary::default() },
+            key,
+            fresh: VecDeque::new(),
+            own: VecDeque::new(),
+            retries: BinaryHeap::new(),
+            leased: false,
+            pace: Pace::new(settings.delay, settings.host_concurrency),
+            breaker: Breaker::new(settings.breaker),
+            limiter: settings.host_rate.map(Limiter::new),
+            robots: Vec::new(),
+            side_requests: Vec::new(),
+            place: Place::Idle,
+            ticket: 0,
+            request_time: Duration::ZERO,
+        }
+    }
+
+    /// The queue whose turn it is at `now`.
+    #[must_use]
+    pub fn head(&self, now: Moment) -> Option<Head> {
+        if !self.own.is_empty() {
+            return Some(Head::Own);
+        }
+        let retry = self.retries.peek().filter(|retry| retry.0.due <= now);
+        match (retry, self.fresh.front()) {
+            (Some(retry), Some(fresh)) if Rank::of(fresh) < Rank::of(&retry.0.job) => Some(Head::Fresh),
+            (Some(_), _) => Some(Head::Retry),
+            (None, Some(_)) => Some(Head::Fresh),
+            (None, None) => None,
+        }
+    }
+
+    #[must_use]
+    pub fn job(&self, head: Head) -> Option<&Job> {
+        match head {
+            Head::Own => self.own.front(),
+            Head::Retry => self.retries.peek().map(|retry| &retry.0.job),
+            Head::Fresh => self.fresh.front(),
+        }
+    }
+
+    pub fn take(&mut self, head: Head) -> Option<Job> {
+        match head {
+            Head::Own => self.own.pop_front(),
+            Head::Retry => self.retries.pop().map(|retry| retry.0.job),
+            Head::Fresh => self.fresh.pop_front(),
+        }
+    }
+
+    /// The rank by which the host competes: of its best job that has a record; before all others if it has only jobs
+    /// of the run's own.
+    #[must_use]
+    pub fn rank(&self, now: Moment) -> Rank {
+        let retry = self.retries.peek().filter(|retry| retry.0.due <= now).map(|retry| Rank::of(&retry.0.job));
+        let fresh = self.fresh.front().map(Rank::of);
+        let first = Rank { unpriority: i8::MIN, depth: 0, number: 0 };
+        retry.into_iter().chain(fresh).min().unwrap_or(first)
+    }
+
+    #[must_use]
+    pub fn robots_of(&self, origin: &str) -> Option<&Robots> {
+        self.robots.iter().find(|(of, _)| **of == *origin).map(|(_, robots)| robots)
+    }
+
+    pub fn set_robots(&mut self, origin: &str, robots: Robots) {
+        match self.robots.iter_mut().find(|(of, _)| **of == *origin) {
+            Some((_, known)) => *known = robots,
+            None => self.robots.push((origin.into(), robots)),
+        }
+    }
+
+    pub fn forget_robots(&mut self, origin: &str) {
+        self.robots.retain(|(of, _)| **of != *origin);
+    }
+
+    /// Counts a record that ended at this host.
+    pub fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Ok => self.summary.ok += 1,
+            Outcome::HttpError => self.summary.http_error += 1,
+            Outcome::Failed => self.summary.failed += 1,
+            Outcome::Skipped => self.summary.skipped += 1,
+        }
+    }
+
+    /// Nothing of it is under way or waiting, and no moment it was told to wait for lies ahead.
+    fn is_idle(&self, now: Moment) -> bool {
+        self.place == Place::Idle
+            && !self.leased
+            && self.pace.in_flight() == 0
+            && self.retries.is_empty()
+            && self.side_requests.is_empty()
+            && self.pace.next_allowed() <= now
+            && self.limiter.as_ref().is_none_or(|limiter| limiter.next() <= now)
+            && self.breaker.is_closed()
+            && self.breaker.gate(now) == Gate::Pass
+    }
+
+    /// What the closing summary says of it.
+    #[must_use]
+    pub fn summarise(&self) -> HostSummary {
+        let mut summary = self.summary.clone();
+        summary.delay = self.pace.delay();
+        #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
+        if summary.requests > 0 {
+            summary.mean_ms = self.request_time.as_secs_f64() * 1000.0 / summary.requests as f64;
+        }
+        summary
+    }
+}
+
+/// All hosts the engine knows.
+#[derive(Debug, Default)]
+pub struct Hosts {
+    table: Vec<Option<Host>>,
+    free: Vec<HostId>,
+    by_key: HashMap<Box<str>, HostId>,
+    /// Forgetting is tried again when the table has grown to this.
+    forget_at: usize,
+    /// Hosts ever known, and the busiest of those that were forgotten.
+    forgotten: u64,
+    retired: Vec<HostSummary>,
+}
+
+impl Hosts {
+    /// The host with this key, made if it is not known.
+    pub fn id(&mut self, key: &str, settings: &EngineSettings, now: Moment) -> HostId {
+        if let Some(&id) = self.by_key.get(key) {
+            return id;
+        }
+        if self.by_key.len() >= self.forget_at.max(MANY_HOSTS) {
+            self.forget(now);
+        }
+        let host = Host::new(key.into(), settings);
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.table[id as usize] = Some(host);
+                id
+            }
+            None => {
+                self.table.push(Some(host));
+                HostId::try_from(self.table.len() - 1).expect("fewer than 2^32 hosts are known at once")
+            }
+        };
+        self.by_key.insert(key.into(), id);
+        id
+    }
+
+    #[must_use]
+    pub fn get(&self, id: HostId) -> &Host {
+        self.table[id as usize].as_ref().expect("an id is used only while its host is known")
+    }
+
+    /// Whether the id (of an alarm, which may be out of date) names a host that is known.
+    #[must_use]
+    pub fn is_known(&self, id: HostId) -> bool {
+        self.table[id as usize].is_some()
+    }
+
+    pub fn get_mut(&mut self, id: HostId) -> &mut Host {
+        self.table[id as usize].as_mut().expect("an id is used only while its host is known")
+    }
+
+    /// Whether the id (of a workbench entry that may be out of date) still names a host with this ticket.
+    #[must_use]
+    pub fn has_ticket(&self, id: HostId, ticket: u64) -> bool {
+        self.table[id as usize].as_ref().is_some_and(|host| host.ticket == ticket)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Host> {
+        self.table.iter().flatten()
+    }
+
+    fn forget(&mut self, now: Moment) {
+        for id in 0..self.table.len() {
+            if !self.table[id].as_ref().is_some_and(|host| host.is_idle(now)) {
+                continue;
+            }
+            if let Some(host) = self.table[id].take() {
+                self.by_key.remove(&host.key);
+                self.free.push(HostId::try_from(id).expect("ids are 32 bits"));
+                self.forgotten += 1;
+                self.retired.push(host.summarise());
+            }
+        }
+        self.retired.sort_by_key(|host| Reverse(host.requests));
+        self.retired.truncate(16);
+        self.forget_at = self.by_key.len() * 2;
+    }
+
+    /// Busiest first, at most `limit`, then those whose breaker opened; and how many there were.
+    #[must_use]
+    pub fn busiest(&self, limit: usize) -> (Vec<HostSummary>, u64) {
+        let mut all: Vec<HostSummary> = self.iter().map(Host::summarise).collect();
+        let count = all.len() as u64 + self.forgotten;
+        all.extend(self.retired.iter().cloned());
+        all.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.host_key.cmp(&b.host_key)));
+        let mut kept = 0;
+        all.retain(|host| {
+            kept += 1;
+            kept <= limit || (host.opened > 0 && kept <= 4 * limit)
+        });
+        (all, count)
+    }
+}

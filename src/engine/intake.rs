@@ -1,0 +1,305 @@
+//! What comes in: seeds, links, redirects, and the answers to robots.txt and sitemaps.
+
+use std::sync::Arc;
+
+use super::dispatcher::Dispatcher;
+use super::event::{HostId, RobotsAnswer};
+use super::hosts::{Delayed, Robots};
+use super::outcome::{BrokenLine, Finished, Verdict};
+use crate::fetch::Fetcher;
+use crate::frontier::Rank;
+use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
+use crate::model::job::{Job, JobKind};
+use crate::model::page::Outlink;
+use crate::model::record::SkipReason;
+use crate::model::units::Moment;
+use crate::model::url::{self, host_key_of, origin_of};
+use crate::policy::retry;
+use crate::seeds::Seed;
+
+/// Sitemaps that one robots.txt or one index may name, and levels of indexes.
+const SITEMAPS_EACH: usize = 1000;
+const SITEMAP_LEVELS: u32 = 3;
+
+impl<F: Fetcher> Dispatcher<F> {
+    /// One entry of the input: a job, or a record for what cannot be one.
+    pub(super) fn accept_seed(&mut self, seed: Seed, now: Moment) {
+        match seed {
+            Seed::Notice(text) => tracing::warn!(target: "lycosa::notice", "{text}"),
+            Seed::Broken { input, line, id, meta, message } => {
+                let number = self.accept();
+                let broken = BrokenLine { input, line, id, meta, message };
+                let finished = self.shop.desk.broken_line(number, broken);
+                self.deliver_without_host(finished, now);
+            }
+            Seed::Job(mut job) => {
+                job.number = self.accept();
+                job.accepted = now;
+                self.typed_hosts.claim(host_name(&job.host));
+                let once = self.settings.follow || self.settings.unique;
+                if once && !self.seen.claim(&job.url) {
+                    let finished =
+                        self.shop.desk.verdict(&mut job, Verdict::Skipped(SkipReason::Duplicate), None, now);
+                    self.deliver_without_host(finished, now);
+                    return;
+                }
+                if self.settings.follow {
+                    self.scope.add_seed(&job.url);
+                }
+                if self.settings.ordered {
+                    // Input order is the only order.
+                    job.priority = 0;
+                }
+                self.discovered.push(*job);
+            }
+        }
+    }
+
+    fn accept(&mut self) -> u64 {
+        self.tally.accepted += 1;
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    /// The host a seed finally redirects to is in scope too.
+    pub(super) fn widen_scope(&mut self, job: &Job, finished: &Finished) {
+        let redirected = job.kind == JobKind::Typed && job.chain.as_ref().is_some_and(|chain| chain.hops > 0);
+        if self.settings.follow && redirected && finished.error.is_none() && self.scope.add_seed(&job.url) {
+            tracing::warn!(
+                target: "lycosa::notice",
+                "the seed {} redirects to {}, which is in scope now too",
+                job.first_url(),
+                job.url
+            );
+        }
+    }
+
+    /// Links of a page: scope and depth first, then the seen set (law 6), then the frontier.
+    pub(super) fn discover_links(&mut self, page: &Job, outlinks: Vec<Outlink>, now: Moment) {
+        let depth = page.depth + 1;
+        let mut source: Option<Arc<str>> = None;
+        for outlink in outlinks {
+            let verdict = self.scope.link(&outlink.url, depth);
+            if let Err(reason) = verdict {
+                *self.tally.refused.entry(reason).or_default() += 1;
+                if !self.settings.refused || !self.seen_refused.claim(&outlink.url) {
+                    continue;
+                }
+            } else if !self.seen.claim(&outlink.url) {
+                continue;
+            }
+            let host = host_key_of(&outlink.url).into();
+            let mut job = Job::new(JobKind::Link, outlink.url, host);
+            job.number = self.accept();
+            job.accepted = now;
+            job.depth = depth;
+            job.source = Some(source.get_or_insert_with(|| page.url.as_ref().into()).clone());
+            match verdict {
+                Ok(()) => self.discovered.push(job),
+                Err(reason) => {
+                    let finished = self.shop.desk.verdict(&mut job, Verdict::Skipped(reason), None, now);
+                    self.deliver_without_host(finished, now);
+                }
+            }
+        }
+    }
+
+    /// A job that failed and may try again: back to its host's queue, not before its backoff is over.
+    pub(super) fn retry_later(&mut self, job: Job, host: HostId, now: Moment) {
+        let attempts = job.chain.as_ref().map_or(1, |chain| chain.attempts);
+        let due = now.plus(retry::backoff(attempts, self.rng.f64(), &self.settings.retry));
+        tracing::info!(request_id = %job.id(), url = %job.url, attempts, wait = ?due.since(now), "retry");
+        self.hosts.get_mut(host).retries.push(std::cmp::Reverse(Delayed { due, job }));
+        self.bench.set_alarm(host, due);
+    }
+
+    /// A refused job: its host is held, and it keeps its place in the queue.
+    pub(super) fn queue_again(&mut self, job: Job, host: HostId, now: Moment) {
+        if job.has_record() {
+            self.insert_fresh(host, job);
+        } else {
+            self.hosts.get_mut(host).own.push_front(job);
+        }
+        self.reconsider(host, now);
+    }
+
+    /// Puts a leased job back among those of its host that are here, by rank.
+    fn insert_fresh(&mut self, host: HostId, job: Job) {
+        let fresh = &mut self.hosts.get_mut(host).fresh;
+        let at = fresh.partition_point(|other| Rank::of(other) < Rank::of(&job));
+        fresh.insert(at, job);
+    }
+
+    /// A redirect: the job goes on at its target, admitted like any request.
+    pub(super) fn hop(&mut self, mut job: Job, target: Box<str>, status: u16, now: Moment) {
+        if job.has_record()
+            && let Err(reason) = self.may_hop(&job, &target)
+        {
+            self.end_job(job, Verdict::Skipped(reason), Some((status, target)), now);
+            return;
+        }
+        let method = self.shop.desk.method(&job);
+        let first = job.url.clone();
+        let left_origin = origin_of(&job.url) != origin_of(&target);
+        let chain = job.chain_mut();
+        chain.first_url.get_or_insert(first);
+        chain.hops += 1;
+        chain.attempts = 0;
+        chain.tries = 0;
+        chain.left_origin |= left_origin;
+        // RFC 9110 15.4: 303 turns all but HEAD into GET, 301 and 302 a POST as every browser does, 307 and 308 nothing.
+        chain.turned_get |= match status {
+            303 => &*method != "HEAD",
+            301 | 302 => &*method == "POST",
+            _ => false,
+        };
+        job.host = host_key_of(&target).into();
+        job.url = target;
+        let id = self.hosts.id(&job.host, &self.settings, now);
+        if !job.has_record() {
+            self.hosts.get_mut(id).own.push_back(job);
+            self.reconsider(id, now);
+        } else if self.settings.ordered && self.hosts.get(id).leased {
+            // The frontier gives nothing of a leased host before it is deferred, and the oldest line may not wait.
+            self.insert_fresh(id, job);
+            self.reconsider(id, now);
+        } else {
+            let result = self.frontier.put_back(&mut vec![job]);
+            self.check_frontier(result, now);
+        }
+    }
+
+    /// May a page's redirect be followed? Seeds and jobs were typed: they may lead anywhere. In a crawl the target is
+    /// claimed in the seen set; one that the job itself has asked before is a loop, which the limit of redirects ends.
+    fn may_hop(&mut self, job: &Job, target: &str) -> Result<(), SkipReason> {
+        if !self.settings.follow {
+            return Ok(());
+        }
+        if job.kind == JobKind::Link {
+            self.scope.redirect(target)?;
+        }
+        let asked = job.chain.as_ref().is_some_and(|chain| chain.requests.iter().any(|request| &*request.url == target));
+        if asked || self.seen.claim(target) { Ok(()) } else { Err(SkipReason::Duplicate) }
+    }
+
+    /// robots.txt has come, or was given up.
+    pub(super) fn robots_over(&mut self, mut job: Job, answer: RobotsAnswer, now: Moment) {
+        self.own_jobs -= 1;
+        let origin: Box<str> = origin_of(job.first_url()).into();
+        let id = self.keep_requests(&mut job, now);
+        let ask_again = now.plus(self.settings.breaker.cooldown);
+        let mut sitemaps = Vec::new();
+        let robots = match answer {
+            RobotsAnswer::Rules(rules) => {
+                if self.settings.sitemaps {
+                    sitemaps = rules.sitemaps().to_vec();
+                }
+                if self.settings.obey_robots
+                    && let Some(delay) = rules.crawl_delay()
+                {
+                    self.hosts.get_mut(id).pace.raise_delay(delay);
+                }
+                Robots::Known(rules)
+            }
+            RobotsAnswer::DisallowAll => {
+                tracing::warn!(%origin, "robots.txt cannot be read (server error): nothing of this origin is fetched");
+                Robots::DisallowAll(ask_again)
+            }
+            RobotsAnswer::Unreachable(error) => {
+                let error = FetchError { stage: Stage::Robots, ..error };
+                tracing::warn!(%origin, error = %error.message, "robots.txt cannot be reached: nothing of this origin is fetched");
+                Robots::Unreachable(error, ask_again)
+            }
+        };
+        self.hosts.get_mut(id).set_robots(&origin, robots);
+        self.queue_sitemaps(&origin, 0, sitemaps, now);
+        self.reconsider(id, now);
+    }
+
+    /// A job of the run's own that can never be performed, since its host was given up.
+    pub(super) fn drop_own_job(&mut self, job: Job, now: Moment) {
+        let home = host_key_of(job.first_url());
+        if job.kind == JobKind::Robots && *home != *job.host {
+            // It was redirected to a dead host; its own host may be well.
+            let error = FetchError::transient(ErrorKind::Connect, Stage::Connect, "redirected to a host that was given up");
+            self.robots_over(job, RobotsAnswer::Unreachable(error), now);
+            return;
+        }
+        self.own_jobs -= 1;
+        let mut job = job;
+        let origin: Box<str> = origin_of(job.first_url()).into();
+        let id = self.keep_requests(&mut job, now);
+        if job.kind == JobKind::Robots {
+            self.hosts.get_mut(id).forget_robots(&origin);
+            self.reconsider(id, now);
+        }
+    }
+
+    /// Requests for the run's own use stand with the next record of the host they were made for.
+    fn keep_requests(&mut self, job: &mut Job, now: Moment) -> HostId {
+        let home = job.source.as_deref().unwrap_or(job.first_url());
+        let id = self.hosts.id(host_key_of(home), &self.settings, now);
+        if let Some(chain) = &mut job.chain {
+            self.hosts.get_mut(id).side_requests.append(&mut chain.requests);
+        }
+        id
+    }
+
+    fn queue_sitemaps(&mut self, home: &str, level: u32, sitemaps: Vec<String>, now: Moment) {
+        for sitemap in sitemaps.into_iter().take(SITEMAPS_EACH) {
+            let Ok(parsed) = url::parse(sitemap.trim()) else {
+                tracing::warn!(%home, %sitemap, "not the URL of a sitemap");
+                continue;
+            };
+            let canonical = url::canonical(&parsed);
+            // A sitemap is no page: the same URL may be both.
+            if !self.seen.claim(&format!("sitemap {canonical}")) {
+                continue;
+            }
+            let mut job = Job::new(JobKind::Sitemap, canonical, url::host_key(&parsed));
+            job.depth = level;
+            job.accepted = now;
+            job.source = Some(home.into());
+            let id = self.hosts.id(&job.host, &self.settings, now);
+            self.own_jobs += 1;
+            self.hosts.get_mut(id).own.push_back(job);
+            self.reconsider(id, now);
+        }
+    }
+
+    /// A sitemap has been read: its URLs are starting points, within scope.
+    pub(super) fn sitemap_over(&mut self, job: &mut Job, urls: Vec<String>, sitemaps: Vec<String>, now: Moment) {
+        self.own_jobs -= 1;
+        self.keep_requests(job, now);
+        if job.depth < SITEMAP_LEVELS {
+            let home = job.source.clone().unwrap_or_else(|| job.first_url().into());
+            self.queue_sitemaps(&home, job.depth + 1, sitemaps, now);
+        }
+        let source: Arc<str> = job.first_url().into();
+        for text in urls {
+            let Ok(parsed) = url::parse(text.trim()) else { continue };
+            let canonical = url::canonical(&parsed);
+            if let Err(reason) = self.scope.link(&canonical, 0) {
+                *self.tally.refused.entry(reason).or_default() += 1;
+                continue;
+            }
+            if !self.seen.claim(&canonical) {
+                continue;
+            }
+            let mut start = Job::new(JobKind::Link, canonical, url::host_key(&parsed));
+            start.number = self.accept();
+            start.accepted = now;
+            start.source = Some(source.clone());
+            self.discovered.push(start);
+        }
+    }
+}
+
+/// The host without its port: what the user typed is allowed on every port.
+pub(super) fn host_name(host_key: &str) -> &str {
+    match host_key.rsplit_once(':') {
+        // An IPv6 address has colons of its own, inside brackets.
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host_key,
+    }
+}

@@ -1,0 +1,110 @@
+//! Floor 4: the engine, the only floor that spawns tasks and knows all parts.
+//!
+//! The way of one URL: seed or link -> scope -> seen set -> frontier -> lease -> workbench -> admission -> request ->
+//! retry, hop, or page -> links to the frontier -> record to delivery -> settled. The order at the end is law: children
+//! discovered, record accepted, parent settled.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::fetch::Fetcher;
+use crate::frontier::Frontier;
+use crate::frontier::seen::Seen;
+use crate::model::units::Moment;
+use crate::policy::scope::Scope;
+use crate::sinks::Sink;
+
+mod admission;
+pub mod clock;
+mod delivery;
+mod dispatcher;
+mod event;
+mod hosts;
+pub mod input;
+mod intake;
+mod limit;
+mod outcome;
+mod pool;
+pub mod settings;
+pub mod stats;
+mod workbench;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use dispatcher::Controls;
+
+/// The parts a run is made of, all open.
+pub struct Parts<F> {
+    /// Name of the run: `run` in every record.
+    pub run: Arc<str>,
+    pub settings: settings::EngineSettings,
+    pub fetcher: F,
+    pub frontier: Box<dyn Frontier>,
+    pub input: input::Input,
+    /// With the name that messages call it by.
+    pub sinks: Vec<(String, Box<dyn Sink>)>,
+    pub controls: Controls,
+    /// No threads of its own: sinks and parsing run in the dispatcher's thread, as a paused clock needs it.
+    pub inline: bool,
+}
+
+/// Runs to the end, on the current thread's tokio runtime.
+///
+/// # Cancel safety
+/// Dropping the future cuts off what is in flight; records that no sink has written are lost.
+pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
+    let Parts { run, settings, fetcher, frontier, input, sinks, controls, inline } = parts;
+    let settings = Arc::new(settings);
+    let (sender, events) = mpsc::unbounded_channel();
+    let clock = clock::Clock::start();
+    let desk = outcome::Desk {
+        run,
+        settings: settings.clone(),
+        clock,
+        proxy: settings.proxy.as_deref().map(Into::into),
+        needs_record: sinks.iter().any(|(_, sink)| sink.needs_record()),
+        needs_json: sinks.iter().any(|(_, sink)| !sink.needs_record()),
+    };
+    let pool = pool::ParsePool::new(if inline { 0 } else { PARSE_THREADS });
+    let mut rng = fastrand::Rng::with_seed(settings.seed);
+    let dispatcher = dispatcher::Dispatcher {
+        shop: Arc::new(worker::Workshop { fetcher, desk, pool, events: sender }),
+        clock,
+        hosts: hosts::Hosts::default(),
+        bench: workbench::Workbench::new(settings.ordered),
+        frontier,
+        seen: Seen::new(rng.u64(..)),
+        seen_refused: Seen::new(rng.u64(..)),
+        typed_hosts: Seen::new(rng.u64(..)),
+        scope: Scope::new(settings.scope.clone()),
+        input,
+        delivery: delivery::Delivery::new(sinks, settings.ordered, inline),
+        permits: Arc::new(Semaphore::new(settings.concurrency)),
+        run_limiter: settings.rate.map(limit::Limiter::new),
+        events,
+        tasks: tokio::task::JoinSet::new(),
+        tally: stats::Tally::default(),
+        rng,
+        next_number: 0,
+        in_flight: 0,
+        pages_in_flight: 0,
+        own_jobs: 0,
+        discovered: Vec::new(),
+        settled: Vec::new(),
+        phase: dispatcher::Phase::Running,
+        stopped_by: None,
+        stop_due: Moment::NEVER,
+        controls,
+        failure: None,
+        #[cfg(test)]
+        next_audit: 0,
+        settings,
+    };
+    dispatcher.run().await
+}
+
+/// Threads of the parse pool: bodies that large are few, and a machine's other cores have other work.
+const PARSE_THREADS: usize = 2;

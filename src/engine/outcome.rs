@@ -1,0 +1,318 @@
+//! From a job and its last attempt to its record.
+//!
+//! Pure but for what it is given: it may run in the request's task or on the parse pool.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use sha2::Digest as _;
+
+use super::clock::Clock;
+use super::settings::EngineSettings;
+use crate::fetch::{Attempt, Head};
+use crate::fetch::body::Reservation;
+use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
+use crate::model::job::{Job, JobKind};
+use crate::model::page::{Extraction, Outlink, Page};
+use crate::model::record::{Outcome, RecordBody, SkipReason};
+use crate::model::units::{Millis, Moment};
+use crate::model::url;
+use crate::parse::{self, Wants, charset};
+
+/// What records need to know of the run.
+#[derive(Debug)]
+pub struct Desk {
+    pub run: Arc<str>,
+    pub settings: Arc<EngineSettings>,
+    pub clock: Clock,
+    pub proxy: Option<Arc<str>>,
+    /// Some sink needs more than the JSON text.
+    pub needs_record: bool,
+    /// Some sink needs the JSON text.
+    pub needs_json: bool,
+}
+
+/// A finished job, ready for delivery.
+#[derive(Debug)]
+pub struct Finished {
+    pub number: u64,
+    pub typed: bool,
+    pub outcome: Outcome,
+    pub error: Option<ErrorKind>,
+    pub skip: Option<SkipReason>,
+    pub json: Vec<u8>,
+    pub record: Option<Box<RecordBody>>,
+    /// Body memory that the record holds until it has left delivery.
+    pub memory: Option<Reservation>,
+}
+
+impl Finished {
+    /// Bytes it occupies in delivery.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let record = self.record.as_ref().map_or(0, |record| {
+            let body = record.body.as_ref().and_then(|body| body.as_ref()).map_or(0, String::len);
+            1024 + body + record.body_base64.as_ref().map_or(0, String::len)
+        });
+        self.json.len() + record
+    }
+
+    /// Whether `--fail-on` and `--fail-early` count it.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        match self.outcome {
+            Outcome::Ok => false,
+            Outcome::Failed | Outcome::HttpError => true,
+            Outcome::Skipped => matches!(self.skip, Some(SkipReason::BreakerOpen | SkipReason::RateLimited)),
+        }
+    }
+}
+
+/// How a job ended without an answer to show.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    Skipped(SkipReason),
+    Failed(FetchError),
+}
+
+/// Bodies above this are finished on the parse pool: parsing one inline makes timers late.
+pub const INLINE_BODY: usize = 64 * 1024;
+
+impl Desk {
+    /// The record of a job that ends with this attempt, and the links of its page.
+    ///
+    /// `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
+    pub fn answer(&self, job: &mut Job, attempt: Attempt, verdict: Option<Verdict>) -> (Finished, Vec<Outlink>) {
+        let Attempt { head, mut body, error, first_byte, .. } = attempt;
+        let mut record = self.begin(job, self.clock.now());
+        record.first_byte_ms = first_byte.map(Millis::from);
+        record.size = body.bytes.len() as u64;
+        record.wire_size = body.wire_size;
+        record.truncated = body.truncated;
+        if let Some(head) = &head {
+            describe_head(&mut record, head, &job.url);
+        }
+        match (verdict, error) {
+            (Some(Verdict::Skipped(reason)), _) => skip(&mut record, reason),
+            (Some(Verdict::Failed(error)), _) | (None, Some(error)) => fail(&mut record, error),
+            (None, None) => {
+                let accepted = record.status.is_some_and(|status| self.settings.accept.contains(status));
+                record.outcome = if accepted { Outcome::Ok } else { Outcome::HttpError };
+            }
+        }
+        let outlinks = self.read_page(&mut record, job, &body.bytes, head.as_ref());
+        if self.settings.with.headers {
+            record.headers = Some(head.as_ref().map(|head| all_headers(head)).unwrap_or_default());
+        }
+        let memory = body.memory.take().filter(|_| self.settings.with.body).map(|mut memory| {
+            memory.shrink_to(body.bytes.len());
+            memory
+        });
+        (self.seal(job, record, memory), outlinks)
+    }
+
+    /// The record of a job that ends without (another) request.
+    ///
+    /// `redirect` is the status of a redirect that is not followed, and its target.
+    pub fn verdict(
+        &self,
+        job: &mut Job,
+        verdict: Verdict,
+        redirect: Option<(u16, Box<str>)>,
+        now: Moment,
+    ) -> Finished {
+        let mut record = self.begin(job, now);
+        if let Some((status, target)) = redirect {
+            record.status = Some(status);
+            record.final_url = Some(target);
+        }
+        match verdict {
+            Verdict::Skipped(reason) => skip(&mut record, reason),
+            Verdict::Failed(error) => fail(&mut record, error),
+        }
+        self.add_empty_body(&mut record);
+        self.seal(job, record, None)
+    }
+
+    /// The record of a line that cannot be read.
+    pub fn broken_line(&self, number: u64, broken: BrokenLine) -> Finished {
+        let id = broken.id.map_or_else(|| format!("r-{number}"), String::from);
+        let mut record = RecordBody::blank(self.run.clone(), id, Outcome::Failed);
+        record.input = Some(broken.input);
+        record.line = Some(broken.line);
+        record.meta = broken.meta;
+        record.error = Some(FetchError::permanent(ErrorKind::InvalidInput, Stage::Input, broken.message));
+        self.add_empty_body(&mut record);
+        let json = if self.needs_json { record.to_json() } else { Vec::new() };
+        Finished {
+            number,
+            typed: true,
+            outcome: Outcome::Failed,
+            error: Some(ErrorKind::InvalidInput),
+            skip: None,
+            json,
+            record: self.needs_record.then(|| Box::new(record)),
+            memory: None,
+        }
+    }
+
+    /// What every record of a job says, whatever became of it. Takes the requests out of the job's chain.
+    fn begin(&self, job: &mut Job, now: Moment) -> RecordBody {
+        let mut record = RecordBody::blank(self.run.clone(), job.id(), Outcome::Skipped);
+        record.url = Some(job.first_url().into());
+        record.host_key = Some(job.host.clone());
+        record.method = self.method(job);
+        record.depth = job.depth;
+        record.source = job.source.clone();
+        if job.kind == JobKind::Typed {
+            record.input = job.input.clone().or_else(|| record.url.clone());
+            record.line = Some(job.line);
+        }
+        if let Some(spec) = &mut job.spec {
+            record.meta = spec.meta.take();
+        }
+        let mut waited_until = now;
+        if let Some(chain) = &mut job.chain {
+            record.requests = std::mem::take(&mut chain.requests);
+            record.attempts = chain.tries;
+            if let Some((wall, moment)) = chain.first_started {
+                record.started_at = Some(wall);
+                waited_until = moment;
+                record.proxy = self.proxy.clone();
+            }
+        }
+        record.queued_ms = Some(waited_until.since(job.accepted).into());
+        record.total_ms = Some(now.since(job.accepted).into());
+        record
+    }
+
+    /// The method of the job's current hop.
+    pub fn method(&self, job: &Job) -> Box<str> {
+        if job.chain.as_ref().is_some_and(|chain| chain.turned_get) || !job.has_record() {
+            return "GET".into();
+        }
+        job.spec.as_ref().and_then(|spec| spec.method.clone()).unwrap_or_else(|| self.settings.method.as_str().into())
+    }
+
+    /// Title, links and what was asked for with `--with`.
+    fn read_page(&self, record: &mut RecordBody, job: &Job, body: &[u8], head: Option<&Head>) -> Vec<Outlink> {
+        let with = self.settings.with;
+        let (media_type, header_charset) = head.map(content_type).unwrap_or_default();
+        if with.digest && record.status.is_some() {
+            record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(body)));
+        }
+        let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
+        let follow = self.settings.follow && record.outcome == Outcome::Ok;
+        let mut outlinks = Vec::new();
+        if let Some(extractor) = parse::extractor_for(&media_type).filter(|_| complete && !body.is_empty())
+            && let Ok(page_url) = url::parse(&job.url)
+        {
+            let page = Page { url: &page_url, media_type: &media_type, header_charset: header_charset.as_deref(), body };
+            let wants = Wants { links: follow || with.links, link_details: with.links };
+            let Extraction { title, outlinks: links, noindex, charset } = extractor.extract(&page, wants);
+            record.title = title;
+            record.noindex |= noindex;
+            record.charset = charset.map(Into::into);
+            outlinks = links;
+        }
+        if with.body {
+            self.add_body(record, &media_type, header_charset.as_deref(), body);
+        }
+        if with.links {
+            record.links = Some(outlinks.clone());
+        }
+        if !follow {
+            outlinks.clear();
+        }
+        outlinks
+    }
+
+    fn add_body(&self, record: &mut RecordBody, media_type: &str, header_charset: Option<&str>, body: &[u8]) {
+        if record.status.is_none() {
+            record.body = Some(None);
+        } else if let Some((text, label)) = charset::decode_text(media_type, header_charset, body) {
+            record.charset = Some(label.into());
+            record.body = Some(Some(text.into_owned()));
+        } else {
+            record.body_base64 = Some(base64::engine::general_purpose::STANDARD.encode(body));
+        }
+    }
+
+    /// The keys of `--with` for a record without an answer.
+    fn add_empty_body(&self, record: &mut RecordBody) {
+        let with = self.settings.with;
+        record.body = with.body.then_some(None);
+        record.headers = with.headers.then(BTreeMap::new);
+        record.links = with.links.then(Vec::new);
+    }
+
+    fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
+        Finished {
+            number: job.number,
+            typed: job.kind == JobKind::Typed,
+            outcome: record.outcome,
+            error: record.error.as_ref().map(|error| error.kind),
+            skip: record.skip_reason,
+            json: if self.needs_json { record.to_json() } else { Vec::new() },
+            record: self.needs_record.then(|| Box::new(record)),
+            memory,
+        }
+    }
+}
+
+/// A line of input that cannot be read.
+#[derive(Debug, Clone)]
+pub struct BrokenLine {
+    pub input: Box<str>,
+    pub line: u64,
+    pub id: Option<Box<str>>,
+    pub meta: Option<Box<str>>,
+    pub message: String,
+}
+
+fn skip(record: &mut RecordBody, reason: SkipReason) {
+    record.outcome = Outcome::Skipped;
+    record.skip_reason = Some(reason);
+}
+
+fn fail(record: &mut RecordBody, error: FetchError) {
+    record.outcome = Outcome::Failed;
+    record.error = Some(error);
+}
+
+fn describe_head(record: &mut RecordBody, head: &Head, url: &str) {
+    record.final_url = Some(url.into());
+    record.status = Some(head.status);
+    record.http_version = Some(head.version);
+    record.remote_addr = head.remote_addr.map(|address| address.to_string());
+    let (media_type, charset) = content_type(head);
+    record.content_type = (!media_type.is_empty()).then_some(media_type);
+    record.charset = charset.map(|label| label.to_ascii_lowercase().into_boxed_str());
+    if let Some(value) = head.headers.get("x-robots-tag").and_then(|value| value.to_str().ok()) {
+        let value = value.to_ascii_lowercase();
+        record.noindex = value.split(',').any(|part| matches!(part.trim(), "noindex" | "none"));
+    }
+}
+
+/// type/subtype in lower case, and the charset parameter as written.
+fn content_type(head: &Head) -> (Box<str>, Option<Box<str>>) {
+    let Some(value) = head.headers.get(http::header::CONTENT_TYPE) else { return Default::default() };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let mut parts = text.split(';');
+    let media_type = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+    let charset = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        (name.trim().eq_ignore_ascii_case("charset") && !value.is_empty()).then(|| value.into())
+    });
+    (media_type.into_boxed_str(), charset)
+}
+
+fn all_headers(head: &Head) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in &head.headers {
+        all.entry(name.as_str().to_owned()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+    }
+    all
+}

@@ -1,0 +1,110 @@
+//! What the engine is told: resolved, no flags, no files.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+
+use crate::model::units::Rate;
+use crate::policy::accept::StatusSet;
+use crate::policy::breaker::BreakerSettings;
+use crate::policy::retry::RetrySettings;
+use crate::policy::scope::ScopeSettings;
+
+/// Keys that records get on request (`--with`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct With {
+    pub body: bool,
+    pub links: bool,
+    pub headers: bool,
+    pub digest: bool,
+}
+
+/// Resolved settings of a run. The defaults are those of a fetch.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Follow links (crawl), or ask exactly the input (fetch).
+    pub follow: bool,
+    /// Ask each canonical URL once. Always so in a crawl.
+    pub unique: bool,
+    /// Requests in flight, whole run; at least 1.
+    pub concurrency: usize,
+    /// Requests in flight at one host; at least 1.
+    pub host_concurrency: u32,
+    pub rate: Option<Rate>,
+    pub host_rate: Option<Rate>,
+    /// Least gap at one host from the end of one request to the start of the next.
+    pub delay: Duration,
+    /// One request, whole.
+    pub timeout: Option<Duration>,
+    /// The whole run.
+    pub deadline: Option<Duration>,
+    /// Time for what is in flight after the first stop.
+    pub grace: Duration,
+    pub retry: RetrySettings,
+    pub breaker: BreakerSettings,
+    /// Stop after so many records that are not `skipped`.
+    pub max_pages: Option<u64>,
+    /// Body bytes after decoding.
+    pub max_filesize: Option<u64>,
+    /// Redirects followed for one job; 0: none is followed, the 3xx is the answer.
+    pub max_redirs: u32,
+    pub accept: StatusSet,
+    pub obey_robots: bool,
+    /// Product token by which robots.txt names us.
+    pub product_token: String,
+    pub scope: ScopeSettings,
+    /// Records also for links outside scope and depth.
+    pub refused: bool,
+    /// Also start from the sitemaps that robots.txt names.
+    pub sitemaps: bool,
+    pub ordered: bool,
+    pub fail_early: bool,
+    /// Follow discovered links to private, loopback and link-local addresses.
+    pub allow_private: bool,
+    pub with: With,
+    /// Method of jobs that name none.
+    pub method: Method,
+    /// Body of jobs that bring none.
+    pub body: Option<Bytes>,
+    /// Proxy as records show it: without credentials.
+    pub proxy: Option<String>,
+    /// Seed of all randomness of the run (backoff jitter, the seen set).
+    pub seed: u64,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            follow: false,
+            unique: false,
+            concurrency: 64,
+            host_concurrency: 8,
+            rate: None,
+            host_rate: None,
+            delay: Duration::ZERO,
+            timeout: Some(Duration::from_secs(30)),
+            deadline: None,
+            grace: Duration::from_secs(10),
+            retry: RetrySettings::default(),
+            breaker: BreakerSettings::default(),
+            max_pages: None,
+            max_filesize: Some(16 << 20),
+            max_redirs: 20,
+            accept: StatusSet::default(),
+            obey_robots: false,
+            product_token: "lycosa".to_owned(),
+            scope: ScopeSettings::default(),
+            refused: false,
+            sitemaps: false,
+            ordered: false,
+            fail_early: false,
+            allow_private: false,
+            with: With::default(),
+            method: Method::GET,
+            body: None,
+            proxy: None,
+            seed: 0,
+        }
+    }
+}

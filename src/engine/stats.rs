@@ -1,0 +1,173 @@
+//! What a run has done so far, counted by the dispatcher, and its closing summary.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::outcome::Finished;
+use crate::model::fetch_error::ErrorKind;
+use crate::model::record::{Outcome, SkipReason};
+use crate::model::units::WallTime;
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoppedBy {
+    /// Everything accepted has its record.
+    Done,
+    /// `--max-pages`.
+    Limit,
+    Deadline,
+    /// SIGINT, SIGTERM, or the handle's stop.
+    Signal,
+    FailEarly,
+    /// The reader of the only output has gone away.
+    Pipe,
+    /// An output could not be written, or an error of our own.
+    Error,
+}
+
+impl StoppedBy {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Limit => "limit",
+            Self::Deadline => "deadline",
+            Self::Signal => "signal",
+            Self::FailEarly => "fail_early",
+            Self::Pipe => "pipe",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What became of one host.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostSummary {
+    pub host_key: Box<str>,
+    pub requests: u64,
+    pub ok: u64,
+    pub http_error: u64,
+    pub failed: u64,
+    pub skipped: u64,
+    /// 429, or 503 with `Retry-After`.
+    pub refusals: u64,
+    pub bytes: u64,
+    /// Mean time of a request in milliseconds.
+    pub mean_ms: f64,
+    /// Delay in force at the end (`--delay`, Crawl-delay).
+    pub delay: Duration,
+    /// How often its breaker opened, probed and closed.
+    pub opened: u32,
+    pub probes: u32,
+    pub closed: u32,
+    /// Its breaker gave it up.
+    pub given_up: bool,
+}
+
+/// The closing summary.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    pub run: Arc<str>,
+    pub stopped_by: StoppedBy,
+    /// Accepted URLs without a written record.
+    pub left: u64,
+    /// Work was left: `left` is not 0, or the input had not ended.
+    pub work_left: bool,
+    /// Records written.
+    pub records: u64,
+    pub outcomes: BTreeMap<Outcome, u64>,
+    pub errors: BTreeMap<ErrorKind, u64>,
+    pub skips: BTreeMap<SkipReason, u64>,
+    /// Links that were not followed, by reason (`scope`, `depth`, …); they have no record without `--refused`.
+    pub refused: BTreeMap<SkipReason, u64>,
+    /// Records that count as failures: `failed`, `http_error`, `skipped: breaker_open` and `rate_limited`.
+    pub failures: u64,
+    /// Typed URLs that ended as anything but `ok` or `skipped: duplicate`.
+    pub seeds_failed: u64,
+    /// Requests sent, all kinds.
+    pub requests: u64,
+    /// Body bytes on the wire.
+    pub wire_bytes: u64,
+    /// Busiest first, at most 10, and those with breaker events.
+    pub hosts: Vec<HostSummary>,
+    pub host_count: u64,
+    pub started: WallTime,
+    pub ended: WallTime,
+    pub elapsed: Duration,
+    /// What was still under way when its deadline for stopping had passed ("sink results.jsonl").
+    pub late: Vec<String>,
+    /// Why an output could not be written.
+    pub output_error: Option<String>,
+    /// Jobs that ended in a panic of ours (`internal`).
+    pub panics: u64,
+    /// Messages between threads: batches of records, bodies for the parse pool.
+    pub crossings: u64,
+}
+
+/// What the dispatcher counts as it goes.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Seeds, lines and links that will have a record.
+    pub accepted: u64,
+    pub records: u64,
+    pub outcomes: BTreeMap<Outcome, u64>,
+    pub errors: BTreeMap<ErrorKind, u64>,
+    pub skips: BTreeMap<SkipReason, u64>,
+    pub refused: BTreeMap<SkipReason, u64>,
+    pub failures: u64,
+    pub seeds_failed: u64,
+    pub requests: u64,
+    pub wire_bytes: u64,
+    pub panics: u64,
+}
+
+impl Tally {
+    /// Counts a record.
+    pub fn count(&mut self, finished: &Finished) {
+        self.records += 1;
+        *self.outcomes.entry(finished.outcome).or_default() += 1;
+        if let Some(kind) = finished.error {
+            *self.errors.entry(kind).or_default() += 1;
+            self.panics += u64::from(kind == ErrorKind::Internal);
+        }
+        if let Some(reason) = finished.skip {
+            *self.skips.entry(reason).or_default() += 1;
+        }
+        self.failures += u64::from(finished.is_failure());
+        let fine = finished.outcome == Outcome::Ok || finished.skip == Some(SkipReason::Duplicate);
+        self.seeds_failed += u64::from(finished.typed && !fine);
+    }
+
+    /// Records that are not `skipped`: what `--max-pages` counts.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.records - self.outcomes.get(&Outcome::Skipped).copied().unwrap_or(0)
+    }
+}
+
+/// Counters that may be read from outside while the run goes on (progress line).
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub ok: AtomicU64,
+    pub http_error: AtomicU64,
+    pub failed: AtomicU64,
+    pub skipped: AtomicU64,
+    /// Accepted, no record yet, no request under way.
+    pub queued: AtomicU64,
+    pub in_flight: AtomicU64,
+    pub requests: AtomicU64,
+    pub wire_bytes: AtomicU64,
+    /// Accepted so far.
+    pub accepted: AtomicU64,
+    /// 1 when the input has ended, so that for a list the end is known.
+    pub input_ended: AtomicU64,
+}
+
+impl Counters {
+    #[must_use]
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,56 @@
+//! The invariants of the dispatcher: checked in O(1) after every turn, and in full every 10,000 requests.
+
+use crate::engine::dispatcher::{Dispatcher, Idle, Phase};
+use crate::engine::hosts::{Host, Place};
+use crate::engine::limit::Limiter;
+use crate::fetch::Fetcher;
+use crate::model::units::Moment;
+use crate::policy::breaker::Gate;
+
+impl<F: Fetcher> Dispatcher<F> {
+    /// Panics if an invariant does not hold.
+    pub(in crate::engine) fn audit(&mut self, idle: Idle, now: Moment) {
+        if self.phase == Phase::Aborting {
+            // Requests that were cut off have given back their permits, and say nothing more.
+            return;
+        }
+        assert_eq!(self.permits.available_permits() + self.in_flight, self.settings.concurrency, "a permit is lost");
+        assert!(self.pages_in_flight <= self.in_flight as u64);
+        let counts = self.frontier.counts();
+        let undelivered = self.tally.accepted - self.tally.records;
+        assert_eq!(counts.pending + counts.leased, undelivered, "accepted without record, and still to be settled");
+        if self.tally.requests >= self.next_audit {
+            self.next_audit = self.tally.requests + 10_000;
+            self.audit_in_full(idle, now);
+        }
+    }
+
+    fn audit_in_full(&mut self, idle: Idle, now: Moment) {
+        let in_flight: u32 = self.hosts.iter().map(|host| host.pace.in_flight()).sum();
+        assert!(in_flight as usize <= self.in_flight, "places of hosts are freed no later than permits");
+        for host in self.hosts.iter() {
+            assert!(host.pace.in_flight() <= self.settings.host_concurrency, "{}", host.key);
+            assert_eq!(host.leased && host.fresh.is_empty() && host.place == Place::Idle, false, "{}", host.key);
+        }
+        if idle != Idle::NoJob || self.phase != Phase::Running {
+            return;
+        }
+        // A permit is free and nothing was admitted: then no host may be one that could be asked.
+        assert_eq!(self.frontier.best(now), None, "the frontier has a host that could be asked");
+        for host in self.hosts.iter() {
+            assert!(!could_be_asked(host, now), "{} is idle and could be asked: {:?}", host.key, host.place);
+        }
+    }
+}
+
+/// Whether a host with a job here passes every gate.
+fn could_be_asked(host: &Host, now: Moment) -> bool {
+    let fetching =
+        host.robots.iter().any(|(_, robots)| matches!(robots, crate::engine::hosts::Robots::Fetching)) && host.own.is_empty();
+    host.head(now).is_some()
+        && !fetching
+        && matches!(host.breaker.gate(now), Gate::Pass | Gate::Probe | Gate::GivenUp(_))
+        && host.pace.has_slot()
+        && host.pace.next_allowed() <= now
+        && host.limiter.as_ref().is_none_or(|limiter| Limiter::next(limiter) <= now)
+}

@@ -1,0 +1,6 @@
+//! The engine without network: a scripted fetcher, a paused clock, thousands of hosts in milliseconds.
+
+mod audit;
+mod fake;
+mod simulation;
+mod stories;

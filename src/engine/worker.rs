@@ -1,0 +1,346 @@
+//! One admitted request from its start to what follows from it. The task holds the run permit, and none of the run's
+//! state: all it learns goes to the dispatcher as two events.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderName, HeaderValue, Method};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::event::{Answered, Ended, Event, HostId, Next, RobotsAnswer};
+use super::outcome::{Desk, INLINE_BODY, Verdict};
+use super::pool::ParsePool;
+use crate::fetch::{Attempt, Fetcher, Head, Request};
+use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
+use crate::model::job::{Job, JobKind};
+use crate::model::record::{RequestKind, RequestLog, SkipReason};
+use crate::model::units::Moment;
+use crate::model::url;
+use crate::parse::sitemap;
+use crate::policy::breaker::Signal;
+use crate::policy::credentials::is_credential;
+use crate::policy::retry;
+use crate::policy::robots::{self, RobotsRules, RobotsStatus};
+
+/// Redirects followed for a robots.txt: RFC 9309 2.3.1.2 asks for at least five.
+const ROBOTS_REDIRECTS: u32 = 5;
+
+/// Bytes of a robots.txt that are read: RFC 9309 2.5 asks for at least 500 KiB.
+const ROBOTS_BODY: u64 = 512 * 1024;
+
+/// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
+const SITEMAP_BODY: u64 = 50 << 20;
+
+/// What all requests of a run share.
+pub struct Workshop<F> {
+    pub fetcher: F,
+    pub desk: Desk,
+    pub pool: ParsePool,
+    pub events: UnboundedSender<Event>,
+}
+
+/// One admitted request.
+pub struct Errand {
+    pub job: Job,
+    pub host: HostId,
+    pub kind: RequestKind,
+    /// It is the probe of its host's breaker.
+    pub probe: bool,
+    pub permit: OwnedSemaphorePermit,
+    pub started: Moment,
+    /// The user typed the host, and no redirect has left the origin.
+    pub credentials: bool,
+    /// Private addresses are refused.
+    pub guarded: bool,
+    /// May take body memory beside the pool.
+    pub beside_pool: bool,
+}
+
+/// Performs the request and reports. A panic of ours ends the job as `internal`, not the run.
+pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
+    let Errand { mut job, host, kind, probe, permit, started, credentials, guarded, beside_pool } = errand;
+    let started_at = shop.desk.clock.wall(started);
+    let chain = job.chain_mut();
+    chain.first_started.get_or_insert((started_at, started));
+    chain.tries += 1;
+    let mut round = Round { shop: &shop, host, kind, probe, started, reported: false };
+    let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool);
+    let next = match AssertUnwindSafe(round.go(&mut job, request)).catch_unwind().await {
+        Ok(next) => next,
+        Err(_) => round.panicked(&mut job),
+    };
+    // The dispatcher outlives its tasks; at the very end it may be gone, and with it the interest in this.
+    let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit })));
+}
+
+/// One request under way.
+struct Round<'a, F> {
+    shop: &'a Arc<Workshop<F>>,
+    host: HostId,
+    kind: RequestKind,
+    probe: bool,
+    started: Moment,
+    /// The dispatcher knows that the exchange is over.
+    reported: bool,
+}
+
+impl<F: Fetcher> Round<'_, F> {
+    async fn go(&mut self, job: &mut Job, request: Result<Request, FetchError>) -> Next {
+        let desk = &self.shop.desk;
+        let (method, attempt) = match request {
+            Ok(request) => (request.method.clone(), self.shop.fetcher.fetch(request).await),
+            Err(error) => (Method::GET, Attempt { error: Some(error), ..Attempt::default() }),
+        };
+        let now = desk.clock.now();
+        let status = attempt.head.as_ref().map(|head| head.status);
+        let retry_after = attempt.head.as_ref().and_then(|head| retry_after(head, desk.clock.wall(now).0));
+        let refused = retry::is_refusal(status, retry_after.is_some());
+        let chain = job.chain.get_or_insert_default();
+        if refused {
+            chain.refusals += 1;
+        } else {
+            chain.attempts += 1;
+        }
+        chain.requests.push(RequestLog {
+            url: job.url.clone(),
+            host_key: job.host.clone(),
+            kind: self.kind,
+            started_at: desk.clock.wall(self.started),
+            ms: now.since(self.started).into(),
+            status,
+        });
+        let verdict = retry::judge(
+            &retry::Exchange {
+                status,
+                error: attempt.error.as_ref(),
+                retry_after,
+                method: &method,
+                attempts: chain.attempts,
+                refusals: chain.refusals,
+            },
+            &desk.settings.retry,
+        );
+        let hold = match verdict {
+            retry::Verdict::Refused(Some(wait)) => Some(wait),
+            retry::Verdict::Refused(None) => Some(unstated_hold(chain.refusals)),
+            // The URL is given up, the host still wants its peace, within what we are willing to wait.
+            retry::Verdict::RateLimited => retry_after
+                .or_else(|| Some(unstated_hold(chain.refusals)))
+                .map(|wait| wait.min(desk.settings.retry.max_retry_after.unwrap_or(wait))),
+            _ => None,
+        };
+        let signal = if attempt.refusal.is_some() {
+            Signal::Neutral
+        } else {
+            retry::signal(status, attempt.error.as_ref(), retry_after)
+        };
+        tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = ?attempt.error, "request over");
+        self.report(signal, hold, refused, status.is_some(), attempt.body.wire_size, now);
+        match verdict {
+            retry::Verdict::Retry => Next::Retry,
+            retry::Verdict::Refused(_) => Next::Again,
+            retry::Verdict::RateLimited => {
+                self.close(job, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
+            }
+            retry::Verdict::Final => self.settle(job, attempt).await,
+        }
+    }
+
+    /// Tells the dispatcher that the exchange is over, once.
+    fn report(&mut self, signal: Signal, hold: Option<Duration>, refused: bool, answered: bool, wire: u64, now: Moment) {
+        self.reported = true;
+        let _ = self.shop.events.send(Event::Answered(Answered {
+            host: self.host,
+            signal,
+            probe: self.probe,
+            answered,
+            hold,
+            refused,
+            wire_bytes: wire,
+            elapsed: now.since(self.started),
+        }));
+    }
+
+    /// The final answer of a hop: a redirect, or the end of the job.
+    async fn settle(&self, job: &mut Job, attempt: Attempt) -> Next {
+        if let Some(reason) = attempt.refusal {
+            return self.close(job, attempt, Some(Verdict::Skipped(reason))).await;
+        }
+        match redirect_target(&attempt, job, self.redirect_limit(job)) {
+            Ok(Some(target)) => Next::Hop { target: target.into_boxed_str(), status: attempt.head.map_or(0, |h| h.status) },
+            Ok(None) => self.close(job, attempt, None).await,
+            Err(error) => self.close(job, attempt, Some(Verdict::Failed(error))).await,
+        }
+    }
+
+    fn redirect_limit(&self, job: &Job) -> u32 {
+        if job.has_record() { self.shop.desk.settings.max_redirs } else { ROBOTS_REDIRECTS }
+    }
+
+    /// The end of the job: reads the page and writes the record, large bodies on the parse pool.
+    async fn close(&self, job: &mut Job, attempt: Attempt, verdict: Option<Verdict>) -> Next {
+        match job.kind {
+            JobKind::Robots => Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token)),
+            JobKind::Sitemap => self.sitemap(attempt).await,
+            JobKind::Typed | JobKind::Link if attempt.body.bytes.len() < INLINE_BODY => {
+                let (finished, outlinks) = self.shop.desk.answer(job, attempt, verdict);
+                Next::Record { finished: Box::new(finished), outlinks }
+            }
+            JobKind::Typed | JobKind::Link => {
+                // A copy goes to the pool: the job itself is still here if the parser panics.
+                let mut copy = job.clone();
+                let shop = self.shop.clone();
+                match self.shop.pool.run(move || shop.desk.answer(&mut copy, attempt, verdict)).await {
+                    Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },
+                    Err(_) => self.internal(job),
+                }
+            }
+        }
+    }
+
+    async fn sitemap(&self, attempt: Attempt) -> Next {
+        let usable = attempt.error.is_none() && attempt.head.is_some_and(|head| (200..300).contains(&head.status));
+        if !usable {
+            return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
+        }
+        let body = attempt.body;
+        let read = self.shop.pool.run(move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
+        let read = read.unwrap_or_default();
+        Next::Sitemap { urls: read.urls, sitemaps: read.sitemaps }
+    }
+
+    fn panicked(&mut self, job: &mut Job) -> Next {
+        let now = self.shop.desk.clock.now();
+        if !self.reported {
+            self.report(Signal::Neutral, None, false, false, 0, now);
+        }
+        self.internal(job)
+    }
+
+    fn internal(&self, job: &mut Job) -> Next {
+        tracing::error!(request_id = %job.id(), url = %job.url, "a panic of ours ended this job");
+        let error = FetchError::permanent(ErrorKind::Internal, Stage::Parse, "an internal error (a panic) ended this job");
+        match job.kind {
+            JobKind::Robots => Next::Robots(RobotsAnswer::Unreachable(error)),
+            JobKind::Sitemap => Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() },
+            JobKind::Typed | JobKind::Link => {
+                let now = self.shop.desk.clock.now();
+                let finished = self.shop.desk.verdict(job, Verdict::Failed(error), None, now);
+                Next::Record { finished: Box::new(finished), outlinks: Vec::new() }
+            }
+        }
+    }
+}
+
+/// How long a host that refuses without saying for how long is left alone: 1 s, doubling with each refusal of the URL,
+/// at most 5 minutes.
+fn unstated_hold(refusals: u32) -> Duration {
+    Duration::from_secs(1 << refusals.saturating_sub(1).min(9)).min(Duration::from_secs(300))
+}
+
+fn retry_after(head: &Head, now_ms: i64) -> Option<Duration> {
+    let value = head.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+    let date = head.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+    retry::parse_retry_after(value, date, u64::try_from(now_ms / 1000).unwrap_or(0))
+}
+
+/// Where a redirect leads, as a canonical URL; None if this is no redirect.
+///
+/// 300 and 304 are answers of their own; so is a 3xx without `Location` (RFC 9110 15.4).
+fn redirect_target(attempt: &Attempt, job: &Job, limit: u32) -> Result<Option<String>, FetchError> {
+    let Some(head) = &attempt.head else { return Ok(None) };
+    if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = head.headers.get(http::header::LOCATION) else { return Ok(None) };
+    let error = |message: String| FetchError::permanent(ErrorKind::Redirect, Stage::Head, message);
+    if job.chain.as_ref().map_or(0, |chain| chain.hops) >= limit {
+        return Err(error(format!("more than {limit} redirects")));
+    }
+    // Servers write UTF-8 here, whatever the RFC says.
+    let location = String::from_utf8_lossy(location.as_bytes());
+    let base = url::parse(&job.url).map_err(|cause| error(cause.to_string()))?;
+    match url::join(&base, location.trim()) {
+        Ok(target) => Ok(Some(url::canonical(&target))),
+        Err(cause) => Err(error(format!("the server redirects to what cannot be fetched: {cause}"))),
+    }
+}
+
+/// What the final answer to a robots.txt request means.
+fn robots_answer(attempt: Attempt, product_token: &str) -> RobotsAnswer {
+    match (attempt.head, attempt.error) {
+        (Some(head), error) => match robots::status_means(head.status) {
+            RobotsStatus::Read => match error {
+                // Its beginning counts: what is beyond the limit is not read (RFC 9309 2.5).
+                None => RobotsAnswer::Rules(Box::new(RobotsRules::parse(&attempt.body.bytes, product_token))),
+                Some(error) if error.kind == ErrorKind::TooLarge => {
+                    RobotsAnswer::Rules(Box::new(RobotsRules::parse(&attempt.body.bytes, product_token)))
+                }
+                Some(error) => RobotsAnswer::Unreachable(error),
+            },
+            RobotsStatus::AllowAll => RobotsAnswer::Rules(Box::new(RobotsRules::allow_all())),
+            RobotsStatus::DisallowAll => RobotsAnswer::DisallowAll,
+        },
+        (None, Some(error)) => RobotsAnswer::Unreachable(error),
+        // Refused by the guard: whatever is there may not be asked.
+        (None, None) => RobotsAnswer::DisallowAll,
+    }
+}
+
+fn build_request(
+    desk: &Desk,
+    job: &Job,
+    credentials: bool,
+    guarded: bool,
+    beside_pool: bool,
+) -> Result<Request, FetchError> {
+    let settings = &desk.settings;
+    let invalid = |what: String| FetchError::permanent(ErrorKind::InvalidInput, Stage::Send, what).before_sending();
+    let url = url::parse(&job.url).map_err(|cause| invalid(cause.to_string()))?;
+    let method = Method::from_bytes(desk.method(job).as_bytes()).map_err(|cause| invalid(cause.to_string()))?;
+    let mut request = Request {
+        url,
+        method,
+        headers: Vec::new(),
+        body: None,
+        credentials,
+        user_info: None,
+        timeout: settings.timeout,
+        guarded,
+        max_body: settings.max_filesize,
+        beside_pool,
+    };
+    match job.kind {
+        JobKind::Robots => request.max_body = Some(ROBOTS_BODY),
+        JobKind::Sitemap => request.max_body = Some(SITEMAP_BODY),
+        JobKind::Typed | JobKind::Link => {
+            let turned_get = job.chain.as_ref().is_some_and(|chain| chain.turned_get);
+            let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
+            if !turned_get && job.kind == JobKind::Typed {
+                request.body.clone_from(&settings.body);
+            }
+            if let Some(spec) = &job.spec {
+                if !turned_get && let Some(body) = &spec.body {
+                    request.body = Some(Bytes::copy_from_slice(body));
+                }
+                request.timeout = spec.timeout.or(request.timeout);
+                request.user_info = spec.user_info.clone().filter(|_| !left_origin);
+                for (name, value) in &spec.headers {
+                    // What describes the body goes with it.
+                    let about_body = turned_get && name.to_ascii_lowercase().starts_with("content-");
+                    if about_body || (left_origin && is_credential(name)) {
+                        continue;
+                    }
+                    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|cause| invalid(cause.to_string()))?;
+                    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|cause| invalid(cause.to_string()))?;
+                    request.headers.push((name, value));
+                }
+            }
+        }
+    }
+    Ok(request)
+}

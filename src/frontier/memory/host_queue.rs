@@ -1,0 +1,171 @@
+//! The waiting jobs of one host, in order of rank.
+//!
+//! Jobs in memory stand in a bucket for each class (priority and depth), first in first out by number. Jobs in the
+//! temporary file are known by the rank of the first of their block. It decides which of a host's jobs is next, and never
+//! touches the file itself: the frontier reads and writes blocks. Sources: none.
+
+use std::collections::VecDeque;
+
+use super::spill::Block;
+use crate::frontier::Rank;
+use crate::model::job::Job;
+
+/// Minus the priority, and the depth: what hosts are ordered by. The smaller goes first.
+pub(super) type Class = (i8, u32);
+
+pub(super) fn class_of(rank: Rank) -> Class {
+    (rank.unpriority, rank.depth)
+}
+
+/// What a waiting job occupies beyond its own heap: half a job of slack, for a deque's room to grow.
+const JOB_OVERHEAD: usize = size_of::<Job>() / 2;
+
+/// Bytes of a waiting job.
+pub(super) fn job_size(job: &Job) -> usize {
+    job.heap_size() + JOB_OVERHEAD
+}
+
+struct Bucket {
+    class: Class,
+    jobs: VecDeque<Job>,
+}
+
+/// The jobs of one host.
+#[derive(Default)]
+pub(super) struct HostQueue {
+    /// By class; none is empty.
+    buckets: VecDeque<Bucket>,
+    /// By the rank of their first jobs. Any of their jobs may rank before or after those in memory.
+    blocks: VecDeque<Block>,
+    /// Jobs in memory, and their bytes.
+    len: usize,
+    heap: usize,
+}
+
+impl HostQueue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0 && self.blocks.is_empty()
+    }
+
+    pub(super) fn has_blocks(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.iter()
+    }
+
+    /// Jobs in memory.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of the jobs in memory.
+    pub(super) fn heap(&self) -> usize {
+        self.heap
+    }
+
+    /// The rank of the next job, wherever it is.
+    pub(super) fn best(&self) -> Option<Rank> {
+        let waiting = self.best_in_memory();
+        match (waiting, self.blocks.front()) {
+            (Some(rank), Some(block)) => Some(rank.min(block.first)),
+            (rank, block) => rank.or(block.map(|block| block.first)),
+        }
+    }
+
+    fn best_in_memory(&self) -> Option<Rank> {
+        self.buckets.front().and_then(|bucket| bucket.jobs.front()).map(Rank::of)
+    }
+
+    /// Adds a job at the place of its rank.
+    pub(super) fn push(&mut self, job: Job) {
+        self.len += 1;
+        self.heap += job_size(&job);
+        let class = class_of(Rank::of(&job));
+        let at = self.buckets.partition_point(|bucket| bucket.class < class);
+        if self.buckets.get(at).is_none_or(|bucket| bucket.class != class) {
+            // Most hosts of a long list have one job: a deque's usual first step would be four.
+            let bucket = Bucket { class, jobs: VecDeque::with_capacity(1) };
+            if self.buckets.capacity() == 0 {
+                self.buckets.reserve_exact(1);
+            }
+            self.buckets.insert(at, bucket);
+        }
+        let jobs = &mut self.buckets[at].jobs;
+        if jobs.back().is_none_or(|last| last.number <= job.number) {
+            jobs.push_back(job);
+        } else {
+            // Jobs that come back have old numbers, so the place is near the front, where a deque moves little.
+            let at = jobs.partition_point(|waiting| waiting.number <= job.number);
+            jobs.insert(at, job);
+        }
+    }
+
+    /// Takes the next job if it is in memory and `wanted` says so of its class.
+    pub(super) fn pop_if(&mut self, wanted: impl FnOnce(Class) -> bool) -> Option<Job> {
+        if self.first_block_due().is_some() {
+            return None;
+        }
+        let bucket = self.buckets.front_mut()?;
+        if !wanted(bucket.class) {
+            return None;
+        }
+        let job = bucket.jobs.pop_front()?;
+        if bucket.jobs.is_empty() {
+            self.buckets.pop_front();
+        } else {
+            shrink(&mut bucket.jobs);
+        }
+        Some(self.counted_out(job))
+    }
+
+    /// Takes the last job in memory.
+    pub(super) fn pop_last(&mut self) -> Option<Job> {
+        let bucket = self.buckets.back_mut()?;
+        let job = bucket.jobs.pop_back()?;
+        if bucket.jobs.is_empty() {
+            self.buckets.pop_back();
+        } else {
+            shrink(&mut bucket.jobs);
+        }
+        Some(self.counted_out(job))
+    }
+
+    fn counted_out(&mut self, job: Job) -> Job {
+        self.len -= 1;
+        self.heap -= job_size(&job);
+        job
+    }
+
+    /// All jobs in memory, in order of rank. Only for a queue without blocks.
+    pub(super) fn into_jobs(self) -> Vec<Job> {
+        debug_assert!(self.blocks.is_empty());
+        self.buckets.into_iter().flat_map(|bucket| bucket.jobs).collect()
+    }
+
+    /// The block that has the next job.
+    pub(super) fn first_block_due(&self) -> Option<&Block> {
+        let block = self.blocks.front()?;
+        self.best_in_memory().is_none_or(|rank| block.first < rank).then_some(block)
+    }
+
+    /// Forgets the first block: its jobs have been read.
+    pub(super) fn pop_block(&mut self) -> Option<Block> {
+        self.blocks.pop_front()
+    }
+
+    /// Adds a block of jobs of this host.
+    pub(super) fn push_block(&mut self, block: Block) {
+        let at = self.blocks.partition_point(|other| other.first <= block.first);
+        self.blocks.insert(at, block);
+    }
+}
+
+/// Gives memory back when three quarters of it are free: a host that once had many jobs must not keep their room.
+fn shrink(jobs: &mut VecDeque<Job>) {
+    if jobs.capacity() > 32 && jobs.len() < jobs.capacity() / 4 {
+        jobs.shrink_to(jobs.len() * 2);
+    }
+}

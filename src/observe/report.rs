@@ -1,0 +1,306 @@
+//! The closing summary, for people (text) and for scripts (JSON).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::words::{count, rate, size, time};
+use crate::engine::stats::{HostSummary, StoppedBy, Summary};
+use crate::model::record::Outcome;
+use crate::model::units::Millis;
+
+/// Hosts in the table of the text.
+const BUSIEST: usize = 10;
+
+/// The summary as lines for a person, each with its `\n`. Without escape codes.
+#[must_use]
+pub fn text(summary: &Summary) -> String {
+    let mut out = String::new();
+    let seconds = summary.elapsed.as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let per_second = if seconds > 0.0 { summary.records as f64 / seconds } else { 0.0 };
+    line(
+        &mut out,
+        0,
+        &format!(
+            "{} in {} ({}), {}, {}",
+            plural(summary.records, "record"),
+            time(summary.elapsed),
+            rate(per_second),
+            plural(summary.requests, "request"),
+            size(summary.wire_bytes),
+        ),
+    );
+    let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), summary.outcomes.get(&outcome).copied().unwrap_or(0)));
+    line(&mut out, 2, &pairs(outcomes));
+    let errors = pairs(summary.errors.iter().map(|(kind, number)| (kind.as_str(), *number)));
+    let skips = pairs(summary.skips.iter().map(|(reason, number)| (reason.as_str(), *number)));
+    let refused = pairs(summary.refused.iter().map(|(reason, number)| (reason.as_str(), *number)));
+    for (what, pairs) in [("failed", errors), ("skipped", skips), ("links not followed", refused)] {
+        if !pairs.is_empty() {
+            line(&mut out, 2, &format!("{what}: {pairs}"));
+        }
+    }
+    ending(&mut out, summary);
+    hosts(&mut out, summary);
+    out
+}
+
+/// One line on a run that did not end with 0, for `-q`.
+#[must_use]
+pub fn one_line(summary: &Summary, exit_code: u8) -> String {
+    let mut out =
+        format!("exit {exit_code}: {} of {} failed", count(summary.failures), plural(summary.records, "record"),);
+    if let Some(stop) = stopped(summary) {
+        let _ = write!(out, "; {stop}");
+    }
+    out
+}
+
+/// The summary as one JSON object. Times and sizes have their unit in the name.
+#[must_use]
+pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Value {
+    let outcomes: Map<String, Value> = Outcome::ALL
+        .iter()
+        .map(|outcome| (outcome.as_str().to_owned(), json!(summary.outcomes.get(outcome).copied().unwrap_or(0))))
+        .collect();
+    let errors: Map<String, Value> =
+        summary.errors.iter().map(|(kind, n)| (kind.as_str().to_owned(), json!(n))).collect();
+    let skips: Map<String, Value> = summary.skips.iter().map(|(why, n)| (why.as_str().to_owned(), json!(n))).collect();
+    let refused: Map<String, Value> =
+        summary.refused.iter().map(|(why, n)| (why.as_str().to_owned(), json!(n))).collect();
+    json!({
+        "run": &*summary.run,
+        "exit_code": exit_code,
+        "stopped_by": summary.stopped_by.as_str(),
+        "left": summary.left,
+        "work_left": summary.work_left,
+        "records": summary.records,
+        "outcomes": outcomes,
+        "errors": errors,
+        "skips": skips,
+        "refused": refused,
+        "failures": summary.failures,
+        "seeds_failed": summary.seeds_failed,
+        "requests": summary.requests,
+        "wire_bytes": summary.wire_bytes,
+        "host_count": summary.host_count,
+        "hosts": summary.hosts.iter().map(host_json).collect::<Vec<_>>(),
+        "peak_memory_bytes": peak_memory,
+        "started": summary.started,
+        "ended": summary.ended,
+        "elapsed_ms": Millis::from(summary.elapsed),
+        "late": summary.late,
+        "output_error": summary.output_error,
+        "internal_errors": summary.panics,
+    })
+}
+
+fn host_json(host: &HostSummary) -> Value {
+    json!({
+        "host_key": &*host.host_key,
+        "requests": host.requests,
+        "ok": host.ok,
+        "http_error": host.http_error,
+        "failed": host.failed,
+        "skipped": host.skipped,
+        "refusals": host.refusals,
+        "bytes": host.bytes,
+        "mean_ms": (host.mean_ms * 1000.0).round() / 1000.0,
+        "delay_ms": Millis::from(host.delay),
+        "breaker": { "opened": host.opened, "probes": host.probes, "closed": host.closed, "given_up": host.given_up },
+    })
+}
+
+fn line(out: &mut String, indent: usize, text: &str) {
+    let _ = writeln!(out, "{:indent$}{text}", "");
+}
+
+fn plural(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// `ok 1,165, failed 3`: what is not 0.
+fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>) -> String {
+    let shown = pairs.into_iter().filter(|(_, number)| *number > 0);
+    shown.map(|(word, number)| format!("{word} {}", count(number))).collect::<Vec<_>>().join(", ")
+}
+
+fn stopped(summary: &Summary) -> Option<String> {
+    let by = match summary.stopped_by {
+        StoppedBy::Done => return None,
+        StoppedBy::Limit => "stopped by --max-pages",
+        StoppedBy::Deadline => "stopped by --deadline",
+        StoppedBy::Signal => "stopped by a signal",
+        StoppedBy::FailEarly => "stopped by --fail-early",
+        StoppedBy::Pipe => "the reader has gone",
+        StoppedBy::Error => "stopped by an error",
+    };
+    let left = match (summary.left, summary.work_left) {
+        (0, false) => ", nothing left".to_owned(),
+        (0, true) => ", input left unread".to_owned(),
+        (left, _) => format!(", {} left", count(left)),
+    };
+    Some(format!("{by}{left}"))
+}
+
+fn ending(out: &mut String, summary: &Summary) {
+    if let Some(stopped) = stopped(summary) {
+        line(out, 2, &stopped);
+    }
+    if let Some(error) = &summary.output_error {
+        line(out, 2, &format!("output: {error}"));
+    }
+    if summary.panics > 0 {
+        line(out, 2, &format!("{} of ours: please report it", plural(summary.panics, "internal error")));
+    }
+    for late in &summary.late {
+        line(out, 2, &format!("not ended in time: {late}"));
+    }
+}
+
+/// The table of the busiest hosts, then what breakers did. A single host says nothing that the counts have not said.
+fn hosts(out: &mut String, summary: &Summary) {
+    let busiest: Vec<&HostSummary> = summary.hosts.iter().take(BUSIEST).collect();
+    if busiest.len() > 1 {
+        let head = ["host", "requests", "ok", "http_error", "failed", "skipped", "refused us", "mean", "bytes"];
+        let mut rows = vec![head.map(str::to_owned)];
+        rows.extend(busiest.iter().map(|host| row(host)));
+        table(out, &rows);
+        let more = summary.host_count.saturating_sub(busiest.len() as u64);
+        if more > 0 {
+            line(out, 2, &format!("and {}", plural(more, "more host")));
+        }
+    }
+    for host in &summary.hosts {
+        if let Some(events) = host_events(host) {
+            line(out, 2, &format!("{}: {events}", host.host_key));
+        }
+    }
+}
+
+fn row(host: &HostSummary) -> [String; 9] {
+    [
+        host.host_key.to_string(),
+        count(host.requests),
+        count(host.ok),
+        count(host.http_error),
+        count(host.failed),
+        count(host.skipped),
+        count(host.refusals),
+        format!("{:.0} ms", host.mean_ms),
+        size(host.bytes),
+    ]
+}
+
+/// The first column to the left, numbers to the right.
+fn table(out: &mut String, rows: &[[String; 9]]) {
+    let mut widths = [0; 9];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in rows {
+        let mut text = String::new();
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let _ = if column == 0 { write!(text, "{cell:<width$}") } else { write!(text, "  {cell:>width$}") };
+        }
+        line(out, 2, text.trim_end());
+    }
+}
+
+/// What a breaker or a delay did to a host.
+fn host_events(host: &HostSummary) -> Option<String> {
+    let times = |number: u32| if number == 1 { "once".to_owned() } else { format!("{number} times") };
+    let mut events = Vec::new();
+    if host.opened > 0 {
+        events.push(format!("breaker opened {}", times(host.opened)));
+        events.push(format!("probed {}", if host.probes == 0 { "never".to_owned() } else { times(host.probes) }));
+        if host.closed > 0 {
+            events.push(format!("closed {}", times(host.closed)));
+        }
+        if host.given_up {
+            events.push("given up".to_owned());
+        }
+    }
+    if host.delay > Duration::ZERO {
+        events.push(format!("asked with a delay of {}", time(host.delay)));
+    }
+    (!events.is_empty()).then(|| events.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fetch_error::ErrorKind;
+    use crate::model::record::SkipReason;
+    use crate::model::units::WallTime;
+
+    fn host(key: &str) -> HostSummary {
+        HostSummary {
+            host_key: key.into(),
+            requests: 600,
+            ok: 590,
+            http_error: 10,
+            bytes: 1 << 20,
+            mean_ms: 12.3456,
+            ..HostSummary::default()
+        }
+    }
+
+    fn summary() -> Summary {
+        let dead = HostSummary { opened: 1, probes: 3, given_up: true, failed: 5, requests: 8, ..host("127.0.0.1:9") };
+        Summary {
+            run: "abc".into(),
+            stopped_by: StoppedBy::Limit,
+            left: 120,
+            work_left: true,
+            records: 1206,
+            outcomes: [(Outcome::Ok, 1180), (Outcome::HttpError, 20), (Outcome::Failed, 5), (Outcome::Skipped, 1)]
+                .into(),
+            errors: [(ErrorKind::Connect, 5)].into(),
+            skips: [(SkipReason::BreakerOpen, 1)].into(),
+            refused: [(SkipReason::Scope, 1204), (SkipReason::Depth, 3)].into(),
+            failures: 26,
+            seeds_failed: 0,
+            requests: 1208,
+            wire_bytes: 2 << 20,
+            hosts: vec![host("a.example"), host("b.example"), dead],
+            host_count: 40,
+            started: WallTime(0),
+            ended: WallTime(3000),
+            elapsed: Duration::from_secs(3),
+            late: vec!["sink a.jsonl".to_owned()],
+            output_error: None,
+            panics: 0,
+        }
+    }
+
+    #[test]
+    fn the_text_tells_counts_reasons_hosts_and_the_end() {
+        insta::assert_snapshot!(text(&summary()), @"");
+    }
+
+    #[test]
+    fn a_quiet_failure_is_one_line() {
+        assert_eq!(one_line(&summary(), 1), "exit 1: 26 of 1,206 records failed; stopped by --max-pages, 120 left");
+    }
+
+    #[test]
+    fn the_json_has_every_outcome_and_the_reasons_that_occurred() {
+        let json = json(&summary(), 4, Some(1000));
+        assert_eq!(json["exit_code"], 4);
+        assert_eq!(json["stopped_by"], "limit");
+        assert_eq!(json["left"], 120);
+        assert_eq!(json["outcomes"]["http_error"], 20);
+        assert_eq!(json["errors"], json!({ "connect": 5 }));
+        assert_eq!(json["skips"], json!({ "breaker_open": 1 }));
+        assert_eq!(json["refused"], json!({ "scope": 1204, "depth": 3 }));
+        assert_eq!(json["hosts"][2]["breaker"], json!({ "opened": 1, "probes": 3, "closed": 0, "given_up": true }));
+        assert_eq!(json["hosts"][0]["mean_ms"], 12.346);
+        assert_eq!(json["started"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(json["peak_memory_bytes"], 1000);
+    }
+}

@@ -1,0 +1,277 @@
+//! HTML: title, links and `noindex`, found in one pass over the bytes and without a DOM.
+//!
+//! Here stands which elements matter and what they mean; where tags begin and end is [`scan`]'s business. A page is
+//! read as by a browser without scripting: what is inside `<noscript>` counts, what is inside `<script>`, comments,
+//! `<iframe>`, `<noframes>` and the other raw text elements does not.
+//!
+//! Where a tree would lose or move a tag, the tag still counts, because a crawler had better find the link: inside
+//! `<template>`, `<select>` and `<frameset>`, in SVG and MathML, or misplaced in a table. A `<base>` or `<title>` in SVG
+//! or MathML does not count.
+//!
+//! Sources: WHATWG HTML 13.2.5 (tokenizer), 13.2.6 (which elements hold raw text), 4.2.3 (base).
+
+use std::borrow::Cow;
+
+use encoding_rs::UTF_8;
+
+use super::{Extract, Wants, charset};
+use crate::model::page::{Extraction, Page};
+
+pub(crate) mod attributes;
+mod entity;
+mod entity_table;
+mod fold;
+mod foreign;
+mod links;
+mod meta;
+mod resolve;
+mod scan;
+
+pub use links::MAX_LINKS;
+
+use attributes::decoded;
+use entity::{Place, decode};
+use fold::Folded;
+use foreign::Foreign;
+use links::{Details, References};
+use resolve::Resolver;
+use scan::{Scanner, Tag, Token};
+
+/// Characters of a title; the rest is dropped.
+const MAX_TITLE: usize = 1000;
+/// Characters of a link's text.
+const MAX_TEXT: usize = 512;
+
+/// HTML and XHTML.
+pub struct Html;
+
+impl Extract for Html {
+    fn reads(&self, media_type: &str) -> bool {
+        matches!(media_type, "text/html" | "application/xhtml+xml")
+    }
+
+    fn extract(&self, page: &Page<'_>, wants: Wants) -> Extraction {
+        let encoding = charset::decide(charset::Kind::Html, page.header_charset, page.body);
+        // UTF-8 is scanned as it is: only the few strings that come out are checked.
+        let text = if encoding == UTF_8 {
+            Cow::Borrowed(page.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(page.body))
+        } else {
+            match encoding.decode(page.body).0 {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            }
+        };
+        let mut reader = Reader { wants, ..Reader::default() };
+        reader.read(&text);
+        let outlinks = if reader.references.is_empty() {
+            Vec::new()
+        } else {
+            let mut resolver = Resolver::new(page.url, reader.base.as_deref(), encoding);
+            reader.references.resolve(&mut resolver, page.body.len())
+        };
+        Extraction { title: reader.title, outlinks, noindex: reader.noindex, charset: Some(charset::label(encoding)) }
+    }
+}
+
+/// What was found on a page so far.
+#[derive(Debug, Default)]
+struct Reader<'a> {
+    wants: Wants,
+    foreign: Foreign<'a>,
+    references: References<'a>,
+    /// The first `<base href>`.
+    base: Option<Cow<'a, str>>,
+    /// The text of the first `<title>`, None if it is empty; no other counts.
+    title: Option<String>,
+    saw_title: bool,
+    noindex: bool,
+    /// The `<a>` that is open, with its place among the references and its text so far.
+    anchor: Option<(usize, Folded)>,
+}
+
+/// How the content of an element goes on.
+enum Content {
+    Markup,
+    /// Up to the end tag of this name.
+    RawText(&'static str),
+    Title,
+    Script,
+    /// To the end of the page.
+    Plain,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&mut self, page: &'a [u8]) {
+        let mut scanner = Scanner::new(page);
+        while let Some(token) = scanner.next(self.foreign.knows_cdata()) {
+            match token {
+                Token::Text(text) => self.text(text, decode),
+                Token::Verbatim(text) => self.text(text, |text, _| String::from_utf8_lossy(text)),
+                Token::End(tag) => {
+                    if tag.name.eq_ignore_ascii_case(b"a") {
+                        self.close_anchor();
+                    }
+                    self.foreign.end(tag.name);
+                }
+                Token::Start(tag) => match self.start(&tag) {
+                    Content::Markup => {}
+                    Content::RawText(name) => {
+                        let _ = scanner.raw_text(name);
+                    }
+                    Content::Script => {
+                        let _ = scanner.script();
+                    }
+                    Content::Title => self.title(scanner.raw_text("title")),
+                    Content::Plain => scanner.stop(),
+                },
+            }
+        }
+        self.close_anchor();
+    }
+
+    fn start(&mut self, tag: &Tag<'a>) -> Content {
+        let is_foreign = self.foreign.start(tag);
+        let mut lower = [0; LONGEST];
+        let Some(name) = lower.get_mut(..tag.name.len()) else { return Content::Markup };
+        name.copy_from_slice(tag.name);
+        name.make_ascii_lowercase();
+        match &*name {
+            b"a" => self.anchor(tag),
+            b"area" => self.area(tag),
+            b"link" => self.link(tag),
+            b"meta" => self.meta(tag),
+            b"frame" => self.frame(tag, "frame"),
+            b"iframe" => self.frame(tag, "iframe"),
+            b"base" if !is_foreign && self.base.is_none() => {
+                self.base = tag.attributes.find(["href"])[0].map(decoded);
+            }
+            _ => {}
+        }
+        if is_foreign { Content::Markup } else { content_of(name) }
+    }
+
+    fn anchor(&mut self, tag: &Tag<'a>) {
+        self.close_anchor();
+        if !self.wants.links {
+            return;
+        }
+        let [href, rel] = tag.attributes.find(["href", "rel"]);
+        let Some(href) = href else { return };
+        let place = self.reference(decoded(href), "a", rel, None);
+        self.anchor = place.map(|place| (place, Folded::new(MAX_TEXT)));
+    }
+
+    fn close_anchor(&mut self) {
+        if let Some((place, text)) = self.anchor.take() {
+            self.references.set_text(place, text.finish());
+        }
+    }
+
+    fn text(&mut self, raw: &'a [u8], decode: impl Fn(&'a [u8], Place) -> Cow<'a, str>) {
+        if let Some((_, text)) = &mut self.anchor
+            && !text.is_full()
+        {
+            text.push(&decode(raw, Place::Text));
+        }
+    }
+
+    fn area(&mut self, tag: &Tag<'a>) {
+        let [href, rel, alt] = tag.attributes.find(["href", "rel", "alt"]);
+        if let Some(href) = href {
+            let _ = self.reference(decoded(href), "area", rel, alt);
+        }
+    }
+
+    fn link(&mut self, tag: &Tag<'a>) {
+        let [href, rel] = tag.attributes.find(["href", "rel"]);
+        if let (Some(href), Some(rel)) = (href, rel)
+            && meta::leads_on(&decoded(rel))
+        {
+            let _ = self.reference(decoded(href), "link", Some(rel), None);
+        }
+    }
+
+    fn frame(&mut self, tag: &Tag<'a>, name: &'static str) {
+        if let [Some(source)] = tag.attributes.find(["src"]) {
+            let _ = self.reference(decoded(source), name, None, None);
+        }
+    }
+
+    fn meta(&mut self, tag: &Tag<'a>) {
+        let [http_equiv, name, content] = tag.attributes.find(["http-equiv", "name", "content"]);
+        let Some(content) = content.map(decoded) else { return };
+        if http_equiv.is_some_and(|pragma| decoded(pragma).eq_ignore_ascii_case("refresh")) {
+            let target = match &content {
+                Cow::Borrowed(content) => meta::refresh_target(content).map(Cow::Borrowed),
+                Cow::Owned(content) => meta::refresh_target(content).map(|target| Cow::Owned(target.to_owned())),
+            };
+            if let Some(target) = target {
+                let _ = self.reference(target, "meta", None, None);
+            }
+        }
+        // `lycosa` is the name under which robots.txt knows us, too.
+        if let Some(name) = name.map(decoded)
+            && ["robots", "lycosa"].iter().any(|known| name.trim_ascii().eq_ignore_ascii_case(known))
+        {
+            self.noindex |= meta::is_noindex(&content);
+        }
+    }
+
+    /// Takes a link. Returns its place if its text is still to come.
+    fn reference(
+        &mut self,
+        text: Cow<'a, str>,
+        tag: &'static str,
+        rel: Option<&'a [u8]>,
+        alt: Option<&'a [u8]>,
+    ) -> Option<usize> {
+        if !self.wants.links {
+            return None;
+        }
+        if !self.wants.link_details {
+            self.references.push(text, tag);
+            return None;
+        }
+        let text_of = |alt: &'a [u8]| {
+            let mut folded = Folded::new(MAX_TEXT);
+            folded.push(&decoded(alt));
+            folded.finish().map(String::into_boxed_str)
+        };
+        let details = Details { rel: rel.map(|rel| decoded(rel).into()), text: alt.and_then(text_of) };
+        self.references.push_detailed(text, tag, details)
+    }
+
+    fn title(&mut self, raw: &'a [u8]) {
+        // In an integration point of SVG it is the title of a drawing, whatever its namespace.
+        if !self.saw_title && !self.foreign.is_open() {
+            self.saw_title = true;
+            let mut title = Folded::new(MAX_TITLE);
+            title.push(&decode(raw, Place::Text));
+            self.title = title.finish();
+        }
+    }
+}
+
+/// Longer than any name that matters.
+const LONGEST: usize = 10;
+
+/// How the content of an HTML element is read, with scripting off (WHATWG HTML 13.2.6.4).
+fn content_of(name: &[u8]) -> Content {
+    match name {
+        b"script" => Content::Script,
+        b"title" => Content::Title,
+        b"style" => Content::RawText("style"),
+        b"textarea" => Content::RawText("textarea"),
+        b"iframe" => Content::RawText("iframe"),
+        b"xmp" => Content::RawText("xmp"),
+        b"noembed" => Content::RawText("noembed"),
+        b"noframes" => Content::RawText("noframes"),
+        b"plaintext" => Content::Plain,
+        _ => Content::Markup,
+    }
+}
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! From a reference on a page to a canonical URL.
+//!
+//! `Url::join` is by far the dearest step of link extraction, and most references on a page are plain paths or absolute
+//! URLs of the page's own origin. For these the canonical URL is built by putting two strings together; a property test
+//! holds the short way to what `Url::join` gives. Everything else takes the long way.
+
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, UTF_8};
+
+use crate::model::url::{self, Url, UrlError};
+
+/// Resolves the references of one page.
+pub(super) struct Resolver {
+    base: Url,
+    encoding: &'static Encoding,
+    /// The canonical base up to the last slash of its path, and how much of it is the origin.
+    directory: String,
+    origin: usize,
+    /// The origin of the last absolute URL that pointed elsewhere: the next one often points there too.
+    elsewhere: Option<String>,
+}
+
+impl Resolver {
+    /// `base_href` is the first `<base href>` of the page, if any. A base that is not http or https is passed over, so
+    /// that the links of the page are still found.
+    pub(super) fn new(page: &Url, base_href: Option<&str>, encoding: &'static Encoding) -> Self {
+        let base = base_href.and_then(|href| url::join(page, href).ok()).unwrap_or_else(|| page.clone());
+        let mut directory = url::canonical(&base);
+        let origin = url::origin_of(&directory).len();
+        let path_end = directory.find('?').unwrap_or(directory.len());
+        let slash = directory[..path_end].rfind('/').map_or(path_end, |at| at + 1);
+        directory.truncate(slash);
+        Self { base, encoding, directory, origin, elsewhere: None }
+    }
+
+    /// The canonical URL of a reference. None if it leads to no http or https URL.
+    pub(super) fn canonical(&mut self, reference: &str) -> Option<String> {
+        if let Some(short) = self.concatenated(reference) {
+            return Some(short);
+        }
+        let canonical = url::canonical(&self.join(reference).ok()?);
+        let origin = url::origin_of(&canonical);
+        if self.elsewhere.as_deref() != Some(origin) && starts_origin(reference, origin) {
+            self.elsewhere = Some(origin.to_owned());
+        }
+        Some(canonical)
+    }
+
+    /// The canonical URL of a reference, and its fragment.
+    pub(super) fn with_fragment(&mut self, reference: &str) -> Option<(String, Option<Box<str>>)> {
+        if !reference.contains('#') {
+            return Some((self.canonical(reference)?, None));
+        }
+        let joined = self.join(reference).ok()?;
+        Some((url::canonical(&joined), joined.fragment().map(Into::into)))
+    }
+
+    fn join(&self, reference: &str) -> Result<Url, UrlError> {
+        // A query is written in the encoding of its page (WHATWG URL 4.4, query state).
+        if self.encoding == UTF_8 || reference.is_ascii() || !reference.contains('?') || reference.len() > url::MAX_URL
+        {
+            return url::join(&self.base, reference);
+        }
+        let encode: &dyn Fn(&str) -> Cow<'_, [u8]> = &|query| self.encoding.encode(query).0;
+        let joined = Url::options().base_url(Some(&self.base)).encoding_override(Some(encode)).parse(reference)?;
+        // Refuses other schemes, as everywhere.
+        url::join(&joined, joined.as_str())
+    }
+
+    /// The canonical URL by concatenation, where that is certain to be right.
+    fn concatenated(&self, reference: &str) -> Option<String> {
+        if reference.len() > url::MAX_URL {
+            return None;
+        }
+        let own = &self.directory[..self.origin];
+        let (before, path) = match reference.as_bytes().first()? {
+            b'/' if reference.as_bytes().get(1) == Some(&b'/') => return None,
+            b'/' => (own, reference),
+            b'h' if starts_origin(reference, own) => (own, &reference[own.len()..]),
+            b'h' => match &self.elsewhere {
+                Some(other) if starts_origin(reference, other) => (other.as_str(), &reference[other.len()..]),
+                _ => (self.directory.as_str(), reference),
+            },
+            _ => (self.directory.as_str(), reference),
+        };
+        if !is_plain_path(path.as_bytes()) {
+            return None;
+        }
+        let mut canonical = String::with_capacity(before.len() + path.len());
+        canonical.push_str(before);
+        canonical.push_str(path);
+        Some(canonical)
+    }
+}
+
+/// Whether an absolute URL literally begins with this origin, so that only its path is left to look at.
+fn starts_origin(reference: &str, origin: &str) -> bool {
+    reference.as_bytes().get(origin.len()) == Some(&b'/') && reference.as_bytes().starts_with(origin.as_bytes())
+}
+
+const IN_PATH: u8 = 1;
+const IN_QUERY: u8 = 2;
+
+/// The bytes that the URL standard leaves as they are in a path and in a query. A colon is left out of paths, where it
+/// could end a scheme.
+const PLAIN: [u8; 256] = {
+    let mut plain = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            plain[byte as usize] = IN_PATH | IN_QUERY;
+        }
+        byte += 1;
+    }
+    let both = b"-._~/+,=&;@!$*()%";
+    let mut index = 0;
+    while index < both.len() {
+        plain[both[index] as usize] = IN_PATH | IN_QUERY;
+        index += 1;
+    }
+    plain[b':' as usize] = IN_QUERY;
+    plain[b'?' as usize] = IN_QUERY;
+    plain
+};
+
+/// Whether a path, perhaps with a query, is its own serialisation: plain bytes, no dot segment.
+fn is_plain_path(path: &[u8]) -> bool {
+    let mut segment = 0;
+    for (at, &byte) in path.iter().enumerate() {
+        match byte {
+            b'/' | b'?' => {
+                if is_dotted(&path[segment..at]) {
+                    return false;
+                }
+                if byte == b'?' {
+                    // A reference that is a query alone keeps the file name of its base.
+                    return at > 0 && path[at..].iter().all(|&byte| PLAIN[byte as usize] & IN_QUERY != 0);
+                }
+                segment = at + 1;
+            }
+            // `%2e` is a dot in a dot segment.
+            b'%' if path[at..].starts_with(b"%2e") || path[at..].starts_with(b"%2E") => return false,
+            _ if PLAIN[byte as usize] & IN_PATH == 0 => return false,
+            _ => {}
+        }
+    }
+    !is_dotted(&path[segment..])
+}
+
+fn is_dotted(segment: &[u8]) -> bool {
+    matches!(segment, b"." | b"..")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn resolver(base: &str) -> Resolver {
+        Resolver::new(&Url::parse(base).unwrap(), None, UTF_8)
+    }
+
+    fn joined(base: &str, reference: &str) -> Option<String> {
+        url::join(&Url::parse(base).unwrap(), reference).ok().map(|url| url::canonical(&url))
+    }
+
+    const BASES: [&str; 8] = [
+        "http://h.example/",
+        "https://h.example:8080/a/b.html",
+        "http://user:pass@h.example/a/b/?q=/x/y",
+        "http://h.example/a/b?x",
+        "http://[::1]/a//b//",
+        "https://h.example/%7Eu/a;v=1/x",
+        "http://h.example?q=1/2",
+        "http://h.example/a#b/c",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn the_short_way_agrees_with_join(base in 0..BASES.len(), reference in "(https?://h\\.example(:8080)?)?[-a-c._~/?%2eE:+,=&;@!$*()'\"<>|\\\\ {}^`\\[\\]h]{0,12}") {
+            let mut resolver = resolver(BASES[base]);
+            prop_assert_eq!(resolver.canonical(&reference), joined(BASES[base], &reference));
+            // Again, with an origin remembered from elsewhere.
+            let _ = resolver.canonical("http://h.example/x y");
+            let _ = resolver.canonical("https://h.example/");
+            prop_assert_eq!(resolver.canonical(&reference), joined(BASES[base], &reference));
+        }
+    }
+
+    #[test]
+    fn common_references_take_the_short_way() {
+        let resolver = resolver("https://h.example/docs/x.html?y");
+        for (reference, expected) in [
+            ("a.html", "https://h.example/docs/a.html"),
+            ("a/b/c_d-e~f", "https://h.example/docs/a/b/c_d-e~f"),
+            ("/a?b=c&d=%20", "https://h.example/a?b=c&d=%20"),
+            ("https://h.example/a//b", "https://h.example/a//b"),
+            ("http.html", "https://h.example/docs/http.html"),
+        ] {
+            assert_eq!(resolver.concatenated(reference).as_deref(), Some(expected));
+        }
+        for long_way in
+            ["", "../a", "a/./b", "a/..", "%2E/a", "//x/y", "?q", "a b", "a:b", "#x", "é", "HTTPS://h.example/a"]
+        {
+            assert_eq!(resolver.concatenated(long_way), None, "{long_way}");
+        }
+    }
+
+    #[test]
+    fn every_byte_called_plain_survives_join() {
+        for byte in 0..128_u8 {
+            let character = char::from(byte);
+            for reference in [format!("/x{character}y"), format!("/x?x{character}y")] {
+                let mut resolver = resolver(BASES[0]);
+                if let Some(short) = resolver.concatenated(&reference) {
+                    assert_eq!(Some(short), joined(BASES[0], &reference));
+                }
+                assert_eq!(resolver.canonical(&reference), joined(BASES[0], &reference));
+            }
+        }
+    }
+
+    #[test]
+    fn a_query_is_encoded_as_its_page_and_a_path_never() {
+        let page = Url::parse("http://h.example/a").unwrap();
+        let mut latin = Resolver::new(&page, None, encoding_rs::WINDOWS_1252);
+        assert_eq!(latin.canonical("é?é=1").as_deref(), Some("http://h.example/%C3%A9?%E9=1"));
+        let mut utf8 = Resolver::new(&page, None, UTF_8);
+        assert_eq!(utf8.canonical("é?é=1").as_deref(), Some("http://h.example/%C3%A9?%C3%A9=1"));
+        assert_eq!(latin.canonical("ftp://x/?é"), None);
+    }
+
+    #[test]
+    fn a_base_that_is_no_web_address_is_passed_over() {
+        let page = Url::parse("http://h.example/a/b").unwrap();
+        for base in ["data:text/html,x", "javascript:1", "mailto:a@b", "http://"] {
+            let mut resolver = Resolver::new(&page, Some(base), UTF_8);
+            assert_eq!(resolver.canonical("c").as_deref(), Some("http://h.example/a/c"), "{base}");
+        }
+        let mut resolver = Resolver::new(&page, Some("//other.example/x/"), UTF_8);
+        assert_eq!(resolver.canonical("c").as_deref(), Some("http://other.example/x/c"));
+    }
+}

@@ -1,0 +1,251 @@
+//! The contract's table "Retries, redirects", row by row.
+
+use http::Method;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::fetch_error::Stage;
+
+const METHODS: [&str; 10] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "PURGE"];
+
+fn method(name: &str) -> Method {
+    Method::from_bytes(name.as_bytes()).unwrap()
+}
+
+/// The first attempt of a GET.
+fn exchange<'a>(status: Option<u16>, error: Option<&'a FetchError>, method: &'a Method) -> Exchange<'a> {
+    Exchange { status, error, retry_after: None, method, attempts: 1, refusals: 0 }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn statuses_that_are_retried() {
+    let settings = RetrySettings::default();
+    let retried: Vec<u16> = (100..=999)
+        .filter(|&status| judge(&exchange(Some(status), None, &Method::GET), &settings) == Verdict::Retry)
+        .collect();
+    // 429 is retried too, as a refusal.
+    assert_eq!(retried, [408, 425, 500, 502, 503, 504]);
+    assert_eq!(judge(&exchange(Some(429), None, &Method::GET), &settings), Verdict::Refused(None));
+}
+
+#[test]
+fn errors_that_are_retried() {
+    let settings = RetrySettings::default();
+    let judged = |status, error: &FetchError| judge(&exchange(status, Some(error), &Method::GET), &settings);
+    for kind in ErrorKind::ALL {
+        let ours = matches!(kind, ErrorKind::Interrupted | ErrorKind::Internal);
+        let mending = if ours { Verdict::Final } else { Verdict::Retry };
+        let transient = FetchError::transient(kind, Stage::Body, "x");
+        let permanent = FetchError::permanent(kind, Stage::Body, "x");
+        assert_eq!(judged(None, &transient), mending, "{kind:?}");
+        assert_eq!(judged(Some(200), &transient), mending, "{kind:?}");
+        assert_eq!(judged(None, &permanent), Verdict::Final, "{kind:?}");
+        assert_eq!(judged(Some(200), &permanent), Verdict::Final, "{kind:?}");
+        // The status is retried, whatever its body was.
+        assert_eq!(judged(Some(500), &permanent), mending, "{kind:?}");
+    }
+}
+
+#[test]
+fn retries_are_further_attempts_after_the_first() {
+    for retries in [0, 1, 2, 5] {
+        let settings = RetrySettings { retries, ..RetrySettings::default() };
+        for attempts in 1..8 {
+            let verdict = judge(&Exchange { attempts, ..exchange(Some(500), None, &Method::GET) }, &settings);
+            let expected = if attempts <= retries { Verdict::Retry } else { Verdict::Final };
+            assert_eq!(verdict, expected, "{retries} retries, attempt {attempts}");
+        }
+    }
+}
+
+#[test]
+fn methods_with_effects_are_repeated_only_if_nothing_was_sent_or_refused() {
+    let settings = RetrySettings::default();
+    let sent = FetchError::transient(ErrorKind::Timeout, Stage::Head, "x");
+    let unsent = FetchError::transient(ErrorKind::Connect, Stage::Connect, "x").before_sending();
+    let lasting = FetchError::permanent(ErrorKind::Dns, Stage::Dns, "x").before_sending();
+    for (place, name) in METHODS.into_iter().enumerate() {
+        let method = method(name);
+        let repeatable = if place < 4 { Verdict::Retry } else { Verdict::Final };
+        let judged = |status, error| judge(&exchange(status, error, &method), &settings);
+        assert_eq!(judged(None, Some(&sent)), repeatable, "{name}");
+        assert_eq!(judged(Some(500), None), repeatable, "{name}");
+        assert_eq!(judged(Some(503), None), repeatable, "{name}");
+        assert_eq!(judged(None, Some(&unsent)), Verdict::Retry, "{name}");
+        assert_eq!(judged(None, Some(&lasting)), Verdict::Final, "{name}");
+        assert_eq!(judged(Some(429), None), Verdict::Refused(None), "{name}");
+        let refused = Exchange { retry_after: Some(seconds(7)), ..exchange(Some(503), None, &method) };
+        assert_eq!(judge(&refused, &settings), Verdict::Refused(Some(seconds(7))), "{name}");
+    }
+}
+
+#[test]
+fn refusals_do_not_use_up_retries_but_have_an_end() {
+    let settings = RetrySettings { retries: 0, ..RetrySettings::default() };
+    for refusals in 1..12 {
+        let refused = Exchange { attempts: 100, refusals, ..exchange(Some(429), None, &Method::GET) };
+        let expected = if refusals < 10 { Verdict::Refused(None) } else { Verdict::RateLimited };
+        assert_eq!(judge(&refused, &settings), expected, "{refusals}");
+    }
+}
+
+#[test]
+fn a_long_retry_after_ends_the_url() {
+    let judged = |wait, max_retry_after| {
+        let refused = Exchange { retry_after: Some(wait), ..exchange(Some(503), None, &Method::GET) };
+        judge(&refused, &RetrySettings { max_retry_after, ..RetrySettings::default() })
+    };
+    assert_eq!(judged(seconds(0), Some(seconds(300))), Verdict::Refused(Some(seconds(0))));
+    assert_eq!(judged(seconds(300), Some(seconds(300))), Verdict::Refused(Some(seconds(300))));
+    assert_eq!(judged(seconds(301), Some(seconds(300))), Verdict::RateLimited);
+    assert_eq!(judged(seconds(1_000_000), None), Verdict::Refused(Some(seconds(1_000_000))));
+    // Retry-After of another status (RFC 9110 allows 3xx) is no refusal.
+    let moved = Exchange { retry_after: Some(seconds(5)), ..exchange(Some(301), None, &Method::GET) };
+    assert_eq!(judge(&moved, &RetrySettings::default()), Verdict::Final);
+}
+
+#[test]
+fn statuses_for_the_breaker() {
+    for status in 100..=999 {
+        let expected = match status {
+            429 => Signal::Neutral,
+            502..=504 => Signal::Failure,
+            _ => Signal::Answer,
+        };
+        assert_eq!(signal(Some(status), None, None), expected, "{status}");
+    }
+    assert_eq!(signal(Some(503), None, Some(seconds(0))), Signal::Neutral);
+    assert_eq!(signal(Some(429), None, Some(seconds(9))), Signal::Neutral);
+    assert_eq!(signal(Some(502), None, Some(seconds(9))), Signal::Failure);
+    assert_eq!(signal(None, None, None), Signal::Neutral);
+}
+
+#[test]
+fn errors_for_the_breaker() {
+    use ErrorKind as K;
+    use Signal::{Answer, Failure, Neutral};
+    for (kind, retryable, without_status, with_200) in [
+        (K::Connect, true, Failure, Failure),
+        (K::Connect, false, Failure, Failure),
+        (K::Tls, true, Failure, Failure),
+        (K::Tls, false, Failure, Failure),
+        (K::Timeout, true, Failure, Failure),
+        (K::Timeout, false, Failure, Failure),
+        (K::Protocol, true, Failure, Failure),
+        (K::Protocol, false, Neutral, Answer),
+        (K::Body, true, Failure, Failure),
+        (K::Body, false, Neutral, Answer),
+        (K::Dns, true, Neutral, Answer),
+        (K::Dns, false, Neutral, Answer),
+        (K::Proxy, true, Neutral, Answer),
+        (K::TooSlow, true, Neutral, Answer),
+        (K::TooLarge, false, Neutral, Answer),
+        (K::Redirect, false, Neutral, Answer),
+        (K::Decode, false, Neutral, Answer),
+        (K::Interrupted, false, Neutral, Answer),
+        (K::Internal, false, Neutral, Answer),
+        (K::InvalidInput, false, Neutral, Answer),
+    ] {
+        let error = if retryable {
+            FetchError::transient(kind, Stage::Body, "x")
+        } else {
+            FetchError::permanent(kind, Stage::Body, "x")
+        };
+        assert_eq!(signal(None, Some(&error), None), without_status, "{kind:?} retryable {retryable}");
+        assert_eq!(signal(Some(200), Some(&error), None), with_200, "{kind:?} retryable {retryable}, 200");
+        // A refusal says nothing, even if its body broke; a bad gateway is one, even if its body could not be decoded.
+        assert_eq!(signal(Some(429), Some(&error), None), Neutral, "{kind:?}, 429");
+        assert_eq!(signal(Some(502), Some(&error), None), Failure, "{kind:?}, 502");
+    }
+}
+
+#[test]
+fn backoff_doubles_up_to_the_cap() {
+    let settings = RetrySettings::default();
+    let bounds: Vec<u64> = (1..=9).map(|attempt| backoff(attempt, 1.0, &settings).as_secs()).collect();
+    assert_eq!(bounds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    assert_eq!(backoff(3, 0.0, &settings), Duration::ZERO);
+    assert_eq!(backoff(3, 0.25, &settings), seconds(1));
+    assert_eq!(backoff(0, 1.0, &settings), seconds(1));
+    assert_eq!(backoff(u32::MAX, 1.0, &settings), seconds(60));
+    let forever = RetrySettings { base: Duration::MAX, cap: Duration::MAX, ..settings };
+    assert_eq!(backoff(u32::MAX, 1.0, &forever), Duration::MAX);
+}
+
+const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+const DATE_UNIX: u64 = 784_111_777;
+
+#[test]
+fn retry_after_in_seconds() {
+    for (value, wait) in [
+        ("0", Some(0)),
+        ("120", Some(120)),
+        (" 120 ", Some(120)),
+        ("007", Some(7)),
+        ("31536000", Some(31_536_000)),
+        ("31536001", Some(31_536_000)),
+        ("18446744073709551616", Some(31_536_000)),
+        ("99999999999999999999999999999999", Some(31_536_000)),
+        ("", None),
+        (" ", None),
+        ("-1", None),
+        ("+1", None),
+        ("1.5", None),
+        ("1e3", None),
+        ("120s", None),
+        ("120, 120", None),
+        ("٣", None),
+        ("soon", None),
+    ] {
+        assert_eq!(parse_retry_after(value, None, DATE_UNIX), wait.map(seconds), "{value:?}");
+    }
+}
+
+#[test]
+fn retry_after_as_a_date() {
+    let later = [
+        "Sun, 06 Nov 1994 08:50:37 GMT",
+        "Sunday, 06-Nov-94 08:50:37 GMT",
+        "Sun Nov  6 08:50:37 1994",
+        " Sun, 06 Nov 1994 08:50:37 GMT ",
+    ];
+    for value in later {
+        assert_eq!(parse_retry_after(value, Some(DATE), 0), Some(seconds(60)), "{value}");
+        assert_eq!(parse_retry_after(value, None, DATE_UNIX), Some(seconds(60)), "{value}");
+        // A Date that cannot be read is none.
+        assert_eq!(parse_retry_after(value, Some("yesterday"), DATE_UNIX + 10), Some(seconds(50)), "{value}");
+        assert_eq!(parse_retry_after(value, None, DATE_UNIX + 3600), Some(seconds(0)), "{value}");
+        assert_eq!(parse_retry_after(value, None, 0), Some(seconds(31_536_000)), "{value}");
+        assert_eq!(parse_retry_after(value, None, u64::MAX), Some(seconds(0)), "{value}");
+    }
+    assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:36 GMT", Some(DATE), 0), Some(seconds(0)));
+    assert_eq!(parse_retry_after("Sun, 36 Nov 1994 08:49:36 GMT", Some(DATE), 0), None);
+}
+
+proptest! {
+    #[test]
+    fn retry_after_never_panics(value in ".{0,40}", date in proptest::option::of(".{0,40}"), now in any::<u64>()) {
+        let wait = parse_retry_after(&value, date.as_deref(), now);
+        prop_assert!(wait.is_none_or(|wait| wait <= LONGEST_RETRY_AFTER));
+    }
+
+    #[test]
+    fn near_dates_never_panic(
+        value in "[A-Z][a-z]{2,7},? [0-9]{1,2}[ -][A-Z][a-z]{2}[ -][0-9]{2,5} [0-9]{2}:[0-9]{2}:[0-9]{2}( GMT)?",
+        date in "[A-Z][a-z]{2}, [0-9]{2} (Jan|Feb|Nov) [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
+        now in any::<u64>(),
+    ) {
+        let wait = parse_retry_after(&value, Some(&date), now);
+        prop_assert!(wait.is_none_or(|wait| wait <= LONGEST_RETRY_AFTER));
+    }
+
+    #[test]
+    fn backoff_stays_below_its_bound(attempt in any::<u32>(), random in any::<f64>(), base in any::<u64>(), cap in any::<u64>()) {
+        let settings = RetrySettings { base: Duration::from_nanos(base), cap: Duration::from_nanos(cap), ..RetrySettings::default() };
+        prop_assert!(backoff(attempt, random, &settings) <= settings.cap);
+    }
+}

@@ -1,0 +1,127 @@
+//! The file or pipe under a text format: whole lines, exactly counted.
+//!
+//! Decides what stays of a batch that could not be written: lines that are whole, and in a regular file nothing else.
+//! Never forms lines. Called by the text sinks of this module's siblings.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{OutputSettings, SinkError, Target};
+
+/// Bytes that are handed over at once. Larger ones gain nothing: a pipe holds 64 KiB.
+const CHUNK: usize = 64 * 1024;
+
+/// An output for lines.
+#[derive(Debug)]
+pub struct Output {
+    /// For messages: `standard output`, or the path.
+    target: String,
+    file: File,
+    /// Formed and not handed over yet. Empty between batches.
+    buffer: Vec<u8>,
+    /// Where lines end in the buffer.
+    ends: Vec<usize>,
+    /// Lines of this batch that are whole in the output.
+    written: usize,
+    is_torn: bool,
+}
+
+impl Output {
+    /// Creates or truncates the file, or takes standard output past the standard library's own buffer, which would
+    /// hand over each line on its own.
+    pub(super) fn open(settings: &OutputSettings) -> Result<Self, SinkError> {
+        let (target, file) = match &settings.target {
+            Target::Stdout => ("standard output".to_owned(), standard_output()),
+            Target::File(path) => (path.display().to_string(), create(path)),
+        };
+        match file {
+            Ok(file) => Ok(Self::new(target, file)),
+            Err(source) => Err(SinkError { target, written: 0, source }),
+        }
+    }
+
+    pub(super) fn new(target: String, file: File) -> Self {
+        Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false }
+    }
+
+    /// Forms one line with its end, and hands over what has gathered when it is enough.
+    pub(super) fn line(&mut self, form: impl FnOnce(&mut Vec<u8>)) -> Result<(), SinkError> {
+        form(&mut self.buffer);
+        self.ends.push(self.buffer.len());
+        if self.buffer.len() >= CHUNK { self.hand_over() } else { Ok(()) }
+    }
+
+    /// Ends a batch: nothing stays in memory, so that an error always speaks of the batch at hand.
+    pub(super) fn end_batch(&mut self) -> Result<(), SinkError> {
+        self.hand_over()?;
+        self.written = 0;
+        // One record with a large body must not keep its size in memory for the rest of the run.
+        self.buffer.shrink_to(2 * CHUNK);
+        Ok(())
+    }
+
+    /// Part of a line is in the output and could not be taken back.
+    pub(super) fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
+    fn hand_over(&mut self) -> Result<(), SinkError> {
+        let mut done = 0;
+        let result = write_all(&mut self.file, &self.buffer, &mut done);
+        let whole = self.ends.partition_point(|end| *end <= done);
+        self.written += whole;
+        let kept = if whole == 0 { 0 } else { self.ends[whole - 1] };
+        self.buffer.clear();
+        self.ends.clear();
+        let Err(source) = result else { return Ok(()) };
+        self.is_torn = done > kept && cut_back(&mut self.file, (done - kept) as u64).is_err();
+        let written = std::mem::take(&mut self.written);
+        Err(SinkError { target: self.target.clone(), written, source })
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).open(path)
+}
+
+#[cfg(unix)]
+fn standard_output() -> io::Result<File> {
+    use std::os::fd::AsFd as _;
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(windows)]
+fn standard_output() -> io::Result<File> {
+    use std::os::windows::io::AsHandle as _;
+    Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
+}
+
+/// As [`Write::write_all`], but tells how far it came.
+fn write_all(file: &mut File, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+    while *done < bytes.len() {
+        match file.write(&bytes[*done..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => *done += written,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A program that shares the terminal or pipe may have put it into non-blocking mode.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Takes the last bytes that were written out of a regular file again.
+fn cut_back(file: &mut File, bytes: u64) -> io::Result<()> {
+    let place = file.stream_position()?;
+    let length = file.metadata()?;
+    // Not what somebody else wrote behind us in the meantime.
+    if !length.is_file() || length.len() != place {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    file.set_len(place - bytes)?;
+    file.seek(SeekFrom::Start(place - bytes))?;
+    Ok(())
+}

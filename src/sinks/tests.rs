@@ -1,0 +1,255 @@
+//! Formats on real files and pipes, and what is left of them when writing fails.
+
+use std::fs;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use super::*;
+use crate::model::record::{Outcome, RecordBody};
+
+/// Lines whose records have a title of `length` bytes.
+fn lines(seqs: std::ops::Range<u64>, length: usize) -> Vec<Line> {
+    let line = |seq| {
+        let mut record = RecordBody::blank("run".into(), format!("r-{seq}"), Outcome::Skipped);
+        record.title = Some("x".repeat(length));
+        Line { seq, json: record.to_json(), record: None }
+    };
+    seqs.map(line).collect()
+}
+
+fn to_file(path: &Path, format: &'static str) -> Box<dyn Sink> {
+    open(&OutputSettings { target: Target::File(path.to_owned()), format }).unwrap()
+}
+
+fn seqs(values: &[serde_json::Value]) -> Vec<u64> {
+    values.iter().map(|value| value["seq"].as_u64().unwrap()).collect()
+}
+
+fn seqs_of_jsonl(text: &str) -> Vec<u64> {
+    let values: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    seqs(&values)
+}
+
+#[test]
+fn the_table_knows_endings() {
+    let cases = [
+        ("out", Some("jsonl")),
+        (".hidden", Some("jsonl")),
+        ("/dev/stdout", Some("jsonl")),
+        ("a.b/out", Some("jsonl")),
+        ("out.jsonl", Some("jsonl")),
+        ("out.NDJSON", Some("jsonl")),
+        ("out.v2.json", Some("json")),
+        ("out.txt", None),
+        ("out.csv.gz", None),
+    ];
+    for (path, format) in cases {
+        assert_eq!(format_for_path(Path::new(path)), format, "{path}");
+    }
+    for format in FORMATS {
+        for ending in format.endings {
+            let found = FORMATS.iter().find(|format| format.endings.contains(ending)).unwrap();
+            assert_eq!(found.name, format.name, "{ending} belongs to two formats");
+        }
+    }
+}
+
+#[test]
+fn bytes_of_each_format() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let records: Vec<String> = lines(0..3, 1)
+        .iter()
+        .map(|line| {
+            let tail = String::from_utf8(line.json[1..].to_vec()).unwrap();
+            format!(r#"{{"schema":1,"seq":{},{tail}"#, line.seq)
+        })
+        .collect();
+    for (format, empty, full) in [
+        ("jsonl", String::new(), records.join("\n") + "\n"),
+        ("json", "[]\n".to_owned(), format!("[\n{}\n]\n", records.join(",\n"))),
+    ] {
+        fs::write(&path, "of an earlier run").unwrap();
+        let mut sink = to_file(&path, format);
+        assert_eq!(fs::read(&path).unwrap(), b"", "{format}: truncated when it is opened");
+        assert!(!sink.needs_record());
+        sink.write(&[]).unwrap();
+        sink.finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), empty);
+
+        let mut sink = to_file(&path, format);
+        sink.write(&lines(0..1, 1)).unwrap();
+        assert_eq!(sink.commit().unwrap(), 1);
+        sink.write(&lines(1..3, 1)).unwrap();
+        assert_eq!(sink.commit().unwrap(), 3);
+        sink.finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), full);
+    }
+}
+
+#[test]
+fn what_is_committed_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.jsonl");
+    let mut sink = to_file(&path, "jsonl");
+    // Long lines, short ones, and a batch of several hand-overs.
+    for (from, to, length) in [(0, 1, 200_000), (1, 300, 1_000), (300, 301, 0)] {
+        sink.write(&lines(from..to, length)).unwrap();
+        assert_eq!(sink.commit().unwrap(), to);
+        let written = seqs_of_jsonl(&fs::read_to_string(&path).unwrap());
+        assert_eq!(written, (0..to).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("no/such/directory.json");
+    let error = open(&OutputSettings { target: Target::File(path.clone()), format: "json" }).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot write {}", path.display()));
+    assert_eq!(error.source.kind(), std::io::ErrorKind::NotFound);
+    assert!(!path.parent().unwrap().exists(), "directories are not made");
+    let error = open(&OutputSettings { target: Target::Stdout, format: "toml" }).map(drop).unwrap_err();
+    assert_eq!(error.source.to_string(), "no format 'toml'");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_takes_nothing() {
+    for format in ["jsonl", "json"] {
+        let mut sink = to_file(Path::new("/dev/full"), format);
+        let error = sink.write(&lines(0..200, 1000)).unwrap_err();
+        assert_eq!(error.source.kind(), std::io::ErrorKind::StorageFull);
+        assert_eq!((error.written, &*error.target), (0, "/dev/full"));
+        assert!(!error.is_closed_pipe());
+        assert_eq!(sink.commit().unwrap(), 0);
+        // It was told; ending the run is not another failure.
+        sink.finish().unwrap();
+    }
+    assert!(to_file(Path::new("/dev/full"), "json").finish().is_err(), "an array that cannot be closed is told");
+}
+
+#[test]
+fn a_closed_pipe_tells_what_was_whole() {
+    for (format, open) in [("jsonl", jsonl::FORMAT.open), ("json", json::FORMAT.open)] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        #[cfg(unix)]
+        let file = std::os::fd::OwnedFd::from(writer).into();
+        #[cfg(windows)]
+        let file = std::os::windows::io::OwnedHandle::from(writer).into();
+        let mut sink = open(Output::new("standard output".to_owned(), file));
+        let reading = std::thread::Builder::new().spawn(move || {
+            let mut head = vec![0; 100_000];
+            reader.read_exact(&mut head).unwrap();
+            String::from_utf8(head).unwrap()
+        });
+        let error = sink.write(&lines(0..1000, 1000)).unwrap_err();
+        let head = reading.unwrap().join().unwrap();
+        assert!(error.is_closed_pipe(), "{error:?}");
+        // Whole lines that were read, and up to a pipe's memory of such that were not.
+        let read = head.matches("\"seq\":").count() - 1;
+        assert!((read..read + 200).contains(&error.written), "{format}: {} written, {read} read", error.written);
+        assert_eq!(sink.commit().unwrap(), error.written as u64);
+        sink.finish().unwrap();
+        let error = to_gone(open).write(&lines(0..2, 10)).unwrap_err();
+        assert!(error.is_closed_pipe() && error.written == 0, "{error:?}");
+    }
+}
+
+/// A sink on a pipe without a reader.
+fn to_gone(open: fn(Output) -> Box<dyn Sink>) -> Box<dyn Sink> {
+    let (_, writer) = std::io::pipe().unwrap();
+    #[cfg(unix)]
+    let file = std::os::fd::OwnedFd::from(writer).into();
+    #[cfg(windows)]
+    let file = std::os::windows::io::OwnedHandle::from(writer).into();
+    open(Output::new("pipe".to_owned(), file))
+}
+
+/// A limit on the size of files is the one full disk that every machine has. It holds for a whole process, so the test
+/// runs itself again under it.
+#[cfg(target_os = "linux")]
+mod limited {
+    use super::*;
+
+    const DIRECTORY: &str = "LYCOSA_TEST_LIMITED_DIRECTORY";
+
+    fn rerun(test: &str, directory: &Path) {
+        let script = "trap '' XFSZ; ulimit -f 40; exec \"$0\" \"$@\"";
+        let status = std::process::Command::new("bash")
+            .args(["-c", script])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("sinks::tests::limited::{test}"), "--nocapture"])
+            .env(DIRECTORY, directory)
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    #[test]
+    fn a_regular_file_keeps_whole_records_only() {
+        let Some(directory) = std::env::var_os(DIRECTORY) else {
+            let directory = tempfile::tempdir().unwrap();
+            rerun("a_regular_file_keeps_whole_records_only", directory.path());
+            // The other process was not only content with itself: it left these files.
+            let jsonl = fs::read_to_string(directory.path().join("out.jsonl")).unwrap();
+            let json = fs::read_to_string(directory.path().join("out.json")).unwrap();
+            let whole = seqs_of_jsonl(&jsonl);
+            assert!((30..60).contains(&whole.len()) && jsonl.ends_with('\n'), "{}", whole.len());
+            let values: Vec<serde_json::Value> = serde_json::from_str(&json).expect("the array is closed");
+            assert_eq!(seqs(&values), (0..values.len() as u64).collect::<Vec<_>>());
+            return;
+        };
+        for (name, format) in [("out.jsonl", "jsonl"), ("out.json", "json")] {
+            let path = Path::new(&directory).join(name);
+            let mut sink = to_file(&path, format);
+            sink.write(&lines(0..5, 300)).unwrap();
+            let error = sink.write(&lines(5..100, 300)).unwrap_err();
+            assert_eq!(error.source.kind(), std::io::ErrorKind::FileTooLarge);
+            let next = sink.commit().unwrap();
+            assert_eq!(error.written as u64, next - 5);
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(text.matches("\"seq\":").count() as u64, next, "{name}");
+            assert!(text.ends_with(if format == "jsonl" { "}\n" } else { "}" }), "{name} is torn");
+            assert!(text.len() <= 40 * 1024 && text.len() > 38 * 1024, "{}", text.len());
+            sink.finish().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_channel_gives_records_and_ends() {
+    let (mut sink, mut receiver) = channel(2);
+    assert!(sink.needs_record());
+    let record = RecordBody::blank(Arc::from("run"), "r-7".to_owned(), Outcome::Ok);
+    let line = |seq| Line { seq, json: Vec::new(), record: Some(Box::new(record.clone())) };
+    let batch: Vec<Line> = (7..17).map(line).collect();
+    let writing = std::thread::Builder::new().spawn(move || {
+        sink.write(&batch).unwrap();
+        assert_eq!(sink.commit().unwrap(), 17);
+        sink.finish().unwrap();
+        let error = sink.write(&batch).unwrap_err();
+        assert!(error.is_closed_pipe());
+    });
+    for seq in 7..17 {
+        let got = receiver.blocking_recv().unwrap();
+        assert_eq!((got.schema, got.seq, &got.body_of), (1, seq, &record));
+    }
+    assert_eq!(receiver.blocking_recv(), None);
+    writing.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_channel_without_a_receiver_is_a_closed_pipe() {
+    let (mut sink, mut receiver) = channel(8);
+    let record = RecordBody::blank(Arc::from("run"), "r-0".to_owned(), Outcome::Ok);
+    sink.write(&[Line { seq: 0, json: Vec::new(), record: Some(Box::new(record)) }]).unwrap();
+    receiver.close();
+    let error = sink.write(&lines(1..2, 1)).unwrap_err();
+    assert!(!error.is_closed_pipe(), "a line without its record is a mistake of the caller");
+    let record = RecordBody::blank(Arc::from("run"), "r-1".to_owned(), Outcome::Ok);
+    let error = sink.write(&[Line { seq: 1, json: Vec::new(), record: Some(Box::new(record)) }]).unwrap_err();
+    assert!(error.is_closed_pipe() && error.written == 0);
+    assert_eq!(sink.commit().unwrap(), 1);
+}
