@@ -157,11 +157,22 @@ fn a_crawl_of_a_redirect_loop_ends() {
     let site = Site::start(|request| match request.path() {
         "/" => html(index(["/a"])),
         "/a" => redirect(302, "/b"),
-        _ => redirect(302, "/a"),
+        "/b" => redirect(302, "/a"),
+        _ => status(404),
     });
     let records = lycosa(["crawl", &site.url("/")]).run().exits(0).records();
     assert_eq!(records.len(), 2);
     assert_eq!(site.targets(), ["/", "/a", "/b"]);
+}
+
+#[test]
+fn a_robots_file_that_redirects_for_ever_does_not_hold_the_host() {
+    let site = Site::start(|request| match request.path() {
+        "/page" => html(""),
+        _ => redirect(302, "/robots.txt"),
+    });
+    lycosa(["crawl", &site.url("/page")]).run().exits(0);
+    assert!(site.hits() <= 21 + 1, "{} requests", site.hits());
 }
 
 #[test]

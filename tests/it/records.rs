@@ -216,7 +216,7 @@ fn a_link_names_its_source_and_depth() {
         let record = with_path(&records, path);
         (record["depth"].as_u64().unwrap(), record["source"].clone(), record["line"].clone())
     };
-    assert_eq!(of("/"), (0, json!(null), json!(null)));
+    assert_eq!(of("/"), (0, json!(null), json!(1)));
     assert_eq!(of("/a"), (1, json!(site.url("/")), json!(null)));
     assert_eq!(of("/moved"), (2, json!(site.url("/a")), json!(null)));
     let (depth, source, _) = of("/c");

@@ -43,9 +43,10 @@ fn own_address() -> IpAddr {
     if !cfg!(target_os = "linux") {
         return Ipv4Addr::LOCALHOST.into();
     }
-    let [_, third] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    // 254 servers at once have an address each; after that they share, with other ports.
+    let fourth = u8::try_from(NEXT.fetch_add(1, Ordering::Relaxed) % 254).unwrap() + 1;
     let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, 1 + high % 250, low, third.max(1)).into()
+    Ipv4Addr::new(127, 1 + high % 250, low, fourth).into()
 }
 
 fn spawn(work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
