@@ -32,6 +32,10 @@ const WORTH_READING: u64 = 1024 * 1024;
 /// Decoded bytes at a time.
 const STEP: usize = 16 * 1024;
 
+/// Decoded bytes, about a millisecond's worth, after which others get their turn: one chunk of a bomb inflates to
+/// hundreds of MiB.
+const TURN: usize = 1024 * 1024;
+
 /// The body memory of a run.
 #[derive(Debug, Clone)]
 pub struct BodyPool {
@@ -152,7 +156,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(pipeline: Option<Pipeline>, announced: Option<u64>, limits: Limits<'a>) -> Self {
+    fn new(mut pipeline: Option<Pipeline>, announced: Option<u64>, limits: Limits<'a>) -> Self {
         let cap = limits.max_body.and_then(|cap| usize::try_from(cap).ok()).unwrap_or(usize::MAX);
         // The stack holds servers to what they announce, so it is a cap as well.
         let exact = match pipeline {
@@ -160,31 +164,40 @@ impl<'a> Reader<'a> {
             Some(_) => None,
         };
         let wire_cap = limits.max_body.map_or(u64::MAX, |cap| cap.saturating_add(cap / 8).saturating_add(FREE as u64));
+        if let Some(pipeline) = &mut pipeline {
+            pipeline.limit(wire_cap);
+        }
         let granted = FREE.min(cap);
         let collector = Collector { pipeline, first: Bytes::new(), bytes: Vec::new(), granted, cap, exact };
         Self { limits, collector, memory: None, wire_size: 0, wire_cap }
     }
 
     async fn run(&mut self, response: &mut reqwest::Response, deadlines: &mut Deadlines) -> Option<FetchError> {
-        if self.collector.longest().is_none_or(|longest| longest > FREE) && self.collector.exact.is_some() {
+        if self.collector.exact.is_some() && self.collector.longest().is_none_or(|longest| longest > FREE) {
             // Known to be needed: waits before the first byte is read.
             self.wait_for_memory(deadlines).await;
         }
         loop {
-            let chunk = match deadlines.within_silence(response.chunk()).await {
+            let mut chunk = match deadlines.within_silence(response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => return Some(classify::in_body(&error)),
                 Err(late) => return Some(late.error(Stage::Body)),
             };
             self.wire_size += chunk.len() as u64;
-            let mut chunk = chunk;
-            while let Taken::NeedsMemory = match self.collector.take(&mut chunk) {
-                Ok(taken) => taken,
-                Err(Stop::Full) => return Some(too_large(self.limits.max_body.unwrap_or(u64::MAX))),
-                Err(Stop::Broken(fault)) => return Some(broken(fault)),
-            } {
-                self.wait_for_memory(deadlines).await;
+            loop {
+                match self.collector.take(&mut chunk) {
+                    Ok(Taken::All) => break,
+                    Ok(Taken::NeedsMemory) => self.wait_for_memory(deadlines).await,
+                    Ok(Taken::Turn) => {
+                        tokio::task::yield_now().await;
+                        if let Some(late) = deadlines.passed() {
+                            return Some(late.error(Stage::Body));
+                        }
+                    }
+                    Err(Stop::Full) => return Some(too_large(self.limits.max_body.unwrap_or(u64::MAX))),
+                    Err(Stop::Broken(fault)) => return Some(broken(fault)),
+                }
             }
             if self.wire_size > self.wire_cap {
                 return Some(too_large(self.limits.max_body.unwrap_or(u64::MAX)));
@@ -226,6 +239,8 @@ enum Taken {
     All,
     /// The rest of the chunk has to wait until more is granted.
     NeedsMemory,
+    /// There is more to do with the chunk, but others should have a turn first.
+    Turn,
 }
 
 enum Stop {
@@ -281,8 +296,12 @@ impl Collector {
 
     fn take_coded(&mut self, chunk: &mut Bytes) -> Result<Taken, Stop> {
         let mut input: &[u8] = chunk;
+        let start = self.bytes.len();
         let taken = loop {
             let held = self.bytes.len();
+            if held - start >= TURN {
+                break Taken::Turn;
+            }
             let room = self.granted - held;
             if room == 0 {
                 if self.granted < self.cap {
@@ -290,11 +309,11 @@ impl Collector {
                 }
                 // Exactly full is not too large: one more byte is.
                 let (mut probe, mut written) = ([0], 0);
-                decode(&mut self.pipeline, &mut input, &mut probe, &mut written)?;
+                let more = decode(&mut self.pipeline, &mut input, &mut probe, &mut written)?;
                 if written > 0 {
                     return Err(Stop::Full);
                 }
-                break Taken::All;
+                break if more { Taken::Turn } else { Taken::All };
             }
             let step = room.min(STEP);
             self.make_room(step);
@@ -302,7 +321,9 @@ impl Collector {
             let mut written = 0;
             let result = decode(&mut self.pipeline, &mut input, &mut self.bytes[held..], &mut written);
             self.bytes.truncate(held + written);
-            result?;
+            if result? {
+                break Taken::Turn;
+            }
             if written < step {
                 break Taken::All;
             }
@@ -344,10 +365,15 @@ impl Collector {
     }
 }
 
-fn decode(pipeline: &mut Option<Pipeline>, input: &mut &[u8], out: &mut [u8], written: &mut usize) -> Result<(), Stop> {
+fn decode(
+    pipeline: &mut Option<Pipeline>,
+    input: &mut &[u8],
+    out: &mut [u8],
+    written: &mut usize,
+) -> Result<bool, Stop> {
     match pipeline {
         Some(pipeline) => pipeline.decode(input, out, written).map_err(Stop::Broken),
-        None => Ok(()),
+        None => Ok(false),
     }
 }
 

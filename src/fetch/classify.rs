@@ -108,8 +108,13 @@ fn of_exchange(error: &reqwest::Error) -> FetchError {
     }
     let stage = if starts_with(cause, "error writing") { Stage::Send } else { Stage::Head };
     let failure = FetchError::transient(ErrorKind::Protocol, stage, message);
-    // RFC 9113 8.7: REFUSED_STREAM promises that nothing of the request was processed.
-    if failure.message.contains("refused before") { failure.before_sending() } else { failure }
+    // RFC 9113 8.7: REFUSED_STREAM promises that nothing of the request was processed. Only the start of
+    // the message is the stack's own: a GOAWAY can carry text of the server.
+    if failure.message.starts_with("stream error received: refused stream") {
+        failure.before_sending()
+    } else {
+        failure
+    }
 }
 
 /// What an error means that came in the middle of a body.

@@ -23,6 +23,10 @@ const MOST_MEMBERS: u32 = 10_000;
 /// Decoded bytes between two codings.
 const BETWEEN: usize = 16 * 1024;
 
+/// Bytes between two codings, about a millisecond's worth, after which others get their turn. Each coding can multiply
+/// by a thousand, and what comes out of it need not show in the body: zstd skips frames of 4 GiB.
+const TURN: usize = 1024 * 1024;
+
 /// Why decoding stopped: a fragment of a message.
 pub(super) type Fault = &'static str;
 
@@ -37,6 +41,15 @@ enum Coding {
 /// The decoders of one body, in the order in which bytes pass them.
 pub(super) struct Pipeline {
     stages: Vec<Stage>,
+    between: Between,
+}
+
+/// What passes from one coding to the next.
+struct Between {
+    /// Bytes that may still pass at all.
+    left: u64,
+    /// Bytes that may still pass in this call.
+    turn: usize,
 }
 
 impl Pipeline {
@@ -67,23 +80,31 @@ impl Pipeline {
         }
         // They are listed in the order in which they were applied.
         let stages = codings.into_iter().rev().map(Stage::new).collect::<Result<Vec<_>, _>>()?;
-        Ok((!stages.is_empty()).then_some(Self { stages }))
+        let between = Between { left: u64::MAX, turn: TURN };
+        Ok((!stages.is_empty()).then_some(Self { stages, between }))
+    }
+
+    /// Caps what passes from one coding to the next. It is a coded form of the body, so a cap on the wire fits it too.
+    pub(super) fn limit(&mut self, bytes: u64) {
+        self.between.left = bytes;
     }
 
     /// Decodes from the front of `input`, which is shortened by what was used, into `out` from `written` on, until it is
-    /// full or no more comes of the input. `out` not full means that all input was used.
+    /// full or no more comes of the input. Returns whether there is more to do, after a pause, though `out` is not full;
+    /// `out` not full without that means that all input was used.
     ///
     /// # Errors
     /// The coding is broken; `written` counts what came before that.
-    pub(super) fn decode(&mut self, input: &mut &[u8], out: &mut [u8], written: &mut usize) -> Result<(), Fault> {
+    pub(super) fn decode(&mut self, input: &mut &[u8], out: &mut [u8], written: &mut usize) -> Result<bool, Fault> {
+        self.between.turn = TURN;
         while *written < out.len() {
-            let step = pull(&mut self.stages, input, &mut out[*written..])?;
+            let step = pull(&mut self.stages, &mut self.between, input, &mut out[*written..])?;
             if step == 0 {
-                break;
+                return Ok(self.between.turn == 0);
             }
             *written += step;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Called at the end of the body.
@@ -113,8 +134,9 @@ impl Stage {
     }
 }
 
-/// Moves bytes through the stages until the last one has written something; 0 if the input gives no more.
-fn pull(stages: &mut [Stage], input: &mut &[u8], out: &mut [u8]) -> Result<usize, Fault> {
+/// Moves bytes through the stages until the last one has written something; 0 if the input gives no more, or the turn
+/// has ended.
+fn pull(stages: &mut [Stage], between: &mut Between, input: &mut &[u8], out: &mut [u8]) -> Result<usize, Fault> {
     let Some((last, before)) = stages.split_last_mut() else {
         let count = input.len().min(out.len());
         let (now, later) = input.split_at(count);
@@ -138,16 +160,23 @@ fn pull(stages: &mut [Stage], input: &mut &[u8], out: &mut [u8]) -> Result<usize
             return Ok(step.written);
         }
         if step.read == 0 {
+            if between.turn == 0 {
+                return Ok(0);
+            }
             // What it cannot use yet (the first byte of two) stays in front of what comes.
             last.waiting.drain(..last.taken);
             last.taken = 0;
             let kept = last.waiting.len();
             last.waiting.resize(kept + BETWEEN, 0);
-            let more = pull(before, input, &mut last.waiting[kept..]);
+            let more = pull(before, between, input, &mut last.waiting[kept..]);
             last.waiting.truncate(kept + *more.as_ref().unwrap_or(&0));
-            if more? == 0 {
+            let more = more?;
+            if more == 0 {
                 return Ok(0);
             }
+            between.turn = between.turn.saturating_sub(more);
+            between.left =
+                between.left.checked_sub(more as u64).ok_or("a coding inside another is larger than a body may be")?;
         }
     }
 }
@@ -377,8 +406,10 @@ mod tests {
                 let (mut out, mut written) = (vec![0; room], 0);
                 let result = pipeline.decode(&mut input, &mut out, &mut written);
                 all.extend_from_slice(&out[..written]);
-                if result.is_err() {
-                    return (all, result);
+                match result {
+                    Err(fault) => return (all, Err(fault)),
+                    Ok(true) => continue,
+                    Ok(false) => {}
                 }
                 if written < room {
                     assert!(input.is_empty());
@@ -514,6 +545,42 @@ mod tests {
         assert!(pipeline(&["identity"]).unwrap().is_none());
         assert!(pipeline(&[]).unwrap().is_none());
         assert!(pipeline(&["gzip,gzip,gzip", "br,br,br"]).is_err());
+    }
+
+    /// zstd that decodes to nothing, in zlib that blows it up: 64 MiB of skippable frames.
+    fn nested_bomb() -> Vec<u8> {
+        let mut frame = vec![0x50, 0x2a, 0x4d, 0x18];
+        frame.extend((8_u32 << 20).to_le_bytes());
+        frame.resize(8 + (8 << 20), 0);
+        zlib(&frame.repeat(8))
+    }
+
+    #[test]
+    fn work_that_does_not_show_in_the_body_is_done_in_turns() {
+        let wire = nested_bomb();
+        let mut pipeline = pipeline(&["zstd, deflate"]).unwrap().unwrap();
+        let (mut input, mut turns) = (&wire[..], 0);
+        while pipeline.decode(&mut input, &mut [0; 100], &mut 0).unwrap() {
+            turns += 1;
+        }
+        assert!(turns >= 32, "{turns}");
+        assert!(input.is_empty());
+        assert_eq!(pipeline.finish(), Ok(()));
+    }
+
+    #[test]
+    fn work_that_does_not_show_in_the_body_is_capped() {
+        let wire = nested_bomb();
+        let mut pipeline = pipeline(&["zstd, deflate"]).unwrap().unwrap();
+        pipeline.limit(32 << 20);
+        let mut input = &wire[..];
+        let end = loop {
+            match pipeline.decode(&mut input, &mut [0; 100], &mut 0) {
+                Ok(true) => {}
+                end => break end,
+            }
+        };
+        assert!(end.is_err());
     }
 
     #[test]

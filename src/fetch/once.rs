@@ -106,6 +106,11 @@ impl Deadlines {
         self.whole = self.whole.and_then(|whole| whole.checked_add(time));
     }
 
+    /// Whether the whole request is late: for work that awaits nothing of the server.
+    pub(super) fn passed(&self) -> Option<Late> {
+        self.whole.filter(|whole| Instant::now() >= *whole).map(|_| Late::Whole(self.whole_time))
+    }
+
     /// Awaits until the whole request is late.
     pub(super) async fn within_whole<F: Future>(&self, future: F) -> Result<F::Output, Late> {
         match self.whole {

@@ -82,7 +82,6 @@ impl Seen {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the top bits only")]
 fn segment_of(fingerprint: u64) -> usize {
     (fingerprint >> (64 - SEGMENT_BITS)) as usize
 }
@@ -92,7 +91,6 @@ impl Segment {
     fn find(&self, fingerprint: u64) -> Result<usize, usize> {
         // The 32 bits below the segment's, scaled to the capacity: it need not be a power of two.
         let wide = ((fingerprint << SEGMENT_BITS) >> 32) * self.places.len() as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "less than the table's length")]
         let mut place = (wide >> 32) as usize;
         loop {
             match self.places[place] {

@@ -2,7 +2,7 @@
 //!
 //! Jobs in memory stand in a bucket for each class (priority and depth), first in first out by number. Jobs in the
 //! temporary file are known by the rank of the first of their block. It decides which of a host's jobs is next, and never
-//! touches the file itself: the frontier reads and writes blocks. Sources: none.
+//! touches the file itself: the frontier reads and writes blocks.
 
 use std::collections::VecDeque;
 
@@ -154,6 +154,14 @@ impl HostQueue {
     /// Forgets the first block: its jobs have been read.
     pub(super) fn pop_block(&mut self) -> Option<Block> {
         self.blocks.pop_front()
+    }
+
+    /// The blocks before and after the place of jobs that start with `first`, if they are of the same class: jobs may be
+    /// added to either, and the order of blocks stays right.
+    pub(super) fn neighbours(&mut self, first: Rank) -> impl Iterator<Item = &mut Block> {
+        let at = self.blocks.partition_point(|other| other.first <= first);
+        let range = at.saturating_sub(1)..self.blocks.len().min(at + 1);
+        self.blocks.range_mut(range).filter(move |block| class_of(block.first) == class_of(first))
     }
 
     /// Adds a block of jobs of this host.

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 
 use self::host_queue::{Class, class_of};
 use self::hosts::{HOST_OVERHEAD, HostId, Hosts, Place};
-use self::spill::{Block, SpillFile, share_sources};
+use self::spill::{Block, SpillFile, decode, share_sources};
 use super::{Counts, Frontier, FrontierError, Rank};
 use crate::model::job::Job;
 use crate::model::units::Moment;
@@ -170,24 +170,20 @@ impl MemoryFrontier {
 
     fn read_parcel(&mut self) -> io::Result<()> {
         let Some(entry) = self.parcels.first_entry() else { return Ok(()) };
-        let mut hosts: Vec<(u64, Vec<Job>)> = self.file.read(entry.get())?;
+        let mut jobs: Vec<(u64, Job)> = decode(&self.file.read(&entry.get().extent)?)?;
         let block = entry.remove();
         self.gone_from_file(&block);
-        share_sources(hosts.iter_mut().flat_map(|(_, jobs)| jobs));
-        for (ticket, jobs) in hosts {
-            self.unpack(ticket, jobs);
-        }
+        share_sources(jobs.iter_mut().map(|(_, job)| job));
+        self.unpack(jobs);
         Ok(())
     }
 
-    /// Takes back a host that was forgotten, at its old turn, unless it has been made anew.
-    fn unpack(&mut self, ticket: u64, jobs: Vec<Job>) {
-        if let Some(job) = jobs.first()
-            && self.hosts.find(&job.host).is_none()
-        {
-            self.hosts.insert(&job.host, ticket);
-        }
-        for job in jobs {
+    /// Takes back jobs of hosts that were forgotten: each at its old turn, unless it has been made anew.
+    fn unpack(&mut self, jobs: Vec<(u64, Job)>) {
+        for (ticket, job) in jobs {
+            if self.hosts.find(&job.host).is_none() {
+                self.hosts.insert(&job.host, ticket);
+            }
             self.add(job);
         }
     }
@@ -196,7 +192,7 @@ impl MemoryFrontier {
     fn read_next_job(&mut self, id: HostId) -> io::Result<()> {
         let host = &mut self.hosts[id];
         let Some(block) = host.queue.first_block_due() else { return Ok(()) };
-        let mut jobs: Vec<Job> = self.file.read(block)?;
+        let mut jobs: Vec<Job> = decode(&self.file.read(&block.extent)?)?;
         share_sources(jobs.iter_mut());
         let before = host.queue.heap();
         let block = host.queue.pop_block();
@@ -213,7 +209,7 @@ impl MemoryFrontier {
     fn gone_from_file(&mut self, block: &Block) {
         self.heap -= block.own_size();
         self.spilled -= block.heap;
-        self.file.free(block);
+        self.file.give_back(&block.extent);
     }
 }
 

@@ -4,7 +4,7 @@
 //! the line, then small tails too. What cannot go stays: nothing is lost. Called after everything that adds jobs.
 
 use super::hosts::{HostId, Place};
-use super::spill::Block;
+use super::spill::{Block, encode};
 use super::{MemoryFrontier, host_size};
 use crate::frontier::Rank;
 use crate::model::job::Job;
@@ -12,8 +12,9 @@ use crate::model::job::Job;
 /// Jobs of one block, by what they take in memory; the same jobs take about half of that in the file.
 const BLOCK_HEAP: usize = 128 * 1024;
 
-/// A host with fewer jobs in memory gives no tail at first: its block would leave most of its slot empty.
-const GOOD_TAIL: usize = 8;
+/// A host with fewer jobs in memory gives a tail only when nothing else can go: its file entry stays in memory for few
+/// jobs, and with a block in the file the host cannot go as a whole.
+const GOOD_TAIL: usize = 16;
 
 impl MemoryFrontier {
     /// Moves jobs to the file if memory is at its limit.
@@ -66,18 +67,27 @@ impl MemoryFrontier {
             jobs.push(job);
         }
         jobs.reverse();
-        let size = before - queue.heap();
-        let Some((first, extent)) = jobs.first().map(Rank::of).zip(self.file.write(&jobs)) else {
+        let first = jobs.first().map(Rank::of)?;
+        let (size, bytes) = (before - queue.heap(), encode(&jobs));
+        let (file, count) = (&mut self.file, jobs.len());
+        if let Some(block) =
+            queue.neighbours(first).find_map(|block| file.append(&mut block.extent, &bytes).then_some(block))
+        {
+            block.first = block.first.min(first);
+            block.heap += size;
+        } else if let Some(extent) = file.write(&bytes) {
+            let block = Block { extent, first, heap: size };
+            self.heap += block.own_size();
+            queue.push_block(block);
+        } else {
             for job in jobs {
                 queue.push(job);
             }
             return None;
-        };
-        let block = Block::new(extent, first, size);
-        self.heap = self.heap - size + block.own_size();
+        }
+        self.heap -= size;
         self.spilled += size;
-        queue.push_block(block);
-        Some(jobs.len())
+        Some(count)
     }
 
     /// Writes whole hosts from the end of the line, never from its first half: they will be asked soon.
@@ -124,18 +134,17 @@ impl MemoryFrontier {
             self.heap -= host.queue.heap() + host_size(&host.name);
             hosts.push((host.ticket, host.queue.into_jobs()));
         }
-        hosts.reverse();
-        let first = hosts.first().and_then(|(_, jobs)| jobs.first()).map(Rank::of);
-        let Some(((place, first), extent)) = place.zip(first).zip(self.file.write(&hosts)) else {
-            for (ticket, jobs) in hosts {
-                self.unpack(ticket, jobs);
-            }
+        let in_line = hosts.into_iter().rev();
+        let jobs: Vec<(u64, Job)> =
+            in_line.flat_map(|(ticket, jobs)| jobs.into_iter().map(move |job| (ticket, job))).collect();
+        let first = jobs.first().map(|(_, job)| Rank::of(job));
+        let Some(((place, first), extent)) = place.zip(first).zip(self.file.write(&encode(&jobs))) else {
+            self.unpack(jobs);
             return false;
         };
-        let size = before - self.heap;
-        let block = Block::new(extent, first, size);
+        let block = Block { extent, first, heap: before - self.heap };
+        self.spilled += block.heap;
         self.heap += block.own_size();
-        self.spilled += size;
         self.parcels.insert(place, block);
         true
     }

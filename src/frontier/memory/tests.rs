@@ -141,7 +141,9 @@ fn a_hundred_thousand_jobs_go_through_64_kib_in_order_of_rank() {
         let mut frontier = memory(64 * 1024, 1 << 30);
         for first in (0..COUNT).step_by(1000) {
             let mut jobs: Vec<Job> = (first..first + 1000).map(|number| job(number, "host")).collect();
-            jobs.iter_mut().for_each(|job| job.depth = random.u32(0..spread));
+            for job in &mut jobs {
+                job.depth = random.u32(0..spread);
+            }
             frontier.discover(&mut jobs).unwrap();
             let jobs: usize = frontier.hosts.iter().map(|(_, host)| host.queue.heap()).sum();
             assert!(jobs < 64 * 1024, "{jobs} bytes of jobs in memory");
