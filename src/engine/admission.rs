@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::dispatcher::{Dispatcher, Idle, Phase};
 use super::event::HostId;
 use super::hosts::{Head, Place, Robots};
-use super::intake::host_name;
 use super::limit::Limiter;
 use super::outcome::Verdict;
 use super::worker::{Errand, work};
@@ -18,7 +17,7 @@ use crate::model::fetch_error::FetchError;
 use crate::model::job::{Job, JobKind};
 use crate::model::record::{RequestKind, SkipReason};
 use crate::model::units::Moment;
-use crate::model::url::{host_key_of, origin_of};
+use crate::model::url::origin_of;
 use crate::policy::breaker::{Change, Gate};
 
 /// Jobs of one host that are taken from the frontier at once. Few: a host's turn ends with them, and connections are
@@ -33,7 +32,9 @@ enum RobotsVerdict {
     /// Its request is queued or under way.
     Fetching,
     /// It must be asked first; once, if it was given up before.
-    Ask { once: bool },
+    Ask {
+        once: bool,
+    },
 }
 
 impl<F: Fetcher> Dispatcher<F> {
@@ -209,7 +210,9 @@ impl<F: Fetcher> Dispatcher<F> {
         match host.robots_of(origin_of(&job.url)) {
             None => RobotsVerdict::Ask { once: false },
             Some(Robots::Fetching) => RobotsVerdict::Fetching,
-            Some(Robots::Known(rules)) if !self.settings.obey_robots || rules.allows(&job.url) => RobotsVerdict::Allowed,
+            Some(Robots::Known(rules)) if !self.settings.obey_robots || rules.allows(&job.url) => {
+                RobotsVerdict::Allowed
+            }
             Some(_) if !self.settings.obey_robots => RobotsVerdict::Allowed,
             Some(Robots::Known(_)) => RobotsVerdict::Disallowed,
             // A verdict stands for URLs that come later; after each cooldown one of them has robots.txt asked again.
@@ -259,7 +262,7 @@ impl<F: Fetcher> Dispatcher<F> {
         self.in_flight += 1;
         self.pages_in_flight += u64::from(job.has_record());
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
-        let typed_host = self.typed_hosts.contains(host_name(host_key_of(&job.url)));
+        let typed_host = self.typed_hosts.contains(&job.host);
         let errand = Errand {
             host: id,
             kind: request_kind(&job, probe),

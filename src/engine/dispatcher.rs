@@ -81,7 +81,7 @@ pub struct Dispatcher<F> {
     pub(super) seen: Seen,
     /// Links that have a `--refused` record: they may still come in scope by a shorter way.
     pub(super) seen_refused: Seen,
-    /// Host names that the user typed.
+    /// Host keys that the user typed.
     pub(super) typed_hosts: Seen,
     pub(super) scope: Scope,
     pub(super) input: Input,
@@ -335,7 +335,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// Waits for whatever comes first: an event, a line of input, a due moment, room in delivery, a stop.
     async fn wait(&mut self, mut timer: Pin<&mut Sleep>, idle: Idle, now: Moment) {
-        let due = self.next_due();
+        let due = self.next_due(now);
         let deadline = self.clock.instant(due.unwrap_or(Moment::NEVER));
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
@@ -379,7 +379,9 @@ impl<F: Fetcher> Dispatcher<F> {
         }
     }
 
-    fn next_due(&mut self) -> Option<Moment> {
+    /// The next moment that matters. `now` is the moment of this turn: what has become due since fires at once, and what
+    /// was due before waits for an event, since nothing could be admitted (no permit, no room).
+    fn next_due(&mut self, now: Moment) -> Option<Moment> {
         let flush = self.delivery.flush_due();
         if self.phase != Phase::Running {
             let stop = (self.phase == Phase::Draining).then_some(self.stop_due);
@@ -387,18 +389,26 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         let hosts = self.bench.next_due(&self.hosts);
         let frontier = self.frontier.next_due();
-        let rate = self.run_limiter.as_ref().map(Limiter::next).filter(|next| *next > self.clock.now());
+        let rate = self.run_limiter.as_ref().map(Limiter::next);
         let deadline = self.settings.deadline.map(|deadline| Moment::START.plus(deadline));
-        // Hosts and frontier may be overdue because nothing can be admitted now (no permit, no room): an event will tell.
-        let overdue = self.clock.now();
-        let hosts = hosts.into_iter().chain(frontier).chain(rate).filter(|due| *due > overdue);
+        let hosts = hosts.into_iter().chain(frontier).chain(rate).filter(|due| *due > now);
         hosts.chain(flush).chain(deadline).min()
     }
 
     /// Counters for the progress line.
     fn publish(&self) {
-        let Counters { ok, http_error, failed, skipped, queued, in_flight, requests, wire_bytes, accepted, input_ended } =
-            &*self.controls.counters;
+        let Counters {
+            ok,
+            http_error,
+            failed,
+            skipped,
+            queued,
+            in_flight,
+            requests,
+            wire_bytes,
+            accepted,
+            input_ended,
+        } = &*self.controls.counters;
         let outcome = |outcome| self.tally.outcomes.get(&outcome).copied().unwrap_or(0);
         ok.store(outcome(Outcome::Ok), Ordering::Relaxed);
         http_error.store(outcome(Outcome::HttpError), Ordering::Relaxed);

@@ -35,11 +35,10 @@ impl<F: Fetcher> Dispatcher<F> {
             Seed::Job(mut job) => {
                 job.number = self.accept();
                 job.accepted = now;
-                self.typed_hosts.claim(host_name(&job.host));
+                self.typed_hosts.claim(&job.host);
                 let once = self.settings.follow || self.settings.unique;
                 if once && !self.seen.claim(&job.url) {
-                    let finished =
-                        self.shop.desk.verdict(&mut job, Verdict::Skipped(SkipReason::Duplicate), None, now);
+                    let finished = self.shop.desk.verdict(&mut job, Verdict::Skipped(SkipReason::Duplicate), None, now);
                     self.deliver_without_host(finished, now);
                     return;
                 }
@@ -178,7 +177,8 @@ impl<F: Fetcher> Dispatcher<F> {
         if job.kind == JobKind::Link {
             self.scope.redirect(target)?;
         }
-        let asked = job.chain.as_ref().is_some_and(|chain| chain.requests.iter().any(|request| &*request.url == target));
+        let asked =
+            job.chain.as_ref().is_some_and(|chain| chain.requests.iter().any(|request| &*request.url == target));
         if asked || self.seen.claim(target) { Ok(()) } else { Err(SkipReason::Duplicate) }
     }
 
@@ -221,7 +221,8 @@ impl<F: Fetcher> Dispatcher<F> {
         let home = host_key_of(job.first_url());
         if job.kind == JobKind::Robots && *home != *job.host {
             // It was redirected to a dead host; its own host may be well.
-            let error = FetchError::transient(ErrorKind::Connect, Stage::Connect, "redirected to a host that was given up");
+            let error =
+                FetchError::transient(ErrorKind::Connect, Stage::Connect, "redirected to a host that was given up");
             self.robots_over(job, RobotsAnswer::Unreachable(error), now);
             return;
         }
@@ -292,14 +293,5 @@ impl<F: Fetcher> Dispatcher<F> {
             start.source = Some(source.clone());
             self.discovered.push(start);
         }
-    }
-}
-
-/// The host without its port: what the user typed is allowed on every port.
-pub(super) fn host_name(host_key: &str) -> &str {
-    match host_key.rsplit_once(':') {
-        // An IPv6 address has colons of its own, inside brackets.
-        Some((name, port)) if !port.ends_with(']') => name,
-        _ => host_key,
     }
 }

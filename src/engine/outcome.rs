@@ -10,8 +10,8 @@ use sha2::Digest as _;
 
 use super::clock::Clock;
 use super::settings::EngineSettings;
-use crate::fetch::{Attempt, Head};
 use crate::fetch::body::Reservation;
+use crate::fetch::{Attempt, Head};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind};
 use crate::model::page::{Extraction, Outlink, Page};
@@ -115,13 +115,7 @@ impl Desk {
     /// The record of a job that ends without (another) request.
     ///
     /// `redirect` is the status of a redirect that is not followed, and its target.
-    pub fn verdict(
-        &self,
-        job: &mut Job,
-        verdict: Verdict,
-        redirect: Option<(u16, Box<str>)>,
-        now: Moment,
-    ) -> Finished {
+    pub fn verdict(&self, job: &mut Job, verdict: Verdict, redirect: Option<(u16, Box<str>)>, now: Moment) -> Finished {
         let mut record = self.begin(job, now);
         if let Some((status, target)) = redirect {
             record.status = Some(status);
@@ -208,7 +202,8 @@ impl Desk {
         if let Some(extractor) = parse::extractor_for(&media_type).filter(|_| complete && !body.is_empty())
             && let Ok(page_url) = url::parse(&job.url)
         {
-            let page = Page { url: &page_url, media_type: &media_type, header_charset: header_charset.as_deref(), body };
+            let page =
+                Page { url: &page_url, media_type: &media_type, header_charset: header_charset.as_deref(), body };
             let wants = Wants { links: follow || with.links, link_details: with.links };
             let Extraction { title, outlinks: links, noindex, charset } = extractor.extract(&page, wants);
             record.title = title;

@@ -151,7 +151,15 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     /// Tells the dispatcher that the exchange is over, once.
-    fn report(&mut self, signal: Signal, hold: Option<Duration>, refused: bool, answered: bool, wire: u64, now: Moment) {
+    fn report(
+        &mut self,
+        signal: Signal,
+        hold: Option<Duration>,
+        refused: bool,
+        answered: bool,
+        wire: u64,
+        now: Moment,
+    ) {
         self.reported = true;
         let _ = self.shop.events.send(Event::Answered(Answered {
             host: self.host,
@@ -171,7 +179,9 @@ impl<F: Fetcher> Round<'_, F> {
             return self.close(job, attempt, Some(Verdict::Skipped(reason))).await;
         }
         match redirect_target(&attempt, job, self.redirect_limit(job)) {
-            Ok(Some(target)) => Next::Hop { target: target.into_boxed_str(), status: attempt.head.map_or(0, |h| h.status) },
+            Ok(Some(target)) => {
+                Next::Hop { target: target.into_boxed_str(), status: attempt.head.map_or(0, |h| h.status) }
+            }
             Ok(None) => self.close(job, attempt, None).await,
             Err(error) => self.close(job, attempt, Some(Verdict::Failed(error))).await,
         }
@@ -223,7 +233,8 @@ impl<F: Fetcher> Round<'_, F> {
 
     fn internal(&self, job: &mut Job) -> Next {
         tracing::error!(request_id = %job.id(), url = %job.url, "a panic of ours ended this job");
-        let error = FetchError::permanent(ErrorKind::Internal, Stage::Parse, "an internal error (a panic) ended this job");
+        let error =
+            FetchError::permanent(ErrorKind::Internal, Stage::Parse, "an internal error (a panic) ended this job");
         match job.kind {
             JobKind::Robots => Next::Robots(RobotsAnswer::Unreachable(error)),
             JobKind::Sitemap => Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() },
@@ -336,7 +347,8 @@ fn build_request(
                         continue;
                     }
                     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|cause| invalid(cause.to_string()))?;
-                    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|cause| invalid(cause.to_string()))?;
+                    let value =
+                        HeaderValue::from_bytes(value.as_bytes()).map_err(|cause| invalid(cause.to_string()))?;
                     request.headers.push((name, value));
                 }
             }

@@ -1,17 +1,20 @@
 //! The closing summary, for people (text) and for scripts (JSON).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::words::{count, rate, size, time};
 use crate::engine::stats::{HostSummary, StoppedBy, Summary};
 use crate::model::record::Outcome;
-use crate::model::units::Millis;
+use crate::model::units::{Millis, WallTime};
 
 /// Hosts in the table of the text.
 const BUSIEST: usize = 10;
+/// Hosts of which breaker events are told: a list of a thousand dead hosts is no summary.
+const EVENTFUL: usize = 20;
 
 /// The summary as lines for a person, each with its `\n`. Without escape codes.
 #[must_use]
@@ -33,7 +36,9 @@ pub fn text(summary: &Summary) -> String {
         ),
     );
     let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), summary.outcomes.get(&outcome).copied().unwrap_or(0)));
-    line(&mut out, 2, &pairs(outcomes));
+    if summary.records > 0 {
+        line(&mut out, 2, &pairs(outcomes));
+    }
     let errors = pairs(summary.errors.iter().map(|(kind, number)| (kind.as_str(), *number)));
     let skips = pairs(summary.skips.iter().map(|(reason, number)| (reason.as_str(), *number)));
     let refused = pairs(summary.refused.iter().map(|(reason, number)| (reason.as_str(), *number)));
@@ -51,66 +56,122 @@ pub fn text(summary: &Summary) -> String {
 #[must_use]
 pub fn one_line(summary: &Summary, exit_code: u8) -> String {
     let mut out =
-        format!("exit {exit_code}: {} of {} failed", count(summary.failures), plural(summary.records, "record"),);
+        format!("exit {exit_code}: {} of {} failed", count(summary.failures), plural(summary.records, "record"));
     if let Some(stop) = stopped(summary) {
         let _ = write!(out, "; {stop}");
     }
     out
 }
 
-/// The summary as one JSON object. Times and sizes have their unit in the name.
+/// The summary as one JSON object over several lines, keys in the order below. Times and sizes have their unit in the
+/// name; counts by kind and reason name only those that occurred, counts by outcome all of them.
 #[must_use]
-pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Value {
-    let outcomes: Map<String, Value> = Outcome::ALL
-        .iter()
-        .map(|outcome| (outcome.as_str().to_owned(), json!(summary.outcomes.get(outcome).copied().unwrap_or(0))))
-        .collect();
-    let errors: Map<String, Value> =
-        summary.errors.iter().map(|(kind, n)| (kind.as_str().to_owned(), json!(n))).collect();
-    let skips: Map<String, Value> = summary.skips.iter().map(|(why, n)| (why.as_str().to_owned(), json!(n))).collect();
-    let refused: Map<String, Value> =
-        summary.refused.iter().map(|(why, n)| (why.as_str().to_owned(), json!(n))).collect();
-    json!({
-        "run": &*summary.run,
-        "exit_code": exit_code,
-        "stopped_by": summary.stopped_by.as_str(),
-        "left": summary.left,
-        "work_left": summary.work_left,
-        "records": summary.records,
-        "outcomes": outcomes,
-        "errors": errors,
-        "skips": skips,
-        "refused": refused,
-        "failures": summary.failures,
-        "seeds_failed": summary.seeds_failed,
-        "requests": summary.requests,
-        "wire_bytes": summary.wire_bytes,
-        "host_count": summary.host_count,
-        "hosts": summary.hosts.iter().map(host_json).collect::<Vec<_>>(),
-        "peak_memory_bytes": peak_memory,
-        "started": summary.started,
-        "ended": summary.ended,
-        "elapsed_ms": Millis::from(summary.elapsed),
-        "late": summary.late,
-        "output_error": summary.output_error,
-        "internal_errors": summary.panics,
-    })
+pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> String {
+    let told = Told {
+        run: &summary.run,
+        exit_code,
+        stopped_by: summary.stopped_by.as_str(),
+        left: summary.left,
+        work_left: summary.work_left,
+        records: summary.records,
+        outcomes: Outcome::ALL
+            .map(|outcome| (outcome.as_str(), summary.outcomes.get(&outcome).copied().unwrap_or(0)))
+            .into(),
+        errors: summary.errors.iter().map(|(kind, number)| (kind.as_str(), *number)).collect(),
+        skips: summary.skips.iter().map(|(reason, number)| (reason.as_str(), *number)).collect(),
+        refused: summary.refused.iter().map(|(reason, number)| (reason.as_str(), *number)).collect(),
+        failures: summary.failures,
+        seeds_failed: summary.seeds_failed,
+        requests: summary.requests,
+        wire_bytes: summary.wire_bytes,
+        host_count: summary.host_count,
+        hosts: summary.hosts.iter().map(ToldHost::of).collect(),
+        peak_memory_bytes: peak_memory,
+        started: summary.started,
+        ended: summary.ended,
+        elapsed_ms: summary.elapsed.into(),
+        late: &summary.late,
+        output_error: summary.output_error.as_deref(),
+        internal_errors: summary.panics,
+        crossings: summary.crossings,
+    };
+    // Every key is a string, so this cannot fail.
+    serde_json::to_string_pretty(&told).unwrap_or_default()
 }
 
-fn host_json(host: &HostSummary) -> Value {
-    json!({
-        "host_key": &*host.host_key,
-        "requests": host.requests,
-        "ok": host.ok,
-        "http_error": host.http_error,
-        "failed": host.failed,
-        "skipped": host.skipped,
-        "refusals": host.refusals,
-        "bytes": host.bytes,
-        "mean_ms": (host.mean_ms * 1000.0).round() / 1000.0,
-        "delay_ms": Millis::from(host.delay),
-        "breaker": { "opened": host.opened, "probes": host.probes, "closed": host.closed, "given_up": host.given_up },
-    })
+/// The shape of the JSON.
+#[derive(Serialize)]
+struct Told<'a> {
+    run: &'a str,
+    exit_code: u8,
+    stopped_by: &'a str,
+    left: u64,
+    work_left: bool,
+    records: u64,
+    outcomes: BTreeMap<&'a str, u64>,
+    errors: BTreeMap<&'a str, u64>,
+    skips: BTreeMap<&'a str, u64>,
+    refused: BTreeMap<&'a str, u64>,
+    failures: u64,
+    seeds_failed: u64,
+    requests: u64,
+    wire_bytes: u64,
+    host_count: u64,
+    hosts: Vec<ToldHost<'a>>,
+    peak_memory_bytes: Option<u64>,
+    started: WallTime,
+    ended: WallTime,
+    elapsed_ms: Millis,
+    late: &'a [String],
+    output_error: Option<&'a str>,
+    internal_errors: u64,
+    crossings: u64,
+}
+
+#[derive(Serialize)]
+struct ToldHost<'a> {
+    host_key: &'a str,
+    requests: u64,
+    ok: u64,
+    http_error: u64,
+    failed: u64,
+    skipped: u64,
+    refusals: u64,
+    bytes: u64,
+    mean_ms: f64,
+    delay_ms: Millis,
+    breaker: ToldBreaker,
+}
+
+#[derive(Serialize)]
+struct ToldBreaker {
+    opened: u32,
+    probes: u32,
+    closed: u32,
+    given_up: bool,
+}
+
+impl<'a> ToldHost<'a> {
+    fn of(host: &'a HostSummary) -> Self {
+        Self {
+            host_key: &host.host_key,
+            requests: host.requests,
+            ok: host.ok,
+            http_error: host.http_error,
+            failed: host.failed,
+            skipped: host.skipped,
+            refusals: host.refusals,
+            bytes: host.bytes,
+            mean_ms: (host.mean_ms * 1000.0).round() / 1000.0,
+            delay_ms: host.delay.into(),
+            breaker: ToldBreaker {
+                opened: host.opened,
+                probes: host.probes,
+                closed: host.closed,
+                given_up: host.given_up,
+            },
+        }
+    }
 }
 
 fn line(out: &mut String, indent: usize, text: &str) {
@@ -173,10 +234,12 @@ fn hosts(out: &mut String, summary: &Summary) {
             line(out, 2, &format!("and {}", plural(more, "more host")));
         }
     }
-    for host in &summary.hosts {
-        if let Some(events) = host_events(host) {
-            line(out, 2, &format!("{}: {events}", host.host_key));
-        }
+    let eventful: Vec<_> = summary.hosts.iter().filter_map(|host| Some((host, host_events(host)?))).collect();
+    for (host, events) in eventful.iter().take(EVENTFUL) {
+        line(out, 2, &format!("{}: {events}", host.host_key));
+    }
+    if eventful.len() > EVENTFUL {
+        line(out, 2, &format!("and {} of the same kind", plural((eventful.len() - EVENTFUL) as u64, "more host")));
     }
 }
 
@@ -233,10 +296,11 @@ fn host_events(host: &HostSummary) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json as value;
+
     use super::*;
     use crate::model::fetch_error::ErrorKind;
     use crate::model::record::SkipReason;
-    use crate::model::units::WallTime;
 
     fn host(key: &str) -> HostSummary {
         HostSummary {
@@ -275,12 +339,27 @@ mod tests {
             late: vec!["sink a.jsonl".to_owned()],
             output_error: None,
             panics: 0,
+            crossings: 0,
         }
     }
 
     #[test]
     fn the_text_tells_counts_reasons_hosts_and_the_end() {
-        insta::assert_snapshot!(text(&summary()), @"");
+        insta::assert_snapshot!(text(&summary()), @r"
+        1,206 records in 3.0 s (402/s), 1,208 requests, 2.0 MiB
+          ok 1,180, http_error 20, failed 5, skipped 1
+          failed: connect 5
+          skipped: breaker_open 1
+          links not followed: scope 1,204, depth 3
+          stopped by --max-pages, 120 left
+          not ended in time: sink a.jsonl
+          host         requests   ok  http_error  failed  skipped  refused us   mean    bytes
+          a.example         600  590          10       0        0           0  12 ms  1.0 MiB
+          b.example         600  590          10       0        0           0  12 ms  1.0 MiB
+          127.0.0.1:9         8  590          10       5        0           0  12 ms  1.0 MiB
+          and 37 more hosts
+          127.0.0.1:9: breaker opened once, probed 3 times, given up
+        ");
     }
 
     #[test]
@@ -290,15 +369,17 @@ mod tests {
 
     #[test]
     fn the_json_has_every_outcome_and_the_reasons_that_occurred() {
-        let json = json(&summary(), 4, Some(1000));
+        let text = json(&summary(), 4, Some(1000));
+        assert!(text.starts_with("{\n  \"run\": \"abc\",\n  \"exit_code\": 4,"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["exit_code"], 4);
         assert_eq!(json["stopped_by"], "limit");
         assert_eq!(json["left"], 120);
         assert_eq!(json["outcomes"]["http_error"], 20);
-        assert_eq!(json["errors"], json!({ "connect": 5 }));
-        assert_eq!(json["skips"], json!({ "breaker_open": 1 }));
-        assert_eq!(json["refused"], json!({ "scope": 1204, "depth": 3 }));
-        assert_eq!(json["hosts"][2]["breaker"], json!({ "opened": 1, "probes": 3, "closed": 0, "given_up": true }));
+        assert_eq!(json["errors"], value!({ "connect": 5 }));
+        assert_eq!(json["skips"], value!({ "breaker_open": 1 }));
+        assert_eq!(json["refused"], value!({ "scope": 1204, "depth": 3 }));
+        assert_eq!(json["hosts"][2]["breaker"], value!({ "opened": 1, "probes": 3, "closed": 0, "given_up": true }));
         assert_eq!(json["hosts"][0]["mean_ms"], 12.346);
         assert_eq!(json["started"], "1970-01-01T00:00:00.000Z");
         assert_eq!(json["peak_memory_bytes"], 1000);

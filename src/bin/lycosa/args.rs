@@ -196,7 +196,7 @@ fn run_command(run: Run) -> Command {
         SETTINGS.iter().filter(|setting| setting.on.covers(run) && setting.kind == Kind::Switch).map(negative_flag);
     Command::new(run.as_str())
         .about(about)
-        .after_help("A switch that a file or the environment set is taken back with its --no- form (--no-refused).\n\nStandard output carries records; everything else goes to standard error.\nEach setting also stands in files and in the environment: see 'lycosa config init'.")
+        .after_help("A switch that is set in a file or in the environment is taken back with --no-NAME (--no-fail-early).\n\nStandard output carries records; everything else goes to standard error.\nEach setting also stands in files and in the environment: see 'lycosa config init'.")
         .args_override_self(true)
         .arg(
             Arg::new("url")
@@ -225,6 +225,10 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
     };
     if !setting.value.is_empty() {
         arg = arg.value_name(setting.value).value_parser(ValueParser::string());
+    }
+    // `-1` is a bad number, not an unknown flag.
+    if matches!(setting.kind, Kind::Whole { .. } | Kind::Duration | Kind::Size | Kind::Rate | Kind::FailOn) {
+        arg = arg.allow_negative_numbers(true);
     }
     // What a person or a site wrote may start with a dash; a number or a duration never does.
     if matches!(setting.kind, Kind::Text | Kind::Patterns) {
@@ -276,7 +280,7 @@ fn no_config() -> Arg {
 /// curl's flags that are always on here.
 fn no_effect() -> [Arg; 2] {
     let arg =
-        |long: &'static str, short, help| Arg::new(long).short(short).long(long).action(ArgAction::Count).help(help);
+        |long: &'static str, short, help| Arg::new(long).short(short).long(long).action(ArgAction::SetTrue).help(help);
     [
         arg("location", 'L', "Changes nothing: redirects are always followed (see --max-redirs)"),
         arg("silent", 's', "Changes nothing: see --quiet"),
@@ -346,4 +350,189 @@ fn generate_command() -> Command {
             .value_parser(["man", "bash", "zsh", "fish", "powershell", "elvish", "record-schema"])
             .help("What to print"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Typed, UsageError> {
+        let words: Vec<OsString> = std::iter::once("lycosa").chain(line.split(' ')).map(OsString::from).collect();
+        super::parse(&words)
+    }
+
+    fn run(line: &str) -> RunFlags {
+        match parse(line).unwrap_or_else(|error| panic!("{line}: {error}")) {
+            Typed::Run(flags) => *flags,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn error(line: &str) -> String {
+        parse(line).expect_err(line).to_string()
+    }
+
+    /// Help as on a terminal of 100 columns, whatever the tests run on.
+    fn help(words: &[&str]) -> String {
+        let words = [&["lycosa"], words, &["--help"]].concat();
+        let shown = command().term_width(100).try_get_matches_from(words).expect_err("help is no match");
+        shown.render().to_string()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    /// Every flag of this version, by the commands that have it; a flag that comes later is unknown.
+    #[test]
+    fn flags_are_those_of_this_version() {
+        let both = "accept allow-private breaker-cooldown breaker-failures color concurrency config connect-timeout \
+            deadline delay fail-early fail-on format grace header host-concurrency host-rate input-file insecure location \
+            log-format max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy quiet rate \
+            read-timeout referer retries robots silent strict-input summary timeout user user-agent verbose with";
+        let only = [
+            (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
+            (Run::Fetch, "data head json ordered request unique"),
+        ];
+        let letters = [(Run::Crawl, "AHLeijklmoqsuvx"), (Run::Fetch, "AHILXdeijkmoqsuvx")];
+        for ((run, only), (_, letters)) in only.into_iter().zip(letters) {
+            let command = command();
+            let subcommand = command.find_subcommand(run.as_str()).expect("a command");
+            let shown = || subcommand.get_arguments().filter(|arg| !arg.is_hide_set());
+            let mut expected: Vec<&str> = both.split_whitespace().chain(only.split(' ')).collect();
+            expected.sort_unstable();
+            let mut flags: Vec<&str> = shown().filter_map(Arg::get_long).collect();
+            flags.sort_unstable();
+            assert_eq!(flags, expected, "{}", run.as_str());
+            let mut short: Vec<char> = shown().filter_map(Arg::get_short).collect();
+            short.sort_unstable();
+            assert_eq!(short.into_iter().collect::<String>(), letters);
+        }
+        for later in
+            ["--state d", "--throttle off", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"]
+        {
+            assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
+        }
+    }
+
+    #[test]
+    fn help_states_the_defaults_of_the_command() {
+        let folded = |run: &str| help(&[run]).split_whitespace().collect::<Vec<_>>().join(" ");
+        let (crawl, fetch) = (folded("crawl"), folded("fetch"));
+        let default = |help: &str, flag: &str| {
+            let rest = help.split_once(&format!("{flag} ")).unwrap_or_else(|| panic!("{flag} in {help}")).1;
+            let rest = rest.split_once("[default: ").unwrap_or_else(|| panic!("{flag} has no default")).1;
+            rest.split(']').next().unwrap_or_default().to_owned()
+        };
+        for (flag, of_crawl, of_fetch) in [
+            ("--concurrency", "64", "64"),
+            ("--host-concurrency", "4", "8"),
+            ("--robots", "obey", "ignore"),
+            ("--fail-on", "seeds", "any"),
+            ("--timeout", "30s", "30s"),
+            ("--connect-timeout", "10s", "10s"),
+            ("--read-timeout", "15s", "15s"),
+            ("--grace", "10s", "10s"),
+            ("--retries", "2", "2"),
+            ("--max-retry-after", "5m", "5m"),
+            ("--breaker-failures", "5", "5"),
+            ("--breaker-cooldown", "30s", "30s"),
+            ("--max-filesize", "16MiB", "16MiB"),
+            ("--max-redirs", "20", "20"),
+            ("--accept", "200..299,304", "200..299,304"),
+            ("--deadline", "none", "none"),
+            ("--max-pages", "none", "none"),
+        ] {
+            assert_eq!(
+                (default(&crawl, flag).as_str(), default(&fetch, flag).as_str()),
+                (of_crawl, of_fetch),
+                "{flag}"
+            );
+        }
+        assert_eq!(
+            (default(&crawl, "--scope"), default(&crawl, "--max-depth")),
+            ("host".to_owned(), "none".to_owned())
+        );
+    }
+
+    #[test]
+    fn help_pages() {
+        insta::assert_snapshot!("help_crawl", help(&["crawl"]));
+        insta::assert_snapshot!("help_fetch", help(&["fetch"]));
+        insta::assert_snapshot!("help", help(&[]));
+    }
+
+    #[test]
+    fn spellings_of_curl_work() {
+        assert!(error("fetch -sSL http://h/").contains("errors are always shown"));
+        let flags =
+            run("fetch -sL -m 5 --max-time 7 -H A:1 -H B:2 -u a:b -X PUT -d x -d @f -k -i l -i - http://h/ http://g/");
+        assert_eq!(flags.flags.get("timeout").map(|given| given.texts.clone()), Some(vec!["7".to_owned()]));
+        assert_eq!(flags.flags.get("header").map(|given| given.texts.len()), Some(2));
+        assert_eq!(flags.flags.get("insecure").map(|given| given.texts.clone()), Some(vec!["true".to_owned()]));
+        assert_eq!(flags.flags.get("timeout").map(|given| given.origin.to_string()), Some("flag --timeout".to_owned()));
+        assert_eq!((flags.urls.len(), flags.inputs.len()), (2, 2));
+        assert_eq!(flags.request.data, ["x", "@f"]);
+        assert_eq!(flags.request.method.as_deref(), Some("PUT"));
+        assert!(run("fetch -I http://h/").request.head);
+        assert_eq!(
+            run("crawl -vv http://h/").flags.get("verbose").map(|given| given.texts[0].clone()),
+            Some("2".to_owned())
+        );
+        assert_eq!(run("crawl -vvvq").flags.get("verbose").map(|given| given.texts[0].clone()), Some("2".to_owned()));
+    }
+
+    #[test]
+    fn a_switch_is_taken_back() {
+        let text = |line: &str| run(line).flags.get("refused").map(|given| given.texts[0].clone());
+        assert_eq!(text("crawl u"), None);
+        assert_eq!(text("crawl --refused u").as_deref(), Some("true"));
+        assert_eq!(text("crawl --refused --no-refused u").as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn a_wrong_flag_is_told_the_right_one() {
+        assert_eq!(error("fetch --headers A:b"), "lycosa: unknown flag '--headers'\n  did you mean '--header'?");
+        assert!(error("crawl --host-rates 1/s").ends_with("did you mean '--host-rate'?"));
+        assert!(error("fetch --zzzz").ends_with("all flags: lycosa fetch --help"));
+        assert!(error("fetch --timeout 5sec u").starts_with("lycosa: --timeout: '5sec' is not a duration"));
+        assert!(error("fetch --timeout 5sec u").ends_with("did you mean '5s'?"));
+        assert!(error("fetch -m soon u").starts_with("lycosa: --timeout: 'soon'"));
+        assert!(error("crawl --with body,link u").ends_with("did you mean 'links'?"));
+        assert!(error("crwl http://h/").ends_with("did you mean 'crawl'?"));
+        assert!(error("http://h/").contains("lycosa fetch http://h/"));
+        assert!(error("config shwo").ends_with("did you mean 'show'?"));
+        assert!(error("generate bsh").ends_with("did you mean 'bash'?"));
+        assert!(error("fetch -d a -I u").contains("cannot be used with"));
+    }
+
+    #[test]
+    fn spellings_that_we_lack_name_ours_in_one_line() {
+        let cases = "-f:--fail-on -O:-o -P:-o -r:lycosa%crawl -w:--delay -t:--retries -T:--timeout -Z:-j -np:--scope%prefix \
+            -nc:-o --spider:fetch%-I --retry:--retries --level:--max-depth --parallel:--concurrency --recursive:crawl \
+            --wait=2:--delay --tries=3:--retries --output-document:-o --no-check-certificate:--insecure -nv:-q \
+            --data-raw:-d --level=2:--max-depth -fsS:--fail-on";
+        for case in cases.split_whitespace() {
+            let (flag, ours) = case.split_once(':').expect("two parts");
+            for run in Run::ALL {
+                let told = error(&format!("{} {flag} http://h/", run.as_str()));
+                assert!(told.contains(&ours.replace('%', " ")) && !told.contains('\n'), "{flag}: {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_flag_of_the_other_command_says_so() {
+        assert_eq!(error("crawl -X POST u"), "lycosa: -X is for lycosa fetch: a crawl asks for pages with GET");
+        for flag in ["-d a", "--json {}", "-I", "--request PUT", "--data=x", "--ordered", "--unique"] {
+            assert!(error(&format!("crawl {flag} u")).contains("is for lycosa fetch"), "{flag}");
+        }
+        for flag in ["--scope any", "-l 3", "--include x", "--refused", "--sitemaps"] {
+            assert!(
+                error(&format!("fetch {flag} u")).contains("is for lycosa crawl: fetch follows no links"),
+                "{flag}"
+            );
+        }
+    }
 }

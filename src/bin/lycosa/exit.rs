@@ -138,6 +138,7 @@ pub fn blank_summary() -> Summary {
         late: Vec::new(),
         output_error: None,
         panics: 0,
+        crossings: 0,
     }
 }
 

@@ -25,7 +25,10 @@ const SNAPSHOT: &str = "lycosa::snapshot";
 pub fn start(display: &Display, console: &Console) {
     let lines = Lines { console: console.clone(), json: display.log_json };
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(display)));
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        // One line with the id of the job, instead of Rust's several; `-qq` hides it like everything else.
+        std::panic::set_hook(Box::new(|panic| tracing::error!(target: "lycosa::panic", "{panic}")));
+    }
 }
 
 /// Which events are shown: ours by `-v` and `-q`, those of libraries only as warnings.
@@ -74,7 +77,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let message = fields.take("message").map(|value| plain(&value)).unwrap_or_default();
         let metadata = event.metadata();
         let line = if self.json {
-            json_line(*metadata.level(), metadata.target(), request_id.as_deref(), &message, fields.0)
+            json_line(*metadata.level(), metadata.target(), request_id.as_deref(), &message, &fields.0)
         } else {
             let color = self.console.has_color();
             text_line(*metadata.level(), metadata.target(), request_id.as_deref(), &message, &fields.0, color)
@@ -83,13 +86,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 }
 
-fn json_line(
-    level: Level,
-    target: &str,
-    request_id: Option<&str>,
-    message: &str,
-    fields: Map<String, Value>,
-) -> String {
+fn json_line(level: Level, target: &str, request_id: Option<&str>, message: &str, fields: &[(&str, Value)]) -> String {
+    let fields: Map<String, Value> = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let line = json!({
         "time": now(),
         "level": level.as_str(),
@@ -106,7 +104,7 @@ fn text_line(
     target: &str,
     request_id: Option<&str>,
     message: &str,
-    fields: &Map<String, Value>,
+    fields: &[(&str, Value)],
     color: bool,
 ) -> String {
     let mut line = if target == NOTICE || target == SNAPSHOT {
@@ -158,37 +156,37 @@ fn value_text(text: &str) -> String {
 
 /// The fields of a span or an event, in their order.
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {
     fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name)
+        self.0.iter().position(|(known, _)| *known == name).map(|place| self.0.remove(place).1)
     }
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name().to_owned(), json!(format!("{value:?}")));
+        self.0.push((field.name(), json!(format!("{value:?}"))));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), json!(value));
+        self.0.push((field.name(), json!(value)));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.insert(field.name().to_owned(), json!(value));
+        self.0.push((field.name(), json!(value)));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.insert(field.name().to_owned(), json!(value));
+        self.0.push((field.name(), json!(value)));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.insert(field.name().to_owned(), json!(value));
+        self.0.push((field.name(), json!(value)));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.insert(field.name().to_owned(), json!(value));
+        self.0.push((field.name(), json!(value)));
     }
 }
 
@@ -202,21 +200,21 @@ mod tests {
         Display { color: "never", verbose, quiet, log_json: false, no_progress: true }
     }
 
-    fn fields(url: &str) -> Map<String, Value> {
-        [("url".to_owned(), json!(url)), ("attempt".to_owned(), json!(2))].into_iter().collect()
+    fn fields(url: &str) -> [(&'static str, Value); 2] {
+        [("url", json!(url)), ("attempt", json!(2))]
     }
 
     #[test]
     fn a_line_has_its_request_id_and_no_control_characters() {
         let line = text_line(Level::WARN, "lycosa::engine", Some("r-7"), "a\x1b[2Jb\nc", &fields("http://h/\r"), false);
         let (_, rest) = line.split_once("Z ").unwrap();
-        assert_eq!(rest, " WARN request_id=r-7 a\\u{1b}[2Jb\\nc attempt=2 url=http://h/\\r\n");
-        assert!(text_line(Level::WARN, "lycosa", None, "m", &Map::new(), true).contains("\x1b[33m"));
+        assert_eq!(rest, " WARN request_id=r-7 a\\u{1b}[2Jb\\nc url=http://h/\\r attempt=2\n");
+        assert!(text_line(Level::WARN, "lycosa", None, "m", &[], true).contains("\x1b[33m"));
     }
 
     #[test]
     fn a_json_line_is_json_with_the_id_always_there() {
-        let line = json_line(Level::INFO, "lycosa::engine", None, "a\nb", fields("u"));
+        let line = json_line(Level::INFO, "lycosa::engine", None, "a\nb", &fields("u"));
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&value["request_id"], &value["message"]), (&Value::Null, &json!("a\nb")));
         assert_eq!(value["fields"]["attempt"], 2);
@@ -226,7 +224,7 @@ mod tests {
     #[test]
     fn notices_read_like_the_command_speaking() {
         assert_eq!(
-            text_line(Level::INFO, NOTICE, None, "line 3: https:// is assumed", &Map::new(), false),
+            text_line(Level::INFO, NOTICE, None, "line 3: https:// is assumed", &[], false),
             "lycosa: line 3: https:// is assumed\n"
         );
     }
@@ -258,7 +256,7 @@ mod tests {
         }
         let seen = Arc::new(Mutex::new(Vec::new()));
         let lines = Lines { console: Console::new(&display(2, 0)), json: false }.with_filter(LevelFilter::TRACE);
-        // `Lines` marks the spans; its own lines are filtered by being of level TRACE and going to a closed console.
+        // `Lines` marks the spans; `Seen` looks their ids up as it does.
         let subscriber = tracing_subscriber::registry().with(lines).with(Seen(Arc::clone(&seen)));
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("job", request_id = %"r-9");

@@ -14,6 +14,7 @@ mod console;
 mod env;
 mod exit;
 mod file;
+mod layers;
 mod logging;
 mod settings;
 mod spelling;
@@ -24,21 +25,32 @@ mod watch;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A panic in the run itself is an internal error with a code of its own; the hook has told of it.
+    let code = std::panic::catch_unwind(command).unwrap_or(exit::INTERNAL);
+    ExitCode::from(code)
+}
+
+/// Returns the exit code.
+fn command() -> u8 {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let code = match args::parse(&words) {
+    match args::parse(&words) {
         Err(error) => usage(&error),
         Ok(Typed::Show(text)) => print(text.as_bytes()),
         Ok(Typed::Run(flags)) => commands::run::run(&flags),
         Ok(Typed::Config(action)) => match commands::config::print(&action) {
-            Ok(text) => print(text.as_bytes()),
+            Ok((text, warnings)) => {
+                for warning in warnings {
+                    let _ = writeln!(std::io::stderr(), "lycosa: warning: {}", settings::one_line(&warning));
+                }
+                print(text.as_bytes())
+            }
             Err(error) => usage(&error),
         },
         Ok(Typed::Generate(artefact)) => match commands::generate::generate(artefact) {
             Ok(text) => print(&text),
             Err(error) => output_failed(&error),
         },
-    };
-    ExitCode::from(code)
+    }
 }
 
 /// Tells what has to be mended. Returns the exit code.

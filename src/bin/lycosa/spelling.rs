@@ -52,7 +52,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
         &["-nd", "-nH", "--no-directories", "-E", "--adjust-extension", "--page-requisites"],
         "no files are laid out on disk: records go to -o FILE",
     ),
-    (&["--spider"], "write lycosa fetch -I"),
+    (&["--spider"], "write lycosa fetch -I/--head"),
     (&["--level", "--depth"], "write -l/--max-depth N"),
     (&["-D", "--domains", "--span-hosts"], "write --scope domain or --scope any, with --include RE and --exclude RE"),
     (&["--accept-regex", "--include-regex"], "write --include RE"),

@@ -61,7 +61,8 @@ async fn slots_start_at_one_and_double() {
 async fn no_host_takes_more_than_its_quarter_while_others_wait() {
     let world = World::new(|_, _| Reply::status(200).after(Duration::from_millis(50)));
     let settings = EngineSettings { concurrency: 16, host_concurrency: 16, ..fetch() };
-    let lines = (0..400).map(|n| if n < 200 { format!("http://a.test/{n}") } else { format!("http://b{}.test/{n}", n % 8) });
+    let lines =
+        (0..400).map(|n| if n < 200 { format!("http://a.test/{n}") } else { format!("http://b{}.test/{n}", n % 8) });
     run_world(&world, settings, seeds(lines)).await;
     let requests = world.requests();
     let last_b = requests.iter().filter(|r| r.host != "a.test").map(|r| r.start).max().unwrap();

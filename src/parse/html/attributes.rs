@@ -84,14 +84,7 @@ fn skip_space(input: &[u8], mut at: usize) -> usize {
 
 /// Looks for the end of a tag from behind its name: the place behind `>` and whether the tag closes itself.
 /// `None` if the input ends first.
-pub(super) fn tag_end(input: &[u8], at: usize) -> Option<(usize, bool)> {
-    // Without a quote before it, the first `>` ends the tag, and most tags of a page are of this kind.
-    let inside = &input[at..at + memchr(b'>', &input[at..])?];
-    let slashed = inside.last() == Some(&b'/');
-    if memchr::memchr2(b'"', b'\'', inside).is_none() && !(slashed && inside.contains(&b'=')) {
-        return Some((at + inside.len() + 1, slashed));
-    }
-    let mut at = at;
+pub(super) fn tag_end(input: &[u8], mut at: usize) -> Option<(usize, bool)> {
     loop {
         match step(input, at) {
             Step::Attribute { next, .. } => at = next,

@@ -103,7 +103,7 @@ enum Content {
 impl<'a> Reader<'a> {
     fn read(&mut self, page: &'a [u8]) {
         let mut scanner = Scanner::new(page);
-        while let Some(token) = scanner.next(self.foreign.knows_cdata()) {
+        while let Some(token) = scanner.next(self.anchor.is_some(), self.foreign.knows_cdata()) {
             match token {
                 Token::Text(text) => self.text(text, decode),
                 Token::Verbatim(text) => self.text(text, |text, _| String::from_utf8_lossy(text)),
@@ -131,23 +131,20 @@ impl<'a> Reader<'a> {
 
     fn start(&mut self, tag: &Tag<'a>) -> Content {
         let is_foreign = self.foreign.start(tag);
-        let mut lower = [0; LONGEST];
-        let Some(name) = lower.get_mut(..tag.name.len()) else { return Content::Markup };
-        name.copy_from_slice(tag.name);
-        name.make_ascii_lowercase();
-        match &*name {
-            b"a" => self.anchor(tag),
-            b"area" => self.area(tag),
-            b"link" => self.link(tag),
-            b"meta" => self.meta(tag),
-            b"frame" => self.frame(tag, "frame"),
-            b"iframe" => self.frame(tag, "iframe"),
-            b"base" if !is_foreign && self.base.is_none() => {
+        let key = key(tag.name);
+        match key {
+            A => self.anchor(tag),
+            AREA => self.area(tag),
+            LINK => self.link(tag),
+            META => self.meta(tag),
+            FRAME => self.frame(tag, "frame"),
+            IFRAME => self.frame(tag, "iframe"),
+            BASE if !is_foreign && self.base.is_none() => {
                 self.base = tag.attributes.find(["href"])[0].map(decoded);
             }
             _ => {}
         }
-        if is_foreign { Content::Markup } else { content_of(name) }
+        if is_foreign { Content::Markup } else { content_of(key) }
     }
 
     fn anchor(&mut self, tag: &Tag<'a>) {
@@ -252,21 +249,50 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Longer than any name that matters.
-const LONGEST: usize = 10;
+/// An element name as a number, in which case does not matter; 0 for a name of more than 16 bytes, and none that matters
+/// is so long. Every tag of a page is asked for its name, so this must be cheap.
+const fn key(name: &[u8]) -> u128 {
+    if name.len() > 16 {
+        return 0;
+    }
+    let mut key = 0;
+    let mut at = 0;
+    while at < name.len() {
+        // Sets the bit that tells `a` from `A`. No byte but a letter becomes a letter by it.
+        key = key << 8 | (name[at] | 0x20) as u128;
+        at += 1;
+    }
+    key
+}
+
+const A: u128 = key(b"a");
+const AREA: u128 = key(b"area");
+const LINK: u128 = key(b"link");
+const META: u128 = key(b"meta");
+const FRAME: u128 = key(b"frame");
+const IFRAME: u128 = key(b"iframe");
+const BASE: u128 = key(b"base");
+const SCRIPT: u128 = key(b"script");
+const STYLE: u128 = key(b"style");
+const TITLE: u128 = key(b"title");
+const TEXTAREA: u128 = key(b"textarea");
+const XMP: u128 = key(b"xmp");
+const NOEMBED: u128 = key(b"noembed");
+const NOFRAMES: u128 = key(b"noframes");
+const PLAINTEXT: u128 = key(b"plaintext");
 
 /// How the content of an HTML element is read, with scripting off (WHATWG HTML 13.2.6.4).
-fn content_of(name: &[u8]) -> Content {
-    match name {
-        b"script" => Content::Script,
-        b"title" => Content::Title,
-        b"style" => Content::RawText("style"),
-        b"textarea" => Content::RawText("textarea"),
-        b"iframe" => Content::RawText("iframe"),
-        b"xmp" => Content::RawText("xmp"),
-        b"noembed" => Content::RawText("noembed"),
-        b"noframes" => Content::RawText("noframes"),
-        b"plaintext" => Content::Plain,
+const fn content_of(key: u128) -> Content {
+    match key {
+        SCRIPT => Content::Script,
+        TITLE => Content::Title,
+        STYLE => Content::RawText("style"),
+        TEXTAREA => Content::RawText("textarea"),
+        IFRAME => Content::RawText("iframe"),
+        XMP => Content::RawText("xmp"),
+        NOEMBED => Content::RawText("noembed"),
+        NOFRAMES => Content::RawText("noframes"),
+        PLAINTEXT => Content::Plain,
         _ => Content::Markup,
     }
 }

@@ -198,6 +198,8 @@ const PIECES: &[&str] = &[
     "<script>",
     "</script>",
     "</script ",
+    "<script><!--<script>",
+    "</script></script>",
     "<script/>",
     "<!--",
     "-->",

@@ -70,11 +70,13 @@ impl Resolver {
 
     /// The canonical URL by concatenation, where that is certain to be right.
     fn concatenated(&self, reference: &str) -> Option<String> {
-        if reference.len() > url::MAX_URL {
+        // A page from elsewhere (`file:`) has no references that lead to http, unless they are absolute.
+        if reference.len() > url::MAX_URL || !matches!(self.base.scheme(), "http" | "https") {
             return None;
         }
         let own = &self.directory[..self.origin];
         let (before, path) = match reference.as_bytes().first()? {
+            b'.' => self.climbed(reference),
             b'/' if reference.as_bytes().get(1) == Some(&b'/') => return None,
             b'/' => (own, reference),
             b'h' if starts_origin(reference, own) => (own, &reference[own.len()..]),
@@ -91,6 +93,23 @@ impl Resolver {
         canonical.push_str(before);
         canonical.push_str(path);
         Some(canonical)
+    }
+
+    /// The directory that a reference with leading `../` and `./` starts from, and the rest of the reference.
+    fn climbed<'a>(&'a self, reference: &'a str) -> (&'a str, &'a str) {
+        let (mut directory, mut path) = (self.directory.as_str(), reference);
+        loop {
+            if let Some(rest) = path.strip_prefix("../") {
+                path = rest;
+                let parent = directory[self.origin..directory.len() - 1].rfind('/');
+                // Nothing is above the root.
+                directory = parent.map_or(directory, |slash| &directory[..=self.origin + slash]);
+            } else if let Some(rest) = path.strip_prefix("./") {
+                path = rest;
+            } else {
+                return (directory, path);
+            }
+        }
     }
 }
 
@@ -200,13 +219,38 @@ mod tests {
             ("/a?b=c&d=%20", "https://h.example/a?b=c&d=%20"),
             ("https://h.example/a//b", "https://h.example/a//b"),
             ("http.html", "https://h.example/docs/http.html"),
+            ("../a", "https://h.example/a"),
+            ("./../.././a/", "https://h.example/a/"),
         ] {
             assert_eq!(resolver.concatenated(reference).as_deref(), Some(expected));
         }
-        for long_way in
-            ["", "../a", "a/./b", "a/..", "%2E/a", "//x/y", "?q", "a b", "a:b", "#x", "é", "HTTPS://h.example/a"]
-        {
+        for long_way in [
+            "",
+            "..",
+            "../a/..",
+            "a/./b",
+            "a/..",
+            "%2E/a",
+            "//x/y",
+            "?q",
+            "a b",
+            "a:b",
+            "#x",
+            "é",
+            "HTTPS://h.example/a",
+        ] {
             assert_eq!(resolver.concatenated(long_way), None, "{long_way}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_came_from_no_web_server_has_absolute_links_only() {
+        for page in ["file:///a/b.html", "data:text/html,x", "about:blank"] {
+            let mut resolver = resolver(page);
+            for reference in ["c", "../c", "./", "/c", ""] {
+                assert_eq!(resolver.canonical(reference), None, "{reference} on {page}");
+            }
+            assert_eq!(resolver.canonical("http://h/c").as_deref(), Some("http://h/c"));
         }
     }
 

@@ -52,13 +52,13 @@ impl<'a> Scanner<'a> {
         Self { input, at: 0 }
     }
 
-    /// The next token; None at the end. `cdata`: whether `<![CDATA[` opens a CDATA section (in SVG and MathML) or a
-    /// comment (in HTML).
-    pub(super) fn next(&mut self, cdata: bool) -> Option<Token<'a>> {
+    /// The next token; None at the end. Without `text`, text is passed over. `cdata`: whether `<![CDATA[` opens a CDATA
+    /// section (in SVG and MathML) or a comment (in HTML).
+    pub(super) fn next(&mut self, text: bool, cdata: bool) -> Option<Token<'a>> {
         let mut search = self.at;
         loop {
             let Some(found) = memchr(b'<', &self.input[search..]) else {
-                return self.text_up_to(self.input.len());
+                return if text { self.text_up_to(self.input.len()) } else { None };
             };
             let open = search + found;
             let markup = self.classify(open, cdata);
@@ -66,7 +66,7 @@ impl<'a> Scanner<'a> {
                 search = open + 1;
                 continue;
             }
-            if open > self.at {
+            if text && open > self.at {
                 return self.text_up_to(open);
             }
             match markup {
@@ -234,7 +234,7 @@ mod tests {
     fn tokens(input: &str) -> String {
         let mut scanner = Scanner::new(input.as_bytes());
         let mut out = Vec::new();
-        while let Some(token) = scanner.next(false) {
+        while let Some(token) = scanner.next(true, false) {
             let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             match token {
                 Token::Text(text) | Token::Verbatim(text) => out.push(shown(text)),

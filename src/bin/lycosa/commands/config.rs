@@ -1,29 +1,30 @@
 //! `lycosa config`: the settings that hold, a file to start from, and its JSON Schema.
 
+use std::fmt::Write as _;
+
+use lycosa::policy::credentials::is_credential;
 use serde_json::{Map, Value, json};
 
 use crate::args::ConfigAction;
-use crate::settings::request::{RequestFlags, is_credential};
+use crate::settings::request::RequestFlags;
 use crate::settings::resolve::{resolve, without_credentials};
 use crate::settings::table::{FORMATS, SETTINGS};
 use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError};
-use crate::{env, file};
+use crate::{file, layers};
 
-/// What the command prints on standard output.
+/// What the command prints on standard output, and what to warn of.
 ///
 /// # Errors
 /// `show`: a setting that cannot be used.
-pub fn print(action: &ConfigAction) -> Result<String, UsageError> {
+pub fn print(action: &ConfigAction) -> Result<(String, Vec<String>), UsageError> {
     match action {
-        ConfigAction::Init => Ok(init()),
-        ConfigAction::Schema => Ok(format!("{:#}\n", schema())),
+        ConfigAction::Init => Ok((init(), Vec::new())),
+        ConfigAction::Schema => Ok((format!("{:#}\n", schema()), Vec::new())),
         ConfigAction::Show { run, json, files } => {
-            let mut layers = file::defaults(*run);
-            layers.lay_over(file::read(*run, files)?);
-            let (environment, _) = env::read(std::env::vars_os())?;
-            layers.lay_over(environment);
+            let (layers, warnings) = layers::gather(*run, files, std::env::vars_os(), Layer::default())?;
             resolve(*run, &layers, &RequestFlags::default())?;
-            Ok(if *json { format!("{:#}\n", show_json(*run, &layers)) } else { show(*run, &layers) })
+            let text = if *json { format!("{:#}\n", show_json(*run, &layers)) } else { show(*run, &layers) };
+            Ok((text, warnings))
         }
     }
 }
@@ -40,7 +41,11 @@ fn show(run: Run, layers: &Layer) -> String {
         .map(|(setting, given)| (format!("{} = {}", setting.name, toml_text(setting, given)), given.origin.to_string()))
         .collect();
     let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|width| *width <= 48).max().unwrap_or(0);
-    lines.iter().map(|(line, origin)| format!("{line:<width$}  # {origin}\n")).collect()
+    lines.iter().fold(String::new(), |mut out, (line, origin)| {
+        // Writing into a string cannot fail.
+        let _ = writeln!(out, "{line:<width$}  # {origin}");
+        out
+    })
 }
 
 fn show_json(run: Run, layers: &Layer) -> Value {
@@ -76,7 +81,7 @@ fn masked(setting: &Setting, text: &str) -> String {
         "user" if text != "none" => format!("{}:***", text.split(':').next().unwrap_or_default()),
         "proxy" => without_credentials(text),
         "header" => match text.split_once(':') {
-            Some((name, _)) if name.trim().parse().is_ok_and(|name| is_credential(&name)) => format!("{name}: ***"),
+            Some((name, _)) if is_credential(name.trim()) => format!("{name}: ***"),
             _ => text.to_owned(),
         },
         _ => text.to_owned(),
@@ -150,9 +155,8 @@ fn property(setting: &Setting, default: Option<&Given>) -> Value {
             let formats = FORMATS.join(", ");
             one_or_many(&json!({ "type": "string", "description": format!("FILE, or FORMAT:FILE ({formats}), or -") }))
         }
-        Kind::Texts => one_or_many(&json!({ "type": "string" })),
+        Kind::Texts | Kind::Words(_) => one_or_many(&json!({ "type": "string" })),
         Kind::Patterns => one_or_many(&json!({ "type": "string", "format": "regex" })),
-        Kind::Words(_) => one_or_many(&json!({ "type": "string" })),
     };
     property["description"] = json!(setting.help);
     if let Some(given) = default {
@@ -202,8 +206,9 @@ mod tests {
         let uncommented: String = init
             .lines()
             .filter(|line| !line.starts_with("# ") && *line != "#")
-            .map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line)))
-            .collect();
+            .map(|line| line.strip_prefix('#').unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n");
         let table = |text: &str| toml::from_str::<toml::Table>(text).expect("TOML");
         assert_eq!(table(&uncommented), table(file::EMBEDDED));
     }

@@ -6,8 +6,8 @@ use clap_mangen::Man;
 use lycosa::model::record_schema::record_schema;
 
 use crate::args::{Artefact, command};
-use crate::settings::Run;
 use crate::settings::table::SETTINGS;
+use crate::settings::{Run, Setting};
 
 /// The text of an artefact.
 ///
@@ -35,7 +35,6 @@ fn man_page() -> io::Result<Vec<u8>> {
     main.render_name_section(&mut out)?;
     main.render_synopsis_section(&mut out)?;
     main.render_description_section(&mut out)?;
-    main.render_subcommands_section(&mut out)?;
     for subcommand in command.get_subcommands() {
         let name = subcommand.get_name().to_owned();
         out.extend(format!(".SH \"LYCOSA {}\"\n", name.to_uppercase()).into_bytes());
@@ -44,7 +43,7 @@ fn man_page() -> io::Result<Vec<u8>> {
         page.render_synopsis_section(&mut section)?;
         page.render_description_section(&mut section)?;
         page.render_options_section(&mut section)?;
-        // On a page of its own these would be top sections; the first of them says nothing its title has not said.
+        // On a page of their own these would be top sections; the first of them says nothing its title has not said.
         let section = String::from_utf8_lossy(&section).replace("\n.SH ", "\n.SS ").replacen(".SH ", ".SS ", 1);
         out.extend(section.into_bytes());
         out.push(b'\n');
@@ -57,7 +56,7 @@ fn man_page() -> io::Result<Vec<u8>> {
 }
 
 fn environment() -> String {
-    let variables: Vec<String> = SETTINGS.iter().map(|setting| setting.variable()).collect();
+    let variables: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
     let commands = Run::ALL.map(Run::as_str).join(" and ");
     format!(
         "Each setting of {commands} has a variable, over configuration files and under flags; lists have one entry a line:\n{}.\n",
@@ -85,7 +84,7 @@ mod tests {
         use clap_complete::Shell;
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
             let script = String::from_utf8(generate(Artefact::Completions(shell)).unwrap()).unwrap();
-            assert!(script.contains("host-concurrency") && script.contains("record-schema"), "{shell}");
+            assert!(script.contains("host-concurrency") && script.contains("generate"), "{shell}");
         }
     }
 }

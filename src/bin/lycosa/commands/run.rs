@@ -18,7 +18,7 @@ use crate::console::Console;
 use crate::exit::{self, StopSignal};
 use crate::settings::resolve::{Resolved, resolve};
 use crate::settings::{Layer, UsageError};
-use crate::{env, file, logging, watch};
+use crate::{layers, logging, watch};
 
 /// A failure that ends the command before or beside its run: exit code and one line.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Ended {
 
 /// Runs the command. Returns the exit code.
 pub fn run(flags: &RunFlags) -> u8 {
-    let (mut resolved, warnings) = match layers(flags).and_then(|(layers, warnings)| {
+    let (mut resolved, warnings) = match gathered(flags).and_then(|(layers, warnings)| {
         let resolved = resolve(flags.run, &layers, &flags.request)?;
         Ok((resolved, warnings))
     }) {
@@ -106,6 +106,8 @@ fn code_after(code: u8, other: u8) -> u8 {
 
 fn show(console: &Console, summary: &Summary, code: u8) {
     match console.quiet() {
+        // `… | head` has read what it wanted.
+        _ if summary.stopped_by == StoppedBy::Pipe && code == 0 => {}
         0 => console.report(&report::text(summary)),
         1 if code != 0 => {
             let line = summary.output_error.clone().unwrap_or_else(|| report::one_line(summary, code));
@@ -144,25 +146,19 @@ pub fn conduct(
     ended
 }
 
-const NO_URL: &str = "no URL given";
-
-/// Flags over environment over files over defaults; and what to warn of.
-fn layers(flags: &RunFlags) -> Result<(Layer, Vec<String>), UsageError> {
-    let mut layers = file::defaults(flags.run);
-    layers.lay_over(file::read(flags.run, &flags.files)?);
-    let (environment, warnings) = env::read(std::env::vars_os())?;
-    layers.lay_over(environment);
-    layers.lay_over(flags.flags.clone());
-    Ok((layers, warnings))
+fn gathered(flags: &RunFlags) -> Result<(Layer, Vec<String>), UsageError> {
+    layers::gather(flags.run, &flags.files, std::env::vars_os(), flags.flags.clone())
 }
+
+const NO_URL: &str = "no URL given";
 
 /// Finds and checks the input. Returns whether standard input is read because nothing else was named.
 fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> {
     for url in &flags.urls {
-        check_argument(url).map_err(|message| UsageError::new(format!("'{url}': {message}")))?;
+        check_argument(url).map_err(UsageError::new)?;
     }
     let (sources, implicit) = sources(flags)?;
-    let mut seeds = SeedSettings { sources, ..SeedSettings::default() };
+    let mut seeds = SeedSettings { sources };
     if resolved.strict_input {
         seeds = check_all(&seeds).map_err(|error| UsageError::new(error.to_string()))?;
     }
@@ -215,9 +211,7 @@ fn create_summary(path: &Path) -> Result<(PathBuf, File), Failure> {
 
 fn write_summary(path: &Path, mut file: File, summary: &Summary, code: u8) -> Result<(), Failure> {
     let json = report::json(summary, code, peak_memory());
-    // A line of its own, for people and for `jq`.
-    let text = serde_json::to_string_pretty(&json).unwrap_or_else(|_| json.to_string());
-    writeln!(file, "{text}").map_err(|error| Failure {
+    writeln!(file, "{json}").map_err(|error| Failure {
         code: exit::OUTPUT,
         message: format!("cannot write the summary {}: {error}", path.display()),
     })

@@ -8,8 +8,9 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION, REFERER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method};
+use lycosa::policy::credentials::is_credential;
 
 use super::check::Bad;
 
@@ -139,7 +140,7 @@ impl Headers {
         for (name, mut value) in all {
             if name == USER_AGENT {
                 headers.user_agent = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            } else if is_credential(&name) {
+            } else if is_credential(name.as_str()) {
                 value.set_sensitive(true);
                 headers.credentials.push((name, value));
             } else {
@@ -186,24 +187,17 @@ impl Line {
 fn header_lines(entries: &[String]) -> Result<Vec<Line>, Bad> {
     let mut lines = Vec::new();
     for entry in entries {
-        match entry.strip_prefix('@') {
-            None => lines.push(Line::parse(entry)?),
-            Some(_) => {
-                let text = part("-H", entry)?;
-                let text = String::from_utf8_lossy(&text);
-                for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                    lines.push(Line::parse(line)?);
-                }
+        if entry.starts_with('@') {
+            let text = part("-H", entry)?;
+            let text = String::from_utf8_lossy(&text);
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                lines.push(Line::parse(line)?);
             }
+        } else {
+            lines.push(Line::parse(entry)?);
         }
     }
     Ok(lines)
-}
-
-/// Whether a header goes only to hosts the user typed.
-pub fn is_credential(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name) || text.ends_with("-key") || text.ends_with("-token")
 }
 
 fn basic(user: &str) -> Result<HeaderValue, Bad> {

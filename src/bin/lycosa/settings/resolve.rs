@@ -20,7 +20,7 @@ use super::{Kind, Layer, Origin, Run, UsageError, setting};
 use crate::exit::FailOn;
 
 /// For a time that was switched off where the library wants one: longer than any run.
-const UNLIMITED: Duration = Duration::from_secs(10 * 365 * 86400);
+const UNLIMITED: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// What shows on standard error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,14 +53,15 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
     let values = Values(layers);
     let headers = headers(&values, flags)?;
     let (method, body) = flags.method_and_body().map_err(|bad| UsageError { message: bad.message, hint: bad.hint })?;
-    let proxy = values.text("proxy").map(|text| proxy(text).map_err(|bad| values.error("proxy", bad))).transpose()?;
+    let proxy =
+        proxy(values.list("proxy").last().map_or("", String::as_str)).map_err(|bad| values.error("proxy", bad))?;
     let (outputs, warnings) = outputs(&values)?;
     let agent = product_token(&headers.user_agent).trim();
     let mut engine = engine(run, &values)?;
     engine.product_token = if agent.is_empty() { "lycosa".to_owned() } else { agent.to_owned() };
     engine.method = method;
     engine.body = body;
-    engine.proxy = proxy.as_deref().map(without_credentials);
+    engine.proxy = proxy.as_deref().filter(|proxy| !proxy.is_empty()).map(without_credentials);
     let client = ClientSettings {
         user_agent: headers.user_agent,
         headers: headers.plain,
@@ -72,7 +73,6 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         ..ClientSettings::default()
     };
     Ok(Resolved {
-        settings: Settings { engine, client, seeds: SeedSettings::default(), outputs },
         display: Display {
             color: values.word("color")?,
             verbose: values.whole("verbose")?.unwrap_or(0),
@@ -81,8 +81,9 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
             no_progress: values.switch("no-progress"),
         },
         fail_on: values.read("fail-on", check::fail_on)?,
-        summary: summary(&values)?,
+        summary: summary(&values, &outputs)?,
         strict_input: values.switch("strict-input"),
+        settings: Settings { engine, client, seeds: SeedSettings::default(), outputs },
         warnings,
     })
 }
@@ -165,9 +166,14 @@ fn headers(values: &Values<'_>, flags: &RequestFlags) -> Result<Headers, UsageEr
         .map_err(|(name, bad)| values.error(name, bad))
 }
 
-/// A proxy's URL; without a scheme it is an http proxy, as in curl.
-fn proxy(text: &str) -> Result<String, Bad> {
+/// A proxy's URL; without a scheme it is an http proxy, as in curl. None: as the environment says. Empty: no proxy.
+fn proxy(text: &str) -> Result<Option<String>, Bad> {
     const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+    match text {
+        "environment" => return Ok(None),
+        "none" | "" => return Ok(Some(String::new())),
+        _ => {}
+    }
     let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     // The text is not repeated: it may hold a password.
     let url = lycosa::model::url::Url::parse(&full).map_err(|error| Bad::new(format!("not a proxy's URL: {error}")))?;
@@ -180,7 +186,7 @@ fn proxy(text: &str) -> Result<String, Bad> {
     if url.host_str().is_none_or(str::is_empty) {
         return Err(Bad::new("not a proxy's URL: no host"));
     }
-    Ok(full)
+    Ok(Some(full))
 }
 
 /// A proxy as records and `config show` print it.
@@ -256,8 +262,11 @@ fn named_format(name: &str) -> Result<&'static str, Bad> {
     })
 }
 
-fn summary(values: &Values<'_>) -> Result<Option<PathBuf>, UsageError> {
+fn summary(values: &Values<'_>, outputs: &[OutputSettings]) -> Result<Option<PathBuf>, UsageError> {
     match values.text("summary") {
+        Some(path) if outputs.iter().any(|output| output.target == Target::File(path.into())) => {
+            Err(values.error("summary", Bad::new(format!("'{path}' is an output already"))))
+        }
         Some("-") => Err(values.error("summary", Bad::new("standard output carries records and nothing else"))),
         text => Ok(text.map(PathBuf::from)),
     }
@@ -406,6 +415,9 @@ mod tests {
         assert_eq!(resolved.client.proxy.as_deref(), Some("http://me:s3cret@proxy:3128"));
         assert_eq!(resolved.engine.proxy.as_deref(), Some("http://proxy:3128"));
         assert_eq!(without_credentials("socks5h://a:b@c@d:1/"), "socks5h://d:1/");
+        let proxy = |text| resolve_with(Run::Fetch, &[("proxy", text)]).unwrap().settings;
+        assert_eq!((proxy("environment").client.proxy, proxy("environment").engine.proxy), (None, None));
+        assert_eq!((proxy("none").client.proxy.as_deref(), proxy("none").engine.proxy), (Some(""), None));
         let bad = message(&[("proxy", "sock5://me:s3cret@proxy")]);
         assert!(bad.starts_with("--proxy: 'sock5' is not the scheme of a proxy"), "{bad}");
         assert!(!message(&[("proxy", "http://me:s3cret@pro xy:99999")]).contains("s3cret"));
@@ -416,6 +428,7 @@ mod tests {
         assert!(message(&[("timeout", "5sec")]).starts_with("--timeout: '5sec' is not a duration"));
         assert!(message(&[("fail-on", "0%")]).starts_with("--fail-on: '0%' is not never"));
         assert!(message(&[("summary", "-")]).starts_with("--summary: standard output carries"));
+        assert_eq!(message(&[("summary", "a"), ("output", "a")]), "--summary: 'a' is an output already");
         assert!(message(&[("user", "s3cret")]).starts_with("--user: no password"));
     }
 

@@ -67,7 +67,7 @@ pub const SETTINGS: &[Setting] = &[
         "Redirects followed for one URL; 0: a redirect is the answer",
     )
     .under(REQUESTS),
-    Setting::new("proxy", Kind::Text, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: as the environment says")
+    Setting::new("proxy", Kind::Text, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: no proxy; environment: as http_proxy and its kin say")
         .short('x')
         .under(REQUESTS)
         .not_local(),
