@@ -251,9 +251,8 @@ fn a_redirect_out_of_scope_is_refused() {
 #[test]
 fn where_a_seed_redirects_to_is_in_scope_too() {
     let target = Site::start(|request| if request.path() == "/home" { html(index(["/more"])) } else { html("") });
-    let leading_to = |to: String| {
-        Site::start(move |request| if request.path() == "/" { redirect(301, &to) } else { status(404) })
-    };
+    let leading_to =
+        |to: String| Site::start(move |request| if request.path() == "/" { redirect(301, &to) } else { status(404) });
     let middle = leading_to(target.url("/home"));
     let site = leading_to(middle.url("/"));
     let run = lycosa(["crawl", "--allow-private", &site.url("/")]).run().exits(0);

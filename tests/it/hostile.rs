@@ -74,7 +74,7 @@ fn an_endless_body_is_cut_at_the_limit() {
 fn a_gzip_bomb_costs_no_memory() {
     let bomb = bomb(1024);
     let site = Site::start(move |_: &Request| bomb.clone());
-    let run = lycosa(QUICK).args(["--with", "body", &site.url("/")]).run().exits(1);
+    let run = lycosa(QUICK).arg(site.url("/")).run().exits(1);
     assert_eq!(failure(&run.record()).0, "too_large");
     assert!(run.peak_kib < 200 * 1024, "{} KiB", run.peak_kib);
 }
@@ -162,7 +162,8 @@ fn a_crawl_of_a_redirect_loop_ends() {
     });
     let records = lycosa(["crawl", &site.url("/")]).run().exits(0).records();
     assert_eq!(records.len(), 2);
-    assert_eq!(site.targets(), ["/", "/a", "/b"]);
+    assert!(site.hits() <= 2 + 21, "{} requests", site.hits());
+    assert_eq!(failure(with_path(&records, "/a")).0, "redirect");
 }
 
 #[test]
