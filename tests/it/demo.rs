@@ -6,6 +6,7 @@ use crate::support::*;
 
 #[test]
 fn the_demo_shows_every_kind_of_host_and_exits_0() {
+    assert!(lycosa(["demo", "--help"]).run().exits(0).text().contains("lycosa"));
     let run = lycosa(["demo"]).run().exits(0);
     let records = run.records();
     assert!(records.len() > 30, "{} records", records.len());

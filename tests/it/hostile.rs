@@ -74,7 +74,7 @@ fn an_endless_body_is_cut_at_the_limit() {
 fn a_gzip_bomb_costs_no_memory() {
     let bomb = bomb(1024);
     let site = Site::start(move |_: &Request| bomb.clone());
-    let run = lycosa(QUICK).args(["--with", "body", &site.url("/")]).run().exits(1);
+    let run = lycosa(QUICK).arg(site.url("/")).run().exits(1);
     assert_eq!(failure(&run.record()).0, "too_large");
     assert!(run.peak_kib < 200 * 1024, "{} KiB", run.peak_kib);
 }
@@ -157,11 +157,23 @@ fn a_crawl_of_a_redirect_loop_ends() {
     let site = Site::start(|request| match request.path() {
         "/" => html(index(["/a"])),
         "/a" => redirect(302, "/b"),
-        _ => redirect(302, "/a"),
+        "/b" => redirect(302, "/a"),
+        _ => status(404),
     });
     let records = lycosa(["crawl", &site.url("/")]).run().exits(0).records();
     assert_eq!(records.len(), 2);
-    assert_eq!(site.targets(), ["/", "/a", "/b"]);
+    assert!(site.hits() <= 2 + 21, "{} requests", site.hits());
+    assert_eq!(failure(with_path(&records, "/a")).0, "redirect");
+}
+
+#[test]
+fn a_robots_file_that_redirects_for_ever_does_not_hold_the_host() {
+    let site = Site::start(|request| match request.path() {
+        "/page" => html(""),
+        _ => redirect(302, "/robots.txt"),
+    });
+    lycosa(["crawl", &site.url("/page")]).run().exits(0);
+    assert!(site.hits() <= 21 + 1, "{} requests", site.hits());
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn a_link_names_its_source_and_depth() {
         let record = with_path(&records, path);
         (record["depth"].as_u64().unwrap(), record["source"].clone(), record["line"].clone())
     };
-    assert_eq!(of("/"), (0, json!(null), json!(null)));
+    assert_eq!(of("/"), (0, json!(null), json!(1)));
     assert_eq!(of("/a"), (1, json!(site.url("/")), json!(null)));
     assert_eq!(of("/moved"), (2, json!(site.url("/a")), json!(null)));
     let (depth, source, _) = of("/c");
@@ -253,8 +253,8 @@ fn the_digest_is_that_of_the_decoded_body() {
         text("").header("Content-Encoding", "gzip").bytes(encoder.finish().unwrap())
     });
     let record = lycosa(["fetch", "--with", "digest", &site.url("/")]).run().exits(0).record();
-    let digest: String = Sha256::digest(&plain).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(record["digest"], format!("sha256:{digest}"));
+    let digest: Vec<_> = Sha256::digest(&plain).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(record["digest"], format!("sha256:{}", digest.concat()));
     assert_eq!(record["size"], plain.len());
     assert!(record["wire_size"].as_u64().unwrap() < 1000);
 }

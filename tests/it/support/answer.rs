@@ -9,8 +9,6 @@ pub struct Request {
     pub method: String,
     /// The request target as it was sent: a path with its query, or a whole URL if the server is used as a proxy.
     pub target: String,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     /// How often this target was asked before.
     pub nth: usize,
@@ -19,11 +17,6 @@ pub struct Request {
 }
 
 impl Request {
-    /// The value of a header, by its name in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
     /// The target without its query, for scripts that match on paths.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()

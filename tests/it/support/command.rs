@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
@@ -20,6 +20,7 @@ const HANGS: Duration = Duration::from_secs(90);
 
 /// What to run.
 pub struct Command {
+    program: &'static str,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
     input: Input,
@@ -35,7 +36,13 @@ enum Input {
 
 /// `lycosa` with these arguments.
 pub fn lycosa<S: Into<OsString>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    program(env!("CARGO_BIN_EXE_lycosa"), arguments)
+}
+
+/// Another program, observed in the same way.
+pub fn program<S: Into<OsString>>(program: &'static str, arguments: impl IntoIterator<Item = S>) -> Command {
     Command {
+        program,
         arguments: arguments.into_iter().map(Into::into).collect(),
         environment: Vec::new(),
         input: Input::Nothing,
@@ -96,10 +103,6 @@ impl Command {
         self
     }
 
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     /// Runs it to its end.
     pub fn run(self) -> Run {
         self.spawn().finish()
@@ -109,7 +112,7 @@ impl Command {
     pub fn spawn(self) -> Running {
         let home = self.directory.path().join("home");
         std::fs::create_dir_all(&home).unwrap();
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lycosa"));
+        let mut command = std::process::Command::new(self.program);
         command
             .args(&self.arguments)
             .current_dir(self.directory.path())
@@ -121,7 +124,6 @@ impl Command {
             .stdin(if matches!(self.input, Input::Nothing) { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let started = Instant::now();
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
         let stdin = match (self.input, stdin) {
@@ -148,7 +150,6 @@ impl Command {
             reader: None,
             stderr: Some(stderr),
             memory: Some(memory),
-            started,
             directory: Some(self.directory),
         };
         if self.reader {
@@ -168,8 +169,8 @@ struct Output {
 #[derive(Default)]
 struct OutputState {
     bytes: Vec<u8>,
-    /// When each line was complete.
-    lines: Vec<Instant>,
+    /// Complete ones.
+    lines: usize,
     ended: bool,
 }
 
@@ -182,7 +183,6 @@ pub struct Running {
     reader: Option<JoinHandle<()>>,
     stderr: Option<JoinHandle<String>>,
     memory: Option<JoinHandle<u64>>,
-    started: Instant,
     directory: Option<TempDir>,
 }
 
@@ -251,9 +251,7 @@ impl Running {
             loop {
                 let read = stdout.read(&mut buffer).unwrap_or(0);
                 let mut state = output.state.lock().unwrap();
-                let now = Instant::now();
-                let lines = buffer[..read].iter().filter(|byte| **byte == b'\n').count();
-                state.lines.extend(std::iter::repeat_n(now, lines));
+                state.lines += memchr::memchr_iter(b'\n', &buffer[..read]).count();
                 state.bytes.extend_from_slice(&buffer[..read]);
                 state.ended = read == 0;
                 output.changed.notify_all();
@@ -278,11 +276,8 @@ impl Running {
     /// Waits for its first lines, and gives those that are there.
     pub fn wait_for_lines(&self, count: usize) -> Vec<String> {
         let state = self.output.state.lock().unwrap();
-        let (state, late) = self
-            .output
-            .changed
-            .wait_timeout_while(state, HANGS, |state| state.lines.len() < count && !state.ended)
-            .unwrap();
+        let (state, late) =
+            self.output.changed.wait_timeout_while(state, HANGS, |state| state.lines < count && !state.ended).unwrap();
         assert!(!late.timed_out(), "no {count} lines came");
         String::from_utf8_lossy(&state.bytes).lines().map(str::to_owned).collect()
     }
@@ -327,7 +322,6 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(2));
         };
-        let ended = Instant::now();
         if self.stdout.is_some() {
             self.read();
         }
@@ -340,9 +334,6 @@ impl Running {
             stdout: state.bytes,
             stderr: self.stderr.take().map(|thread| thread.join().unwrap()).unwrap_or_default(),
             peak_kib: self.memory.take().map_or(0, |thread| thread.join().unwrap()),
-            lines: state.lines,
-            started: self.started,
-            ended,
             directory: self.directory.take().unwrap(),
         }
     }
@@ -362,10 +353,6 @@ pub struct Run {
     pub stdout: Vec<u8>,
     pub stderr: String,
     pub peak_kib: u64,
-    /// When each line of its output had come.
-    pub lines: Vec<Instant>,
-    pub started: Instant,
-    pub ended: Instant,
     directory: TempDir,
 }
 

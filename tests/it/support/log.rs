@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 /// One request as a server saw it.
 #[derive(Debug, Clone)]
 pub struct Hit {
-    /// `address:port` of the server: the host key of its URLs.
-    pub host: String,
     pub method: String,
     /// As it was sent.
     pub target: String,
@@ -17,8 +15,6 @@ pub struct Hit {
     pub arrived: Instant,
     /// When the last byte of the answer was handed to the system; None while it is under way.
     pub ended: Option<Instant>,
-    /// Number of the connection at its server, from 0.
-    pub connection: u64,
 }
 
 impl Hit {

@@ -13,10 +13,10 @@ mod site;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use answer::{Answer, Reply, Request, bomb, html, redirect, status, text};
+pub use answer::{Answer, Request, bomb, html, redirect, status, text};
 pub use command::{Command, Run, Running, lycosa};
 pub use log::{Hit, gaps, mean_in_flight, most_in_flight, rate_broken, seconds, starts_per_second};
-pub use pages::{Random, Tree, index};
+pub use pages::{Tree, index};
 pub use records::{
     KEYS, Summary, all_keys_present, field, outcome_counts, record_schema, requests_of, urls_asked, with_path,
 };

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::command::program;
 use super::*;
 
 fn connect(site: &Site) -> TcpStream {
@@ -34,14 +35,12 @@ fn read_response(stream: &mut TcpStream) -> (String, Vec<u8>) {
 
 fn hit(start: Instant, from_ms: u64, to_ms: u64) -> Hit {
     Hit {
-        host: String::new(),
         method: "GET".to_owned(),
         target: "/".to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
         arrived: start + Duration::from_millis(from_ms),
         ended: Some(start + Duration::from_millis(to_ms)),
-        connection: 0,
     }
 }
 
@@ -159,7 +158,7 @@ fn a_tree_reaches_every_page_from_its_root() {
     let mut found = std::collections::BTreeSet::from(["/page/0".to_owned()]);
     let mut waiting = vec!["/page/0".to_owned()];
     while let Some(path) = waiting.pop() {
-        let request = Request { method: "GET".into(), target: path, headers: vec![], body: vec![], nth: 0, total: 0 };
+        let request = Request { method: "GET".into(), target: path, body: vec![], nth: 0, total: 0 };
         let Answer::Reply(reply) = tree.answer(&request) else { panic!("trees only reply") };
         let body = String::from_utf8(reply.body).unwrap();
         let links = body.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
@@ -213,4 +212,65 @@ fn many_requests_at_once_are_each_logged() {
     assert_eq!(site.hits(), 20);
     assert_eq!(site.connections(), 20);
     assert!(most_in_flight(&site.log()) > 4);
+}
+
+#[test]
+fn a_site_speaks_tls_with_a_certificate_nobody_vouches_for() {
+    let site = Site::start_tls(|_: &Request| text("safe"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ask = |check: bool| {
+        runtime.block_on(async {
+            let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(!check).build().unwrap();
+            client.get(site.url("/")).send().await?.text().await
+        })
+    };
+    assert_eq!(ask(false).unwrap(), "safe");
+    assert!(ask(true).is_err());
+    assert_eq!(site.hits(), 1);
+}
+
+fn shell(script: &str) -> Command {
+    program("/bin/sh", ["-c", script])
+}
+
+#[test]
+fn a_run_shows_code_streams_and_files() {
+    let run = shell("cat; cat file; echo oops >&2; echo $HOME; exit 3").file("file", "F").stdin("in ").run().exits(3);
+    assert_eq!(run.text(), format!("in F{}\n", run.path("home").display()));
+    assert_eq!(run.stderr, "oops\n");
+    assert_eq!(shell("kill -TERM $$").run().code, 143, "as a shell sees it");
+    assert_eq!(shell("cat").run().text(), "", "without input there is none");
+}
+
+#[test]
+fn a_running_command_can_be_written_to_read_and_signalled() {
+    let mut running = shell("trap 'echo caught; exit 5' INT; while read x; do echo got $x; done").open_stdin().spawn();
+    running.write("a\nb\n");
+    assert_eq!(running.wait_for_lines(2), ["got a", "got b"]);
+    assert!(running.is_running());
+    running.signal("INT");
+    running.close_stdin();
+    assert!(running.finish().exits(5).text().ends_with("caught\n"));
+}
+
+#[test]
+fn a_stopped_reader_holds_the_writer_back() {
+    let mut running = shell("head -c 300000 /dev/zero; echo done >&2").stopped_reader().spawn();
+    thread::sleep(Duration::from_millis(300));
+    assert!(running.is_running(), "the pipe is full");
+    running.read();
+    let run = running.finish().exits(0);
+    assert_eq!(run.stdout.len(), 300_000);
+
+    let mut running = shell("yes; echo over >&2").stopped_reader().spawn();
+    running.read_some(10);
+    running.close_stdout();
+    assert!(running.finish_without_output().exits(0).stderr.contains("over"));
+}
+
+#[test]
+fn peak_memory_is_seen() {
+    let small = shell("sleep 0.2").run().peak_kib;
+    let large = shell("x=$(head -c 30000000 /dev/zero | tr '\\0' x); sleep 0.2").run().peak_kib;
+    assert!(small > 0 && large > small + 20_000, "{small} KiB, {large} KiB");
 }

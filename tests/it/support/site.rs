@@ -43,9 +43,10 @@ fn own_address() -> IpAddr {
     if !cfg!(target_os = "linux") {
         return Ipv4Addr::LOCALHOST.into();
     }
-    let [_, third] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    // 254 servers at once have an address each; after that they share, with other ports.
+    let fourth = u8::try_from(NEXT.fetch_add(1, Ordering::Relaxed) % 254).unwrap() + 1;
     let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, 1 + high % 250, low, third.max(1)).into()
+    Ipv4Addr::new(127, 1 + high % 250, low, fourth).into()
 }
 
 fn spawn(work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
@@ -164,8 +165,8 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
                 }
                 // An error here is a client that has gone away: it stands in the log as an answer that ended.
                 let _ = match shared.tls.clone() {
-                    None => converse(stream, id, &shared),
-                    Some(config) => converse_tls(stream, config, id, &shared),
+                    None => converse(stream, &shared),
+                    Some(config) => converse_tls(stream, config, &shared),
                 };
                 shared.open.lock().unwrap().remove(&id);
             });
@@ -175,7 +176,7 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
 
 impl Shared {
     /// Writes the request into the log and asks the script. Returns the place in the log.
-    fn begin(&self, head: &[u8], body: &[u8], arrived: Instant, connection: u64) -> (usize, Request, Answer) {
+    fn begin(&self, head: &[u8], body: &[u8], arrived: Instant) -> (usize, Request, Answer) {
         let head = String::from_utf8_lossy(head);
         let mut lines = head.split("\r\n");
         let mut first = lines.next().unwrap_or_default().split(' ');
@@ -194,18 +195,16 @@ impl Shared {
         let total = {
             let mut hits = self.hits.lock().unwrap();
             hits.push(Hit {
-                host: self.host.clone(),
                 method: method.clone(),
                 target: target.clone(),
-                headers: headers.clone(),
+                headers,
                 body: body.to_vec(),
                 arrived,
                 ended: None,
-                connection,
             });
             hits.len() - 1
         };
-        let request = Request { method, target, headers, body: body.to_vec(), nth, total };
+        let request = Request { method, target, body: body.to_vec(), nth, total };
         let answer = (self.script)(&request);
         (total, request, answer)
     }
@@ -228,7 +227,7 @@ fn content_length(head: &[u8]) -> usize {
         .unwrap_or(0)
 }
 
-fn converse(mut stream: TcpStream, id: u64, shared: &Shared) -> std::io::Result<()> {
+fn converse(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         // The request is only looked at until its last byte: closing a socket with unread bytes is what sends a reset.
@@ -262,7 +261,7 @@ fn converse(mut stream: TcpStream, id: u64, shared: &Shared) -> std::io::Result<
         }
         request.push(last[0]);
         let (place, asked, answer) =
-            shared.begin(&request[..length], &request[length..], arrived.unwrap_or_else(Instant::now), id);
+            shared.begin(&request[..length], &request[length..], arrived.unwrap_or_else(Instant::now));
         if matches!(answer, Answer::Reset) {
             shared.end(place);
             return Ok(());
@@ -307,7 +306,7 @@ fn give(stream: &mut TcpStream, request: &Request, answer: Answer) -> std::io::R
         Answer::Endless => {
             stream.write_all(OPEN_HEAD)?;
             loop {
-                stream.write_all(&[b'x'; 32 * 1024])?;
+                stream.write_all(&[b'x'; 8 * 1024])?;
             }
         }
     }
@@ -348,7 +347,7 @@ fn self_signed() -> Arc<rustls::ServerConfig> {
     Arc::new(config)
 }
 
-fn converse_tls(stream: TcpStream, config: Arc<rustls::ServerConfig>, id: u64, shared: &Shared) -> std::io::Result<()> {
+fn converse_tls(stream: TcpStream, config: Arc<rustls::ServerConfig>, shared: &Shared) -> std::io::Result<()> {
     let session = rustls::ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut stream = rustls::StreamOwned::new(session, stream);
     loop {
@@ -363,7 +362,7 @@ fn converse_tls(stream: TcpStream, config: Arc<rustls::ServerConfig>, id: u64, s
         let arrived = Instant::now();
         let mut body = vec![0; content_length(&head)];
         stream.read_exact(&mut body)?;
-        let (place, asked, answer) = shared.begin(&head, &body, arrived, id);
+        let (place, asked, answer) = shared.begin(&head, &body, arrived);
         let Answer::Reply(reply) = answer else { return Ok(()) };
         thread::sleep(reply.delay);
         let written = stream.write_all(&serialise(&reply, &asked)).and_then(|()| stream.flush());
