@@ -205,6 +205,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 Change::GaveUp => host.summary.given_up = true,
                 Change::HalfOpen => {}
             }
+            if change == Change::GaveUp {
+                self.hurry_retries(id);
+            }
         }
         self.reconsider(id, now);
     }

@@ -14,6 +14,7 @@ use crate::model::page::Outlink;
 use crate::model::record::SkipReason;
 use crate::model::units::Moment;
 use crate::model::url::{self, host_key_of, origin_of};
+use crate::policy::breaker::Gate;
 use crate::policy::retry;
 use crate::seeds::Seed;
 
@@ -106,11 +107,26 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// A job that failed and may try again: back to its host's queue, not before its backoff is over.
     pub(super) fn retry_later(&mut self, job: Job, host: HostId, now: Moment) {
+        if matches!(self.hosts.get(host).breaker.gate(now), Gate::GivenUp(_)) {
+            return self.queue_again(job, host, now);
+        }
         let attempts = job.chain.as_ref().map_or(1, |chain| chain.attempts);
         let due = now.plus(retry::backoff(attempts, self.rng.f64(), &self.settings.retry));
         tracing::info!(request_id = %job.id(), url = %job.url, attempts, wait = ?due.since(now), "retry");
         self.hosts.get_mut(host).retries.push(std::cmp::Reverse(Delayed { due, job }));
         self.bench.set_alarm(host, due);
+    }
+
+    /// Its host was given up: jobs that wait for a backoff end like all others, and not as probes after it.
+    pub(super) fn hurry_retries(&mut self, host: HostId) {
+        for retry in std::mem::take(&mut self.hosts.get_mut(host).retries) {
+            let job = retry.0.job;
+            if job.has_record() {
+                self.insert_fresh(host, job);
+            } else {
+                self.hosts.get_mut(host).own.push_back(job);
+            }
+        }
     }
 
     /// A refused job: its host is held, and it keeps its place in the queue.

@@ -80,7 +80,7 @@ async fn a_dead_host_costs_failures_slots_and_probes() {
         run_world(&world, fetch(), seeds((0..10_000).map(|n| format!("http://dead.test/{n}")))).await;
     assert_eq!(records.len(), 10_000);
     let asked = world.requests().len();
-    assert!(asked <= 5 + 1 + 3, "{asked} requests");
+    assert!(asked <= 5 + 1 + 3, "{asked} requests, and none after the host was given up");
     assert!(summary.skips[&SkipReason::BreakerOpen] >= 9_990);
     assert_eq!(summary.hosts[0].probes, 3);
     assert!(summary.hosts[0].given_up);
@@ -153,10 +153,11 @@ async fn a_redirect_loop_ends() {
         "/a" => Reply::redirect(302, "/b"),
         _ => Reply::redirect(302, "/a"),
     });
-    for settings in [fetch(), EngineSettings { obey_robots: false, ..crawl() }] {
+    // A list may be of pages that count their visits: there the limit of redirects ends it. A crawl asks no page twice.
+    for (settings, requests) in [(fetch(), 21), (EngineSettings { obey_robots: false, ..crawl() }, 2)] {
         let (_, records) = run_world(&world, settings, [seed("http://h.test/a")]).await;
         let error = records[0].error.clone().unwrap();
-        assert_eq!((error.kind, records[0].requests.len()), (ErrorKind::Redirect, 21));
+        assert_eq!((error.kind, records[0].requests.len()), (ErrorKind::Redirect, requests));
     }
 }
 
@@ -230,4 +231,16 @@ async fn silent_hosts_do_not_hold_up_the_others() {
     run_world(&together, settings, seeds(slow.chain(fast()))).await;
     let (alone, together) = (time_of_fast(alone.requests()), time_of_fast(together.requests()));
     assert!(together <= alone * 3 / 2, "{together:?} against {alone:?} alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_of_a_host_that_was_given_up_are_no_further_probes() {
+    for seed_number in 0..20 {
+        let world = World::new(|_, _| Reply::refused());
+        let breaker = crate::policy::breaker::BreakerSettings { cooldown: Duration::from_millis(100), ..Default::default() };
+        let settings = EngineSettings { breaker, seed: seed_number, ..fetch() };
+        let (_, records) = run_world(&world, settings, seeds((0..100).map(|n| format!("http://dead.test/{n}")))).await;
+        assert_eq!(records.len(), 100);
+        assert!(world.requests().len() <= 5 + 1 + 3, "{} requests", world.requests().len());
+    }
 }
