@@ -303,4 +303,3 @@ fn basic_authorization(user: &str, password: &str) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
-

@@ -1,6 +1,6 @@
 //! HTML: title, links and `noindex`, found in one pass over the bytes and without a DOM.
 //!
-//! Here stands which elements matter and what they mean; where tags begin and end is [`scan`]'s business. A page is
+//! Here stands which elements matter and what they mean; where tags begin and end is `scan`'s business. A page is
 //! read as by a browser without scripting: what is inside `<noscript>` counts, what is inside `<script>`, comments,
 //! `<iframe>`, `<noframes>` and the other raw text elements does not.
 //!
