@@ -309,7 +309,8 @@ mod tests {
         let text =
             |media_type: &str, body: &[u8]| decode_text(media_type, None, body).map(|(text, _)| text.into_owned());
         for media_type in ["text/plain", "text/x-new", "application/json", "application/ld+json", "image/svg+xml"] {
-            assert_eq!(text(media_type, b"a\0b").as_deref(), Some("a\0b"), "{media_type}");
+            assert_eq!(text(media_type, b"a\t\x1bb").as_deref(), Some("a\t\x1bb"), "{media_type}");
+            assert_eq!(text(media_type, b"a\0b"), None, "{media_type} that is none");
         }
         assert_eq!(text("text/csv", b"\xe9").as_deref(), Some("é"));
         assert_eq!(
