@@ -98,7 +98,10 @@ pub struct Crawl {
 
 impl fmt::Debug for Crawl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Crawl").field("settings", &self.settings).field("outputs", &self.sinks.len()).finish()
+        f.debug_struct("Crawl")
+            .field("settings", &self.settings)
+            .field("outputs", &self.sinks.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -215,12 +215,11 @@ impl<F: Fetcher> Dispatcher<F> {
                 RobotsVerdict::Allowed
             }
             Some(_) if !self.settings.obey_robots => RobotsVerdict::Allowed,
-            Some(Robots::Known(_)) => RobotsVerdict::Disallowed,
             // A verdict stands for URLs that come later; after each cooldown one of them has robots.txt asked again.
             Some(Robots::DisallowAll(again) | Robots::Unreachable(_, again)) if *again <= now => {
                 RobotsVerdict::Ask { once: true }
             }
-            Some(Robots::DisallowAll(_)) => RobotsVerdict::Disallowed,
+            Some(Robots::Known(_) | Robots::DisallowAll(_)) => RobotsVerdict::Disallowed,
             Some(Robots::Unreachable(error, _)) => RobotsVerdict::Unreachable(error.clone()),
         }
     }
@@ -277,7 +276,7 @@ impl<F: Fetcher> Dispatcher<F> {
             beside_pool: self.delivery.oldest() == Some(job.number),
             job,
         };
-        #[expect(clippy::disallowed_methods, reason = "the one place that spawns requests, into the run's JoinSet")]
+        // The one place that spawns requests, into the run's JoinSet.
         self.tasks.spawn(work(Arc::clone(&self.shop), errand));
     }
 }

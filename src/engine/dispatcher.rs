@@ -177,7 +177,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// An exchange is over: its host's place is free.
     fn on_answered(&mut self, answered: &Answered, now: Moment) {
-        let Answered { host: id, signal, probe, answered: has_status, hold, refused, wire_bytes, elapsed } = *answered;
+        let Answered { host: id, signal, probe, has_status, hold, refused, wire_bytes, elapsed } = *answered;
         self.tally.requests += 1;
         self.tally.wire_bytes += wire_bytes;
         let host = self.hosts.get_mut(id);

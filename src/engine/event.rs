@@ -29,7 +29,7 @@ pub struct Answered {
     /// It was the breaker's probe.
     pub probe: bool,
     /// A status came.
-    pub answered: bool,
+    pub has_status: bool,
     /// The host asks to be left alone for so long.
     pub hold: Option<Duration>,
     pub refused: bool,

@@ -244,15 +244,12 @@ impl Hosts {
             self.forget(now);
         }
         let host = Host::new(key.into(), settings);
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.table[id as usize] = Some(host);
-                id
-            }
-            None => {
-                self.table.push(Some(host));
-                HostId::try_from(self.table.len() - 1).expect("fewer than 2^32 hosts are known at once")
-            }
+        let id = if let Some(id) = self.free.pop() {
+            self.table[id as usize] = Some(host);
+            id
+        } else {
+            self.table.push(Some(host));
+            HostId::try_from(self.table.len() - 1).expect("fewer than 2^32 hosts are known at once")
         };
         self.by_key.insert(key.into(), id);
         id

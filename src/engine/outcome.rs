@@ -45,7 +45,7 @@ pub struct Counted {
 impl Counted {
     /// Whether `--fail-on` and `--fail-early` count it.
     #[must_use]
-    pub fn is_failure(&self) -> bool {
+    pub fn is_failure(self) -> bool {
         match self.outcome {
             Outcome::Ok => false,
             Outcome::Failed | Outcome::HttpError => true,
@@ -55,7 +55,7 @@ impl Counted {
 
     /// A typed URL that ended as anything but `ok` or `skipped: duplicate`.
     #[must_use]
-    pub fn is_failed_seed(&self) -> bool {
+    pub fn is_failed_seed(self) -> bool {
         self.typed && self.outcome != Outcome::Ok && self.skip != Some(SkipReason::Duplicate)
     }
 }
@@ -117,7 +117,7 @@ impl Desk {
         }
         let outlinks = self.read_page(&mut record, job, &body.bytes, head.as_ref());
         if self.settings.with.headers {
-            record.headers = Some(head.as_ref().map(|head| all_headers(head)).unwrap_or_default());
+            record.headers = Some(head.as_ref().map(all_headers).unwrap_or_default());
         }
         let memory = body.memory.take().filter(|_| self.settings.with.body).map(|mut memory| {
             memory.shrink_to(body.bytes.len());
@@ -165,7 +165,7 @@ impl Desk {
         record.host_key = Some(job.host.clone());
         record.method = self.method(job);
         record.depth = job.depth;
-        record.source = job.source.clone();
+        record.source.clone_from(&job.source);
         if job.kind == JobKind::Typed {
             record.input = job.input.clone().or_else(|| record.url.clone());
             record.line = Some(job.line);
@@ -180,7 +180,7 @@ impl Desk {
             if let Some((wall, moment)) = chain.first_started {
                 record.started_at = Some(wall);
                 waited_until = moment;
-                record.proxy = self.proxy.clone();
+                record.proxy.clone_from(&self.proxy);
             }
         }
         record.queued_ms = Some(waited_until.since(job.accepted).into());
@@ -219,7 +219,7 @@ impl Desk {
             outlinks = links;
         }
         if with.body {
-            self.add_body(record, &media_type, header_charset.as_deref(), body);
+            add_body(record, &media_type, header_charset.as_deref(), body);
         }
         if with.links {
             record.links = Some(outlinks.clone());
@@ -228,17 +228,6 @@ impl Desk {
             outlinks.clear();
         }
         outlinks
-    }
-
-    fn add_body(&self, record: &mut RecordBody, media_type: &str, header_charset: Option<&str>, body: &[u8]) {
-        if record.status.is_none() {
-            record.body = Some(None);
-        } else if let Some((text, label)) = charset::decode_text(media_type, header_charset, body) {
-            record.charset = Some(label.into());
-            record.body = Some(Some(text.into_owned()));
-        } else {
-            record.body_base64 = Some(base64::engine::general_purpose::STANDARD.encode(body));
-        }
     }
 
     /// The keys of `--with` for a record without an answer.
@@ -283,6 +272,18 @@ fn skip(record: &mut RecordBody, reason: SkipReason) {
 fn fail(record: &mut RecordBody, error: FetchError) {
     record.outcome = Outcome::Failed;
     record.error = Some(error);
+}
+
+/// The body as `--with body` shows it: text decoded to UTF-8, anything else in base64.
+fn add_body(record: &mut RecordBody, media_type: &str, header_charset: Option<&str>, body: &[u8]) {
+    if record.status.is_none() {
+        record.body = Some(None);
+    } else if let Some((text, label)) = charset::decode_text(media_type, header_charset, body) {
+        record.charset = Some(label.into());
+        record.body = Some(Some(text.into_owned()));
+    } else {
+        record.body_base64 = Some(base64::engine::general_purpose::STANDARD.encode(body));
+    }
 }
 
 fn describe_head(record: &mut RecordBody, head: &Head, url: &str) {

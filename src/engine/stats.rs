@@ -141,19 +141,19 @@ impl Tally {
 
     /// Takes a record back that was counted and then could not be written: it is `left`.
     pub fn uncount(&mut self, counted: Counted) {
-        fn take<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
-            if let Some(count) = counts.get_mut(&key) {
+        fn take<K: Ord>(counts: &mut BTreeMap<K, u64>, key: &K) {
+            if let Some(count) = counts.get_mut(key) {
                 *count -= 1;
             }
             counts.retain(|_, count| *count > 0);
         }
         self.records -= 1;
-        take(&mut self.outcomes, counted.outcome);
+        take(&mut self.outcomes, &counted.outcome);
         if let Some(kind) = counted.error {
-            take(&mut self.errors, kind);
+            take(&mut self.errors, &kind);
         }
         if let Some(reason) = counted.skip {
-            take(&mut self.skips, reason);
+            take(&mut self.skips, &reason);
         }
         self.failures -= u64::from(counted.is_failure());
         self.seeds_failed -= u64::from(counted.is_failed_seed());

@@ -20,7 +20,7 @@ pub struct Turn {
     /// of a request less than a new one.
     busy: bool,
     /// The number of the entry, or with `--ordered` of the job.
-    turn: u64,
+    order: u64,
 }
 
 impl Turn {
@@ -28,7 +28,7 @@ impl Turn {
     #[must_use]
     pub fn is_after(&self, rank: Rank, ordered: bool) -> bool {
         let newcomer = (rank.unpriority, rank.depth).cmp(&(self.unpriority, self.depth));
-        newcomer.is_lt() || (newcomer.is_eq() && (self.busy || (ordered && rank.number < self.turn)))
+        newcomer.is_lt() || (newcomer.is_eq() && (self.busy || (ordered && rank.number < self.order)))
     }
 }
 
@@ -65,8 +65,8 @@ impl Workbench {
     pub fn make_ready(&mut self, hosts: &mut Hosts, id: HostId, rank: Rank, rich: bool) {
         let ticket = self.ticket(hosts, id, Place::Ready { rich });
         let busy = !self.ordered && hosts.get(id).pace.in_flight() > 0;
-        let turn = if self.ordered { rank.number } else { ticket };
-        let entry = Reverse((Turn { unpriority: rank.unpriority, depth: rank.depth, busy, turn }, id, ticket));
+        let order = if self.ordered { rank.number } else { ticket };
+        let entry = Reverse((Turn { unpriority: rank.unpriority, depth: rank.depth, busy, order }, id, ticket));
         if rich { self.rich.push(entry) } else { self.poor.push(entry) }
     }
 

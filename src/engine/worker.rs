@@ -156,7 +156,7 @@ impl<F: Fetcher> Round<'_, F> {
         signal: Signal,
         hold: Option<Duration>,
         refused: bool,
-        answered: bool,
+        has_status: bool,
         wire: u64,
         now: Moment,
     ) {
@@ -165,7 +165,7 @@ impl<F: Fetcher> Round<'_, F> {
             host: self.host,
             signal,
             probe: self.probe,
-            answered,
+            has_status,
             hold,
             refused,
             wire_bytes: wire,
@@ -250,7 +250,7 @@ impl<F: Fetcher> Round<'_, F> {
 /// How long a host that refuses without saying for how long is left alone: 1 s, doubling with each refusal of the URL,
 /// at most 5 minutes.
 fn unstated_hold(refusals: u32) -> Duration {
-    Duration::from_secs(1 << refusals.saturating_sub(1).min(9)).min(Duration::from_secs(300))
+    Duration::from_secs(1 << refusals.saturating_sub(1).min(9)).min(Duration::from_mins(5))
 }
 
 fn retry_after(head: &Head, now_ms: i64) -> Option<Duration> {

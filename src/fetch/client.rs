@@ -95,8 +95,8 @@ enum Unsent {
 #[derive(Debug)]
 pub struct Client {
     settings: StackSettings,
-    plain: reqwest::Client,
-    guarded: OnceLock<reqwest::Client>,
+    /// By [`Client::stack`]: made when first needed, since the certificates of authorities alone cost 3 ms to read.
+    stacks: [OnceLock<reqwest::Client>; 4],
     /// The run's headers, without and with its credentials.
     headers: HeaderMap,
     headers_with_credentials: HeaderMap,
@@ -131,10 +131,11 @@ impl Client {
             max_idle_per_host: settings.max_idle_per_host,
             idle_timeout: settings.idle_timeout,
         };
+        // What cannot be built should be known before anything is fetched.
+        let plain = stack.build(&Resolver::open(), false).map_err(ClientError::Build)?;
         Ok(Self {
-            plain: stack.build(&Resolver::open()).map_err(ClientError::Build)?,
             settings: stack,
-            guarded: OnceLock::new(),
+            stacks: [OnceLock::from(plain), OnceLock::new(), OnceLock::new(), OnceLock::new()],
             headers,
             headers_with_credentials,
             read_timeout: settings.read_timeout,
@@ -150,17 +151,22 @@ impl Client {
 
     /// The stack for a request, or what is to become of the request instead.
     fn stack(&self, request: &Request) -> Result<&reqwest::Client, Unsent> {
-        if !request.guarded {
-            return Ok(&self.plain);
-        }
-        if literal_is_private(&request.url) || self.is_proxy(&request.url) {
+        if request.guarded && (literal_is_private(&request.url) || self.is_proxy(&request.url)) {
             return Err(Unsent::Refused);
         }
-        if let Some(client) = self.guarded.get() {
+        // A proxy may be spoken to over TLS whatever the URL says.
+        let secure = request.url.scheme() == "https" || !self.settings.proxies.rules().is_empty();
+        let place = &self.stacks[2 * usize::from(request.guarded) + usize::from(secure)];
+        if let Some(client) = place.get() {
             return Ok(client);
         }
-        match self.settings.build(&Resolver::guarded(Arc::clone(self.settings.proxies.names()))) {
-            Ok(client) => Ok(self.guarded.get_or_init(|| client)),
+        let resolver = if request.guarded {
+            Resolver::guarded(Arc::clone(self.settings.proxies.names()))
+        } else {
+            Resolver::open()
+        };
+        match self.settings.build(&resolver, secure) {
+            Ok(client) => Ok(place.get_or_init(|| client)),
             Err(error) => {
                 let message = one_line(&error.to_string());
                 Err(Unsent::Failed(
@@ -223,8 +229,12 @@ struct StackSettings {
 }
 
 impl StackSettings {
-    fn build(&self, resolver: &Resolver) -> reqwest::Result<reqwest::Client> {
+    /// `secure`: with the certificates of authorities, without which every https request fails.
+    fn build(&self, resolver: &Resolver, secure: bool) -> reqwest::Result<reqwest::Client> {
         let builder = || self.builder(resolver.clone());
+        if !secure {
+            return builder().tls_certs_only([]).build();
+        }
         builder().build().or_else(|error| {
             // A machine without any CA certificate (a bare container) can still fetch http, and each https request will
             // say that the certificate is not trusted.
@@ -293,4 +303,3 @@ fn basic_authorization(user: &str, password: &str) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
-

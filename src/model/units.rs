@@ -127,7 +127,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     };
     let duration = Duration::try_from_secs_f64(seconds).map_err(|_| error())?;
     // A hundred years is a typing error, and would overflow the run's clock.
-    if duration > Duration::from_secs(100 * 366 * 86400) { Err(error()) } else { Ok(duration) }
+    if duration > Duration::from_hours(100 * 366 * 24) { Err(error()) } else { Ok(duration) }
 }
 
 /// Reads a size: `k M G`, `KiB MiB GiB` (any case, `K`, `KB` too) are all 1024-based, a bare number is bytes.
@@ -180,7 +180,7 @@ pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
         return Err(error());
     }
     let period = Duration::try_from_secs_f64(seconds / number).map_err(|_| error())?;
-    if period.is_zero() || period > Duration::from_secs(366 * 86400) { Err(error()) } else { Ok(Rate { period }) }
+    if period.is_zero() || period > Duration::from_hours(366 * 24) { Err(error()) } else { Ok(Rate { period }) }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl<F: Fetcher> Dispatcher<F> {
         assert!(in_flight as usize <= self.in_flight, "places of hosts are freed no later than permits");
         for host in self.hosts.iter() {
             assert!(host.pace.in_flight() <= self.settings.host_concurrency, "{}", host.key);
-            assert_eq!(host.leased && host.fresh.is_empty() && host.place == Place::Idle, false, "{}", host.key);
+            assert!(!(host.leased && host.fresh.is_empty() && host.place == Place::Idle), "{}", host.key);
         }
         if idle != Idle::NoJob || self.phase != Phase::Running {
             return;

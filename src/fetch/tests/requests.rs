@@ -84,7 +84,7 @@ async fn credentials_go_only_where_they_may() {
     assert_eq!((sent(&server, "cookie"), sent(&server, "x-api-key")), (vec!["a=b".into()], vec!["k".into()]));
 
     // What stood in the URL is nearer than the run's, and what the job says is nearest.
-    let user_info = Some(("us%40er".into(), "p:w".into()));
+    let user_info = Some(("us@er".into(), "p:w".into()));
     let with_user = Request { credentials: true, user_info, ..get(&server.url("/")) };
     client.fetch(with_user.clone()).await;
     assert_eq!(sent(&server, "authorization"), ["Basic dXNAZXI6cDp3"]);

@@ -5,12 +5,12 @@
 //! memory for the file. It never reads a clock: time only comes with calls. Called by the engine's dispatcher.
 //!
 //! What is in the file is in one of two forms:
-//! - a *tail*: the last jobs of one host, which knows the block ([`HostQueue`]);
+//! - a *tail*: the last jobs of one host, which knows the block (`HostQueue`);
 //! - a *parcel*: all jobs of many hosts that stood next to each other at the end of the line. These hosts are forgotten
 //!   until the line has come to where they stood: a million hosts with one job each then take no memory. Should such a
 //!   host get a new job, it is made anew, and finds its older jobs when the parcel is read.
 //!
-//! Invariants: every known host is in exactly the list that its [`Place`] names; a host without jobs is known only while
+//! Invariants: every known host is in exactly the list that its `Place` names; a host without jobs is known only while
 //! it is leased or deferred; `heap` is the sum of what waits in memory; jobs are never lost for want of room, they stay in
 //! memory then. The order of leases is exact to priority and depth. Within a class it is the order of numbers, except for
 //! jobs that were put back while other jobs of their host were in a parcel.

@@ -63,7 +63,9 @@ impl Role {
                 script::BURST,
                 script::REST
             ),
-            Self::Flaky => format!("{pages} pages; every third fails once (500, 503, connection dropped), one is broken"),
+            Self::Flaky => {
+                format!("{pages} pages; every third fails once (500, 503, connection dropped), one is broken")
+            }
             Self::Recovering => format!("a page with {} links, then it dies, for a while", pages - 1),
             Self::Dead => format!("a page with {} links, then it dies, for good", pages - 1),
             Self::Robots => format!(
