@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms and their floors. Modules of one floor do not know each other.
-const FLOORS: [(&str, u8); 11] = [
+pub const FLOORS: [(&str, u8); 11] = [
     ("model", 1),
     ("policy", 2),
     ("parse", 2),

@@ -14,6 +14,7 @@
 //! - `http` is about what is sent and how an answer is read.
 //! - `config` is about flags, environment and files, and what a mistake is told.
 //! - `demo` is about the bundled demonstration.
+//! - `docs` is about the pages at the root: what they name exists.
 //! - `support` is the scripted server, the command under observation, and their own tests.
 //!
 //! No test asserts how long something takes: rates and gaps are judged in the server's log with the tolerance of the
@@ -25,6 +26,7 @@
 mod config;
 mod crawl;
 mod demo;
+mod docs;
 mod ending;
 mod hostile;
 mod http;
