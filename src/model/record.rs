@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::fetch_error::FetchError;
 use super::page::Outlink;
+use super::record_json;
 use super::units::{Millis, WallTime};
 
 /// Version of the record's shape: the key `schema`.
@@ -176,7 +177,7 @@ pub struct RecordBody {
     pub change: Option<String>,
     pub mirrors: Option<Vec<serde_json::Value>>,
     pub retry_of: Option<u64>,
-    #[serde(serialize_with = "raw_json")]
+    #[serde(serialize_with = "raw_json_or_null")]
     pub meta: Option<Box<str>>,
     /// With `--with headers`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,10 +193,16 @@ pub struct RecordBody {
     pub body_base64: Option<String>,
 }
 
-/// `meta` comes from a job line and is kept as the JSON text it was.
 #[expect(clippy::ref_option, reason = "the signature that serde calls")]
-fn raw_json<S: Serializer>(meta: &Option<Box<str>>, serializer: S) -> Result<S::Ok, S::Error> {
-    let Some(text) = meta.as_deref() else { return serializer.serialize_none() };
+fn raw_json_or_null<S: Serializer>(meta: &Option<Box<str>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match meta.as_deref() {
+        Some(text) => raw_json(text, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// `meta` comes from a job line and is kept as the JSON text it was.
+pub(super) fn raw_json<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     // A record is one line. Inside a JSON string these bytes are escapes, so here they stand between tokens.
     let one_line;
     let text = if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
@@ -269,20 +276,17 @@ impl RecordBody {
     /// its opening brace when the place in the output is known.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1024);
-        if let Err(error) = serde_json::to_writer(&mut out, self) {
-            // A vector takes every byte, all keys are strings, and `meta` is written as what it is.
-            unreachable!("a record is always serialisable: {error}");
-        }
-        out
+        record_json::write(self)
     }
 }
 
 /// Appends the start of a record: `{"schema":1,"seq":7,`. What [`RecordBody::to_json`] gave follows, without its brace.
 pub fn write_head(seq: u64, out: &mut Vec<u8>) {
-    use std::io::Write as _;
-    // Writing into a vector cannot fail.
-    let _ = write!(out, "{{\"schema\":{SCHEMA},\"seq\":{seq},");
+    out.extend_from_slice(b"{\"schema\":");
+    record_json::number(out, SCHEMA);
+    out.extend_from_slice(b",\"seq\":");
+    record_json::number(out, seq);
+    out.push(b',');
 }
 
 #[cfg(test)]
