@@ -60,10 +60,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let Some(id) = chosen else { return if full { Idle::Busy } else { Idle::NoJob } };
             self.consider(id, now);
             // Verdicts without a request may have ended jobs of a page-limited run, or found links' hosts.
-            if !self.discovered.is_empty() {
-                let result = self.frontier.discover(&mut self.discovered);
-                self.check_frontier(result, now);
-            }
+            self.hand_over_discovered(now);
         }
     }
 

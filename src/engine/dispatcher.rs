@@ -150,12 +150,19 @@ impl<F: Fetcher> Dispatcher<F> {
         idle
     }
 
-    /// Gives the frontier what this turn has found and settled: links before the records of their pages.
+    /// Gives the frontier what this turn has found and settled.
     fn hand_over(&mut self, now: Moment) {
-        let discovered = if self.discovered.is_empty() { Ok(()) } else { self.frontier.discover(&mut self.discovered) };
-        let settled = if self.settled.is_empty() { Ok(()) } else { self.frontier.settle(&self.settled) };
-        self.settled.clear();
-        for result in [discovered, settled] {
+        self.hand_over_discovered(now);
+        if !self.settled.is_empty() {
+            let result = self.frontier.settle(&self.settled);
+            self.settled.clear();
+            self.check_frontier(result, now);
+        }
+    }
+
+    pub(super) fn hand_over_discovered(&mut self, now: Moment) {
+        if !self.discovered.is_empty() {
+            let result = self.frontier.discover(&mut self.discovered);
             self.check_frontier(result, now);
         }
     }
@@ -226,6 +233,9 @@ impl<F: Fetcher> Dispatcher<F> {
             Next::Record { finished, outlinks } => {
                 self.widen_scope(&job, &finished);
                 self.discover_links(&job, outlinks, now);
+                // Children before the record of their parent, and its settling last: a crash in between repeats, and
+                // never loses.
+                self.hand_over_discovered(now);
                 self.deliver(*finished, host, now);
                 self.settled.push(job.number);
             }

@@ -29,9 +29,6 @@ use crate::policy::robots::{self, RobotsRules, RobotsStatus};
 /// Redirects followed for a robots.txt: RFC 9309 2.3.1.2 asks for at least five.
 const ROBOTS_REDIRECTS: u32 = 5;
 
-/// Bytes of a robots.txt that are read: RFC 9309 2.5 asks for at least 500 KiB.
-const ROBOTS_BODY: u64 = 512 * 1024;
-
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
 const SITEMAP_BODY: u64 = 50 << 20;
 
@@ -326,7 +323,7 @@ fn build_request(
         beside_pool,
     };
     match job.kind {
-        JobKind::Robots => request.max_body = Some(ROBOTS_BODY),
+        JobKind::Robots => request.max_body = Some(robots::MAX_BODY as u64),
         JobKind::Sitemap => request.max_body = Some(SITEMAP_BODY),
         JobKind::Typed | JobKind::Link => {
             let turned_get = job.chain.as_ref().is_some_and(|chain| chain.turned_get);

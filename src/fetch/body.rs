@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Body;
 use super::classify;
 use super::coding::{Fault, Pipeline};
-use super::once::Deadlines;
+use super::deadlines::Deadlines;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 
 /// What every body may hold without asking.

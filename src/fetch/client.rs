@@ -17,7 +17,7 @@ use url::{Host, Url};
 use super::body::{BodyPool, Limits};
 use super::classify::{Route, one_line};
 use super::once::{Terms, once};
-use super::proxies::{Proxies, ProxyVariables};
+use super::proxies::{Proxies, ProxyError, ProxyVariables};
 use super::resolve::{Resolver, literal_is_private};
 use super::{Attempt, Fetcher, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
@@ -76,9 +76,8 @@ impl Default for ClientSettings {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The address of a proxy. Its text is not shown: it may hold a password.
-    #[error("the proxy of {origin} cannot be used: {reason}")]
-    Proxy { origin: &'static str, reason: String },
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     #[error("'{0}' cannot be sent as a user agent")]
     UserAgent(String),
     #[error("the HTTP client cannot be made")]

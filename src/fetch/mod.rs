@@ -18,6 +18,7 @@ pub mod body;
 mod classify;
 pub mod client;
 mod coding;
+mod deadlines;
 mod once;
 mod proxies;
 pub mod resolve;

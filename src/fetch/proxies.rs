@@ -11,7 +11,14 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{NoProxy, Proxy};
 use url::{Host, Url};
 
-use super::client::ClientError;
+/// The address of a proxy that cannot be used. Its text is not shown: it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("the proxy of {origin} cannot be used: {reason}")]
+pub struct ProxyError {
+    /// `-x`, or the name of the variable.
+    origin: &'static str,
+    reason: String,
+}
 
 /// What the environment says about proxies.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +54,7 @@ pub(super) struct Proxies {
 impl Proxies {
     /// # Errors
     /// The address of a proxy cannot be used.
-    pub(super) fn new(explicit: Option<&str>, variables: &ProxyVariables) -> Result<Self, ClientError> {
+    pub(super) fn new(explicit: Option<&str>, variables: &ProxyVariables) -> Result<Self, ProxyError> {
         let no = variables.no.clone().unwrap_or_default();
         let read = |origin, text: Option<&str>| match text.map(str::trim) {
             None | Some("") => Ok(None),
@@ -65,13 +72,15 @@ impl Proxies {
         let mut rules = Vec::new();
         let mut names = Vec::new();
         let mut matcher = Matcher::builder().no(no.clone());
-        let mut add = |address: Option<Url>, rule: fn(Url) -> reqwest::Result<Proxy>| -> Result<String, ClientError> {
+        let mut add = |address: Option<Url>, rule: fn(Url) -> reqwest::Result<Proxy>| -> Result<String, ProxyError> {
             let Some(address) = address else { return Ok(String::new()) };
             if let Some(Host::Domain(name)) = address.host() {
                 names.push(name.into());
             }
             let text = String::from(address.as_str());
-            rules.push(rule(address).map_err(ClientError::Build)?.no_proxy(NoProxy::from_string(&no)));
+            let rule = rule(address)
+                .map_err(|error| ProxyError { origin: "-x or the environment", reason: error.to_string() })?;
+            rules.push(rule.no_proxy(NoProxy::from_string(&no)));
             Ok(text)
         };
         matcher = matcher.http(add(http, Proxy::http)?);
@@ -95,10 +104,10 @@ impl Proxies {
 }
 
 /// Reads the address of a proxy as curl does: without a scheme it is an HTTP proxy.
-fn address(origin: &'static str, text: &str) -> Result<Url, ClientError> {
+fn address(origin: &'static str, text: &str) -> Result<Url, ProxyError> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     // The text may hold a password, so messages do not repeat it.
-    let error = |reason: String| ClientError::Proxy { origin, reason };
+    let error = |reason: String| ProxyError { origin, reason };
     let mut url = Url::parse(&with_scheme).map_err(|cause| error(format!("not a URL: {cause}")))?;
     if !matches!(url.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h") {
         return Err(error(format!(

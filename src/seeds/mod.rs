@@ -1,4 +1,4 @@
-//! Floor 3: where URLs come content: arguments, files and standard input, read lazily, line by line. Only reads: what
+//! Floor 3: where URLs come from: arguments, files and standard input, read lazily, line by line. Only reads: what
 //! waits is the frontier's business.
 //!
 //! Decides what a line means, and that one line that cannot be read does not end a run. Never asks the network, never

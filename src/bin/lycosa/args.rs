@@ -63,7 +63,7 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
     let matches = match command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Typed::Show(error.render().to_string())),
-        Err(error) => return Err(spelling::explain(&error, words)),
+        Err(error) => return Err(spelling::explain(&error, words, &command())),
     };
     match matches.subcommand() {
         Some(("crawl", matches)) => run_flags(Run::Crawl, matches),

@@ -6,7 +6,6 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::args::command;
 use crate::settings::{Run, UsageError};
 
 /// Spellings of curl, wget and others, with what to write here.
@@ -83,16 +82,19 @@ const FOREIGN: &[(&[&str], &str)] = &[
 ];
 
 /// Turns an error of the parser into ours.
-pub fn explain(error: &clap::Error, words: &[OsString]) -> UsageError {
+pub fn explain(error: &clap::Error, words: &[OsString], command: &clap::Command) -> UsageError {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
         _ => None,
     };
     match error.kind() {
-        ErrorKind::UnknownArgument => {
-            unknown_flag(text(ContextKind::InvalidArg).unwrap_or_default(), text(ContextKind::SuggestedArg), words)
-        }
+        ErrorKind::UnknownArgument => unknown_flag(
+            text(ContextKind::InvalidArg).unwrap_or_default(),
+            text(ContextKind::SuggestedArg),
+            words,
+            command,
+        ),
         ErrorKind::InvalidSubcommand => unknown_command(
             text(ContextKind::InvalidSubcommand).unwrap_or_default(),
             text(ContextKind::SuggestedSubcommand),
@@ -103,7 +105,7 @@ pub fn explain(error: &clap::Error, words: &[OsString]) -> UsageError {
     }
 }
 
-fn unknown_flag(flag: &str, suggested: Option<&str>, words: &[OsString]) -> UsageError {
+fn unknown_flag(flag: &str, suggested: Option<&str>, words: &[OsString], command: &clap::Command) -> UsageError {
     let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--").collect();
     // `-np` reaches us as `-n`: the word as it was typed says more.
     let typed = words
@@ -112,7 +114,7 @@ fn unknown_flag(flag: &str, suggested: Option<&str>, words: &[OsString]) -> Usag
         .find(|word| !word.starts_with("--") && word.starts_with(flag) && foreign(word).is_some() && flag.len() == 2);
     let flag = typed.unwrap_or(flag).split('=').next().unwrap_or_default();
     let run = Run::ALL.into_iter().find(|run| words.get(1) == Some(&run.as_str()));
-    if let Some(error) = run.and_then(|run| of_the_other(flag, run)) {
+    if let Some(error) = run.and_then(|run| of_the_other(flag, run, command)) {
         return error;
     }
     if let Some(ours) = foreign(flag) {
@@ -133,12 +135,11 @@ fn foreign(flag: &str) -> Option<&'static str> {
 }
 
 /// A flag that only the other command has.
-fn of_the_other(flag: &str, run: Run) -> Option<UsageError> {
+fn of_the_other(flag: &str, run: Run, command: &clap::Command) -> Option<UsageError> {
     let (other, why) = match run {
         Run::Crawl => (Run::Fetch, "a crawl asks for pages with GET"),
         Run::Fetch => (Run::Crawl, "fetch follows no links"),
     };
-    let command = command();
     let known = command.find_subcommand(other.as_str())?.get_arguments().any(|arg| {
         let long = flag.strip_prefix("--").is_some_and(|name| arg.get_long() == Some(name));
         let mut letters = flag.strip_prefix('-').unwrap_or_default().chars();

@@ -236,7 +236,8 @@ async fn silent_hosts_do_not_hold_up_the_others() {
 async fn retries_of_a_host_that_was_given_up_are_no_further_probes() {
     for seed_number in 0..20 {
         let world = World::new(|_, _| Reply::refused());
-        let breaker = crate::policy::breaker::BreakerSettings { cooldown: Duration::from_millis(100), ..Default::default() };
+        let breaker =
+            crate::policy::breaker::BreakerSettings { cooldown: Duration::from_millis(100), ..Default::default() };
         let settings = EngineSettings { breaker, seed: seed_number, ..fetch() };
         let (_, records) = run_world(&world, settings, seeds((0..100).map(|n| format!("http://dead.test/{n}")))).await;
         assert_eq!(records.len(), 100);

@@ -64,7 +64,7 @@ pub const SETTINGS: &[Setting] = &[
         "max-redirs",
         Kind::Whole { least: 0, most: 1000, none: true },
         "N",
-        "Redirects followed for one URL; 0: a redirect is the answer",
+        "Redirects followed for one URL; one more is a failure (kind redirect)",
     )
     .under(REQUESTS),
     Setting::new("proxy", Kind::Text, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: no proxy; environment: as http_proxy and its kin say")
