@@ -244,3 +244,20 @@ async fn retries_of_a_host_that_was_given_up_are_no_further_probes() {
         assert!(world.requests().len() <= 5 + 1 + 3, "{} requests", world.requests().len());
     }
 }
+
+/// Law 1: a job that backs off holds no permit. With one permit, the next request starts the moment the last one ends.
+#[tokio::test(start_paused = true)]
+async fn nobody_sleeps_while_holding_a_place() {
+    let world = World::new(|request, _| match request.url.host_str() {
+        Some("broken.test") => Reply::status(500),
+        Some("busy.test") => Reply::status(429).header("retry-after", "3"),
+        _ => Reply::status(200),
+    });
+    let settings = EngineSettings { concurrency: 1, host_concurrency: 1, ..fetch() };
+    let lines = ["http://broken.test/", "http://busy.test/"].map(str::to_owned).into_iter();
+    run_world(&world, settings, seeds(lines.chain((0..50).map(|n| format!("http://h{n}.test/"))))).await;
+    let requests = world.requests();
+    for pair in requests.windows(2).take(50) {
+        assert_eq!(Some(pair[1].start), pair[0].end, "{} waits for {}", pair[1].url, pair[0].url);
+    }
+}
