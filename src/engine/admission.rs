@@ -274,7 +274,8 @@ impl<F: Fetcher> Dispatcher<F> {
             job,
         };
         // The one place that spawns requests, into the run's JoinSet.
-        self.tasks.spawn(work(Arc::clone(&self.shop), errand));
+        // In a box of its own: tokio moves a task's future three times, and this one has some thousand bytes.
+        self.tasks.spawn(Box::pin(work(Arc::clone(&self.shop), errand)));
     }
 }
 

@@ -284,10 +284,7 @@ impl<F: Fetcher> Dispatcher<F> {
             }
             None => {}
         }
-        // Also for a limit of 0.
-        if self.settings.max_pages.is_some_and(|limit| self.tally.pages() >= limit) {
-            self.stop(StoppedBy::Limit, Phase::Aborting, now);
-        }
+        self.check_pages(now);
         if self.controls.drain.is_cancelled() {
             self.stop(StoppedBy::Signal, Phase::Draining, now);
         }
@@ -300,6 +297,13 @@ impl<F: Fetcher> Dispatcher<F> {
         if self.phase == Phase::Draining && self.stop_due <= now {
             self.phase = Phase::Aborting;
             self.tasks.abort_all();
+        }
+    }
+
+    fn check_pages(&mut self, now: Moment) {
+        // Also for a limit of 0.
+        if self.settings.max_pages.is_some_and(|limit| self.tally.pages() >= limit) {
+            self.stop(StoppedBy::Limit, Phase::Aborting, now);
         }
     }
 
@@ -383,9 +387,10 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     fn accept_seeds(&mut self, seeds: VecDeque<Seed>, now: Moment) {
+        self.check_stop(now);
         for seed in seeds {
             // A limit may be reached by a broken line: what follows it is not accepted any more.
-            self.check_stop(now);
+            self.check_pages(now);
             if self.phase == Phase::Running {
                 self.accept_seed(seed, now);
             }

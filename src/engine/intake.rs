@@ -36,8 +36,9 @@ impl<F: Fetcher> Dispatcher<F> {
             Seed::Job(mut job) => {
                 job.number = self.accept();
                 job.accepted = now;
-                self.typed_hosts.claim(&job.host);
-                self.typed_hosts.claim(&host_name_entry(&job.host));
+                if self.typed_hosts.claim(&job.host) {
+                    self.typed_hosts.claim(&host_name_entry(&job.host));
+                }
                 let once = self.settings.follow || self.settings.unique;
                 if once && !self.seen.claim(&job.url) {
                     let finished = self.shop.desk.verdict(&mut job, Verdict::Skipped(SkipReason::Duplicate), None, now);
@@ -154,7 +155,12 @@ impl<F: Fetcher> Dispatcher<F> {
             self.end_job(job, verdict, Some((status, target)), now);
             return;
         }
-        let method = self.shop.desk.method(&job);
+        // RFC 9110 15.4: 303 turns all but HEAD into GET, 301 and 302 a POST as every browser does, 307 and 308 nothing.
+        let turns_get = match status {
+            303 => self.shop.desk.method(&job) != "HEAD",
+            301 | 302 => self.shop.desk.method(&job) == "POST",
+            _ => false,
+        };
         let first = job.url.clone();
         let left_origin = origin_of(&job.url) != origin_of(&target);
         let chain = job.chain_mut();
@@ -163,12 +169,7 @@ impl<F: Fetcher> Dispatcher<F> {
         chain.attempts = 0;
         chain.tries = 0;
         chain.left_origin |= left_origin;
-        // RFC 9110 15.4: 303 turns all but HEAD into GET, 301 and 302 a POST as every browser does, 307 and 308 nothing.
-        chain.turned_get |= match status {
-            303 => &*method != "HEAD",
-            301 | 302 => &*method == "POST",
-            _ => false,
-        };
+        chain.turned_get |= turns_get;
         job.host = host_key_of(&target).into();
         job.url = target;
         let id = self.hosts.id(&job.host, &self.settings, now);

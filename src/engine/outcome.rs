@@ -2,7 +2,9 @@
 //!
 //! Pure but for what it is given: it may run in the request's task or on the parse pool.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -104,8 +106,11 @@ impl Desk {
         record.size = body.bytes.len() as u64;
         record.wire_size = body.wire_size;
         record.truncated = body.truncated;
+        let (media_type, header_charset) = head.as_ref().map(content_type).unwrap_or_default();
         if let Some(head) = &head {
             describe_head(&mut record, head, &job.url);
+            record.content_type = (!media_type.is_empty()).then(|| media_type.clone());
+            record.charset = header_charset.as_ref().map(|label| label.to_ascii_lowercase().into_boxed_str());
         }
         match (verdict, error) {
             (Some(Verdict::Skipped(reason)), _) => skip(&mut record, reason),
@@ -115,7 +120,7 @@ impl Desk {
                 record.outcome = if accepted { Outcome::Ok } else { Outcome::HttpError };
             }
         }
-        let outlinks = self.read_page(&mut record, job, &body.bytes, head.as_ref());
+        let outlinks = self.read_page(&mut record, job, &body.bytes, &media_type, header_charset.as_deref());
         if self.settings.with.headers {
             record.headers = Some(head.as_ref().map(all_headers).unwrap_or_default());
         }
@@ -163,7 +168,10 @@ impl Desk {
         let mut record = RecordBody::blank(self.run.clone(), job.id(), Outcome::Skipped);
         record.url = Some(job.first_url().into());
         record.host_key = Some(job.host.clone());
-        record.method = self.method(job);
+        let method = self.method(job);
+        if *record.method != *method {
+            record.method = method.into();
+        }
         record.depth = job.depth;
         record.source.clone_from(&job.source);
         if job.kind == JobKind::Typed {
@@ -189,28 +197,33 @@ impl Desk {
     }
 
     /// The method of the job's current hop.
-    pub fn method(&self, job: &Job) -> Box<str> {
+    pub fn method<'a>(&'a self, job: &'a Job) -> &'a str {
         if job.chain.as_ref().is_some_and(|chain| chain.turned_get) || !job.has_record() {
-            return "GET".into();
+            return "GET";
         }
-        job.spec.as_ref().and_then(|spec| spec.method.clone()).unwrap_or_else(|| self.settings.method.as_str().into())
+        job.spec.as_ref().and_then(|spec| spec.method.as_deref()).unwrap_or(self.settings.method.as_str())
     }
 
     /// Title, links and what was asked for with `--with`.
-    fn read_page(&self, record: &mut RecordBody, job: &Job, body: &[u8], head: Option<&Head>) -> Vec<Outlink> {
+    fn read_page(
+        &self,
+        record: &mut RecordBody,
+        job: &Job,
+        body: &[u8],
+        media_type: &str,
+        header_charset: Option<&str>,
+    ) -> Vec<Outlink> {
         let with = self.settings.with;
-        let (media_type, header_charset) = head.map(content_type).unwrap_or_default();
         if with.digest && record.status.is_some() {
             record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(body)));
         }
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
         let follow = self.settings.follow && record.outcome == Outcome::Ok;
         let mut outlinks = Vec::new();
-        if let Some(extractor) = parse::extractor_for(&media_type).filter(|_| complete && !body.is_empty())
+        if let Some(extractor) = parse::extractor_for(media_type).filter(|_| complete && !body.is_empty())
             && let Ok(page_url) = url::parse(&job.url)
         {
-            let page =
-                Page { url: &page_url, media_type: &media_type, header_charset: header_charset.as_deref(), body };
+            let page = Page { url: &page_url, media_type, header_charset, body };
             let wants = Wants { links: follow || with.links, link_details: with.links };
             let Extraction { title, outlinks: links, noindex, charset } = extractor.extract(&page, wants);
             record.title = title;
@@ -219,7 +232,7 @@ impl Desk {
             outlinks = links;
         }
         if with.body {
-            add_body(record, &media_type, header_charset.as_deref(), body);
+            add_body(record, media_type, header_charset, body);
         }
         if with.links {
             record.links = Some(outlinks.clone());
@@ -290,20 +303,40 @@ fn describe_head(record: &mut RecordBody, head: &Head, url: &str) {
     record.final_url = Some(url.into());
     record.status = Some(head.status);
     record.http_version = Some(head.version);
-    record.remote_addr = head.remote_addr.map(|address| address.to_string());
-    let (media_type, charset) = content_type(head);
-    record.content_type = (!media_type.is_empty()).then_some(media_type);
-    record.charset = charset.map(|label| label.to_ascii_lowercase().into_boxed_str());
+    record.remote_addr = head.remote_addr.map(address_text);
     if let Some(value) = head.headers.get("x-robots-tag").and_then(|value| value.to_str().ok()) {
         let value = value.to_ascii_lowercase();
         record.noindex = value.split(',').any(|part| matches!(part.trim(), "noindex" | "none"));
     }
 }
 
+/// An address and its port as `Display` writes them; its padding is the dearest thing of a short record, so IPv4 is
+/// written digit by digit.
+fn address_text(address: SocketAddr) -> String {
+    let IpAddr::V4(ip) = address.ip() else { return address.to_string() };
+    let mut text = String::with_capacity("255.255.255.255:65535".len());
+    let mut push = |number: u16, end: Option<char>| {
+        for unit in [10_000, 1000, 100, 10, 1] {
+            if number >= unit || unit == 1 {
+                text.extend(char::from_digit(u32::from(number / unit % 10), 10));
+            }
+        }
+        text.extend(end);
+    };
+    let [a, b, c, d] = ip.octets();
+    push(a.into(), Some('.'));
+    push(b.into(), Some('.'));
+    push(c.into(), Some('.'));
+    push(d.into(), Some(':'));
+    push(address.port(), None);
+    text
+}
+
 /// type/subtype in lower case, and the charset parameter as written.
 fn content_type(head: &Head) -> (Box<str>, Option<Box<str>>) {
     let Some(value) = head.headers.get(http::header::CONTENT_TYPE) else { return Default::default() };
-    let text = String::from_utf8_lossy(value.as_bytes());
+    // Almost always ASCII, which is known much sooner.
+    let text = value.to_str().map_or_else(|_| String::from_utf8_lossy(value.as_bytes()), Cow::Borrowed);
     let mut parts = text.split(';');
     let media_type = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
     let charset = parts.find_map(|part| {
