@@ -68,7 +68,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         needs_record: sinks.iter().any(|(_, sink)| sink.needs_record()),
         needs_json: sinks.iter().any(|(_, sink)| !sink.needs_record()),
     };
-    let pool = pool::ParsePool::new(if inline { 0 } else { PARSE_THREADS });
+    let pool = pool::ParsePool::new(if inline { 0 } else { parse_threads() });
     let mut rng = fastrand::Rng::with_seed(settings.seed);
     let dispatcher = dispatcher::Dispatcher {
         shop: Arc::new(worker::Workshop { fetcher, desk, pool, events: sender }),
@@ -106,5 +106,8 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
     dispatcher.run().await
 }
 
-/// Threads of the parse pool: bodies that large are few, and a machine's other cores have other work.
-const PARSE_THREADS: usize = 2;
+/// Threads of the parse pool: the cores that the run's own thread leaves, at most four. Bodies that large are few, and
+/// each that is parsed at the same time adds its size to the peak of memory.
+fn parse_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).clamp(1, 4))
+}
