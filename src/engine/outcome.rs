@@ -315,20 +315,15 @@ fn describe_head(record: &mut RecordBody, head: &Head, url: &str) {
 fn address_text(address: SocketAddr) -> String {
     let IpAddr::V4(ip) = address.ip() else { return address.to_string() };
     let mut text = String::with_capacity("255.255.255.255:65535".len());
-    let mut push = |number: u16, end: Option<char>| {
+    let [a, b, c, d] = ip.octets().map(u16::from);
+    for (before, number) in [("", a), (".", b), (".", c), (".", d), (":", address.port())] {
+        text.push_str(before);
         for unit in [10_000, 1000, 100, 10, 1] {
             if number >= unit || unit == 1 {
-                text.extend(char::from_digit(u32::from(number / unit % 10), 10));
+                text.push(char::from(b"0123456789"[usize::from(number / unit % 10)]));
             }
         }
-        text.extend(end);
-    };
-    let [a, b, c, d] = ip.octets();
-    push(a.into(), Some('.'));
-    push(b.into(), Some('.'));
-    push(c.into(), Some('.'));
-    push(d.into(), Some(':'));
-    push(address.port(), None);
+    }
     text
 }
 

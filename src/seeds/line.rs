@@ -54,20 +54,39 @@ fn parse_url(text: &str) -> Result<Typed, String> {
 /// Parsing takes most of the time of reading a line; a property test holds this short way to it.
 fn host_of_canonical(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
-    let (host, path) = rest.split_at(rest.find('/')?);
-    let is_name = host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));
-    // A last label that starts with a digit may be an address, and one with `xn--` may be no valid name.
-    let last = host.rsplit('.').next()?;
-    let is_plain_name = is_name
-        && last.starts_with(|c: char| c.is_ascii_lowercase())
-        && !host.starts_with('.')
-        && !host.contains("..")
-        && !host.contains("xn--");
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let end = rest.bytes().position(|byte| byte == b'/').filter(|_| text.len() <= url::MAX_URL)?;
+    let (host, path) = rest.split_at(end);
+    is_plain_name(host.as_bytes()).then_some(())?;
     // A segment of one or two dots, which may be written in percents, goes away.
-    let has_dots = path.contains("/.") || path.contains("/%2");
-    let is_plain = path.bytes().chain(query.bytes()).all(|byte| PLAIN[usize::from(byte)]);
-    (is_plain_name && is_plain && !has_dots && text.len() <= url::MAX_URL).then_some(host)
+    let mut in_path = true;
+    let mut last = [0; 2];
+    for byte in path.bytes() {
+        let starts_dots = in_path && matches!((last, byte), ([_, b'/'], b'.') | ([b'/', b'%'], b'2'));
+        if starts_dots || !(PLAIN[usize::from(byte)] || (byte == b'?' && in_path)) {
+            return None;
+        }
+        in_path &= byte != b'?';
+        last = [last[1], byte];
+    }
+    Some(host)
+}
+
+/// Whether a host is a name that the URL standard leaves as it is.
+fn is_plain_name(host: &[u8]) -> bool {
+    let mut label = 0;
+    let mut last = b'.';
+    for (at, &byte) in host.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' => {}
+            // Two hyphens in a row may belong to `xn--`, which may be no valid name.
+            b'-' if last != b'-' => {}
+            b'.' if last != b'.' => label = at + 1,
+            _ => return false,
+        }
+        last = byte;
+    }
+    // A last label that starts with a digit may be an address.
+    host.get(label).is_some_and(u8::is_ascii_lowercase)
 }
 
 /// Bytes that the URL standard leaves as they are in a path as in a query.
@@ -299,6 +318,9 @@ mod tests {
             ("https://example.org/a?it's", None),
             ("https://example.org/a#b", None),
             ("https://xn--a/", None),
+            ("https:///", None),
+            ("https://.a/", None),
+            ("https://a..b/", None),
         ] {
             assert_eq!(host_of_canonical(text), host, "{text}");
         }
