@@ -269,13 +269,29 @@ impl RecordBody {
     /// its opening brace when the place in the output is known.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1024);
+        let text = self.body.as_ref().and_then(|body| body.as_deref()).map_or(0, escaped_len);
+        let body = text + self.body_base64.as_ref().map_or(0, String::len);
+        // A vector that grew with the body would be twice as large for a moment, and up to twice as large to its end.
+        let mut out = Vec::with_capacity(body + if body < LARGE_BODY { 1024 } else { LARGE_BODY / 8 });
         if let Err(error) = serde_json::to_writer(&mut out, self) {
             // A vector takes every byte, all keys are strings, and `meta` is written as what it is.
             unreachable!("a record is always serialisable: {error}");
         }
         out
     }
+}
+
+/// From this length on a body is most of its record, whatever stands beside it.
+const LARGE_BODY: usize = 64 * 1024;
+
+/// Bytes of a text in JSON, without its quotes.
+fn escaped_len(text: &str) -> usize {
+    let cost = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 2,
+        0x00..=0x1F => 6,
+        _ => 1,
+    };
+    text.bytes().map(cost).sum()
 }
 
 /// Appends the start of a record: `{"schema":1,"seq":7,`. What [`RecordBody::to_json`] gave follows, without its brace.
@@ -374,6 +390,11 @@ mod tests {
             }
             prop_assert_eq!(&value["headers"][&text][0], &text);
             prop_assert_eq!(value["body"].as_str(), flag.then_some(text.as_str()));
+        }
+
+        #[test]
+        fn the_length_of_a_text_in_json_is_known(text in "[\\x00-\\x7fä€]{0,200}") {
+            prop_assert_eq!(escaped_len(&text) + 2, serde_json::to_string(&text).unwrap().len());
         }
 
         #[test]

@@ -46,19 +46,23 @@ impl Output {
         Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false }
     }
 
-    /// Forms one line with its end, and hands over what has gathered when it is enough.
-    pub(super) fn line(&mut self, form: impl FnOnce(&mut Vec<u8>)) -> Result<(), SinkError> {
-        form(&mut self.buffer);
-        self.ends.push(self.buffer.len());
-        if self.buffer.len() >= CHUNK { self.hand_over() } else { Ok(()) }
+    /// Takes one line: its start, which is formed here, the rest of it, and its end; and hands over what has gathered
+    /// when it is enough. A long line is not copied: with its body it may be most of the memory of a run.
+    pub(super) fn line(&mut self, start: impl FnOnce(&mut Vec<u8>), rest: &[u8], end: &[u8]) -> Result<(), SinkError> {
+        start(&mut self.buffer);
+        self.ends.push(self.buffer.len() + rest.len() + end.len());
+        if rest.len() >= CHUNK {
+            return self.hand_over(rest, end);
+        }
+        self.buffer.extend_from_slice(rest);
+        self.buffer.extend_from_slice(end);
+        if self.buffer.len() >= CHUNK { self.hand_over(&[], &[]) } else { Ok(()) }
     }
 
     /// Ends a batch: nothing stays in memory, so that an error always speaks of the batch at hand.
     pub(super) fn end_batch(&mut self) -> Result<(), SinkError> {
-        self.hand_over()?;
+        self.hand_over(&[], &[])?;
         self.written = 0;
-        // One record with a large body must not keep its size in memory for the rest of the run.
-        self.buffer.shrink_to(2 * CHUNK);
         Ok(())
     }
 
@@ -67,9 +71,11 @@ impl Output {
         self.is_torn
     }
 
-    fn hand_over(&mut self) -> Result<(), SinkError> {
+    /// Writes what has gathered, and behind it the rest of a long line and its end.
+    fn hand_over(&mut self, rest: &[u8], end: &[u8]) -> Result<(), SinkError> {
         let mut done = 0;
-        let result = write_all(&mut self.file, &self.buffer, &mut done);
+        let parts = [&self.buffer, rest, end];
+        let result = parts.into_iter().try_for_each(|part| write_all(&mut self.file, part, &mut done));
         let whole = self.ends.partition_point(|end| *end <= done);
         self.written += whole;
         let kept = if whole == 0 { 0 } else { self.ends[whole - 1] };
@@ -98,12 +104,15 @@ fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }
 
-/// As [`Write::write_all`], but tells how far it came.
-fn write_all(file: &mut File, bytes: &[u8], done: &mut usize) -> io::Result<()> {
-    while *done < bytes.len() {
-        match file.write(&bytes[*done..]) {
+/// As [`Write::write_all`], but adds to `done` how far it came.
+fn write_all(file: &mut File, mut bytes: &[u8], done: &mut usize) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => *done += written,
+            Ok(written) => {
+                *done += written;
+                bytes = &bytes[written..];
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A program that shares the terminal or pipe may have put it into non-blocking mode.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
