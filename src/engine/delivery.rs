@@ -336,19 +336,33 @@ impl Progress {
     }
 
     fn write(&self, sink: &mut dyn Sink, batch: &Batch) {
-        if self.failed.load(Ordering::Acquire) {
-            return;
-        }
-        match sink.write(&batch.lines) {
-            Ok(()) => {
-                self.written.fetch_add(batch.lines.len() as u64, Ordering::AcqRel);
+        let mut rest = &batch.lines[..];
+        while !rest.is_empty() && !self.failed.load(Ordering::Acquire) {
+            let (lines, later) = rest.split_at(sink.atomic_bytes().map_or(rest.len(), |bytes| fitting(rest, bytes)));
+            match sink.write(lines) {
+                Ok(()) => {
+                    self.written.fetch_add(lines.len() as u64, Ordering::AcqRel);
+                }
+                Err(error) => {
+                    self.written.fetch_add(error.written as u64, Ordering::AcqRel);
+                    self.fail(error);
+                }
             }
-            Err(error) => {
-                self.written.fetch_add(error.written as u64, Ordering::AcqRel);
-                self.fail(error);
-            }
+            rest = later;
         }
     }
+}
+
+/// How many of these lines make at most so many bytes of output; at least one.
+fn fitting(lines: &[Line], bytes: usize) -> usize {
+    /// Around the text of a record: `schema`, `seq` and what stands between two lines.
+    const AROUND: usize = 64;
+    let mut total = 0;
+    let fit = lines.iter().take_while(|line| {
+        total += line.json.len() + AROUND;
+        total <= bytes
+    });
+    fit.count().max(1)
 }
 
 struct SinkThread {
@@ -448,6 +462,19 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(delivery.oldest_admitted(), Some(MAX_RECORDS));
+    }
+
+    #[test]
+    fn lines_for_a_pipe_go_in_groups_that_it_takes_whole() {
+        let lines: Vec<Line> = [100, 100, 5000, 100, 100]
+            .map(|bytes| Line { seq: u64::MAX, json: vec![b' '; bytes], record: None })
+            .into();
+        let (mut rest, mut groups) = (&lines[..], Vec::new());
+        while !rest.is_empty() {
+            groups.push(fitting(rest, 512));
+            rest = &rest[groups[groups.len() - 1]..];
+        }
+        assert_eq!(groups, [2, 1, 2], "and one that is too long for it alone");
     }
 
     #[test]

@@ -50,6 +50,10 @@ impl Sink for Json {
         Ok(self.next)
     }
 
+    fn atomic_bytes(&self) -> Option<usize> {
+        self.output.atomic_bytes()
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         if self.output.is_torn() {
             return Ok(());

@@ -31,6 +31,10 @@ impl Sink for Jsonl {
         Ok(self.next)
     }
 
+    fn atomic_bytes(&self) -> Option<usize> {
+        self.output.atomic_bytes()
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         Ok(())
     }

@@ -13,6 +13,9 @@ use super::{OutputSettings, SinkError, Target};
 /// Bytes that are handed over at once. Larger ones gain nothing: a pipe holds 64 KiB.
 const CHUNK: usize = 64 * 1024;
 
+/// Bytes that a pipe takes whole or not at all (`PIPE_BUF` of pipe(7) on Linux; POSIX asks for 512 at least).
+const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+
 /// An output for lines.
 #[derive(Debug)]
 pub struct Output {
@@ -26,6 +29,7 @@ pub struct Output {
     /// Lines of this batch that are whole in the output.
     written: usize,
     is_torn: bool,
+    is_pipe: bool,
 }
 
 impl Output {
@@ -43,7 +47,8 @@ impl Output {
     }
 
     pub(super) fn new(target: String, file: File) -> Self {
-        Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false }
+        let is_pipe = is_pipe(&file);
+        Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false, is_pipe }
     }
 
     /// Takes one line: its start, which is formed here, the rest of it, and its end; and hands over what has gathered
@@ -64,6 +69,11 @@ impl Output {
         self.hand_over(&[], &[])?;
         self.written = 0;
         Ok(())
+    }
+
+    /// As [`super::Sink::atomic_bytes`].
+    pub(super) fn atomic_bytes(&self) -> Option<usize> {
+        self.is_pipe.then_some(PIPE_BUF)
     }
 
     /// Part of a line is in the output and could not be taken back.
@@ -90,6 +100,17 @@ impl Output {
 
 fn create(path: &Path) -> io::Result<File> {
     File::options().write(true).create(true).truncate(true).open(path)
+}
+
+#[cfg(unix)]
+fn is_pipe(file: &File) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+#[cfg(windows)]
+fn is_pipe(_: &File) -> bool {
+    false
 }
 
 #[cfg(unix)]
