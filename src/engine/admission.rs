@@ -50,7 +50,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let full = !self.delivery.has_room();
             let busy = self.phase != Phase::Running
                 || self.permits.available_permits() == 0
-                || (full && self.delivery.oldest().is_none())
+                || (full && self.delivery.oldest_admitted().is_none())
                 || self.pages_needed() == Some(0)
                 || self.run_limiter.as_ref().is_some_and(|limiter| limiter.next() > now);
             if busy {
@@ -86,7 +86,7 @@ impl<F: Fetcher> Dispatcher<F> {
             if !only_oldest {
                 return poor.or(rich).map(|(id, _)| id);
             }
-            let oldest = self.delivery.oldest();
+            let oldest = self.delivery.oldest_admitted();
             let mut candidates = poor.into_iter().chain(rich).map(|(id, _)| id);
             return candidates.find(|id| Some(self.hosts.get(*id).rank(now).number) == oldest);
         }
@@ -147,7 +147,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 return self.rest(id);
             };
             // A record needs room, and so does that of a verdict.
-            if job.has_record() && !self.delivery.has_room() && self.delivery.oldest() != Some(job.number) {
+            if job.has_record() && !self.delivery.has_room() && self.delivery.oldest_admitted() != Some(job.number) {
                 return self.reconsider(id, now);
             }
             let robots = self.robots_verdict(id, head, now);

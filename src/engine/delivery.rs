@@ -124,10 +124,12 @@ impl Delivery {
     /// Whether more may be admitted. What is in flight may always be accepted.
     #[must_use]
     pub fn has_room(&self) -> bool {
+        self.sinks_have_room() && self.order.as_ref().is_none_or(|order| order.held_bytes < MAX_HELD_BYTES)
+    }
+
+    fn sinks_have_room(&self) -> bool {
         let (records, bytes) = self.waiting();
-        records < MAX_RECORDS
-            && bytes < MAX_BYTES
-            && self.order.as_ref().is_none_or(|order| order.held_bytes < MAX_HELD_BYTES)
+        records < MAX_RECORDS && bytes < MAX_BYTES
     }
 
     fn waiting(&self) -> (u64, u64) {
@@ -163,6 +165,13 @@ impl Delivery {
     #[must_use]
     pub fn oldest(&self) -> Option<u64> {
         self.order.as_ref().map(|order| order.next)
+    }
+
+    /// [`Delivery::oldest`], while it may be admitted although there is no room: it alone lets go what is held back. Not
+    /// while the sinks are full, which empty without it: their reader stops the oldest job as any other.
+    #[must_use]
+    pub fn oldest_admitted(&self) -> Option<u64> {
+        self.oldest().filter(|_| self.sinks_have_room())
     }
 
     /// The run stops: records that wait for an older one that will not come are written now, in their order.
@@ -327,19 +336,33 @@ impl Progress {
     }
 
     fn write(&self, sink: &mut dyn Sink, batch: &Batch) {
-        if self.failed.load(Ordering::Acquire) {
-            return;
-        }
-        match sink.write(&batch.lines) {
-            Ok(()) => {
-                self.written.fetch_add(batch.lines.len() as u64, Ordering::AcqRel);
+        let mut rest = &batch.lines[..];
+        while !rest.is_empty() && !self.failed.load(Ordering::Acquire) {
+            let (lines, later) = rest.split_at(sink.atomic_bytes().map_or(rest.len(), |bytes| fitting(rest, bytes)));
+            match sink.write(lines) {
+                Ok(()) => {
+                    self.written.fetch_add(lines.len() as u64, Ordering::AcqRel);
+                }
+                Err(error) => {
+                    self.written.fetch_add(error.written as u64, Ordering::AcqRel);
+                    self.fail(error);
+                }
             }
-            Err(error) => {
-                self.written.fetch_add(error.written as u64, Ordering::AcqRel);
-                self.fail(error);
-            }
+            rest = later;
         }
     }
+}
+
+/// How many of these lines make at most so many bytes of output; at least one.
+fn fitting(lines: &[Line], bytes: usize) -> usize {
+    /// Around the text of a record: `schema`, `seq` and what stands between two lines.
+    const AROUND: usize = 64;
+    let mut total = 0;
+    let fit = lines.iter().take_while(|line| {
+        total += line.json.len() + AROUND;
+        total <= bytes
+    });
+    fit.count().max(1)
 }
 
 struct SinkThread {
@@ -386,6 +409,84 @@ impl SinkThread {
                 }
                 self.receiver.recv()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::record::Outcome;
+
+    /// A sink that writes when it is allowed to.
+    struct Stuck(mpsc::Receiver<()>);
+
+    impl Sink for Stuck {
+        fn write(&mut self, _: &[Line]) -> Result<(), SinkError> {
+            // The end of the channel is a reader who reads on.
+            let _ = self.0.recv();
+            Ok(())
+        }
+
+        fn commit(&mut self) -> Result<u64, SinkError> {
+            Ok(0)
+        }
+
+        fn finish(&mut self) -> Result<(), SinkError> {
+            Ok(())
+        }
+    }
+
+    fn ordered() -> (Delivery, mpsc::Sender<()>) {
+        let (reader, gate) = mpsc::channel();
+        (Delivery::new(vec![("stuck".to_owned(), Box::new(Stuck(gate)))], true, false), reader)
+    }
+
+    fn finished(number: u64, bytes: usize) -> Finished {
+        let counted = Counted { typed: true, outcome: Outcome::Ok, error: None, skip: None };
+        Finished { number, counted, json: vec![b' '; bytes], record: None, memory: None }
+    }
+
+    #[test]
+    fn a_reader_that_stops_stops_the_oldest_job_too() {
+        let (mut delivery, reader) = ordered();
+        for number in 0..MAX_RECORDS {
+            assert_eq!(delivery.oldest_admitted(), Some(number));
+            delivery.accept(finished(number, 100), Moment::START);
+        }
+        assert!(!delivery.has_room());
+        assert_eq!((delivery.oldest(), delivery.oldest_admitted()), (Some(MAX_RECORDS), None));
+        drop(reader);
+        delivery.flush();
+        while !delivery.has_room() {
+            std::thread::yield_now();
+        }
+        assert_eq!(delivery.oldest_admitted(), Some(MAX_RECORDS));
+    }
+
+    #[test]
+    fn lines_for_a_pipe_go_in_groups_that_it_takes_whole() {
+        let lines: Vec<Line> = [100, 100, 5000, 100, 100]
+            .map(|bytes| Line { seq: u64::MAX, json: vec![b' '; bytes], record: None })
+            .into();
+        let (mut rest, mut groups) = (&lines[..], Vec::new());
+        while !rest.is_empty() {
+            groups.push(fitting(rest, 512));
+            rest = &rest[groups[groups.len() - 1]..];
+        }
+        assert_eq!(groups, [2, 1, 2], "and one that is too long for it alone");
+    }
+
+    #[test]
+    fn the_oldest_job_goes_while_others_are_held_back_for_it() {
+        let (mut delivery, reader) = ordered();
+        drop(reader);
+        delivery.accept(finished(1, MAX_HELD_BYTES), Moment::START);
+        assert!(!delivery.has_room());
+        assert_eq!(delivery.oldest_admitted(), Some(0));
+        delivery.accept(finished(0, 100), Moment::START);
+        while !delivery.has_room() {
+            std::thread::yield_now();
         }
     }
 }

@@ -473,25 +473,7 @@ impl<F: Fetcher> Dispatcher<F> {
         let now = self.clock.now();
         self.delivery.give_up_order(now);
         self.delivery.close();
-        let room = self.delivery.room();
-        let late = loop {
-            let late = self.delivery.unfinished();
-            let now = self.clock.now();
-            if self.controls.drain.is_cancelled() || self.controls.abort.is_cancelled() {
-                self.stop(StoppedBy::Signal, Phase::Draining, now);
-            }
-            let stopping = self.phase != Phase::Running;
-            if late.is_empty() || (stopping && now >= self.stop_due) {
-                break late;
-            }
-            timer.as_mut().reset(self.clock.instant(if stopping { self.stop_due } else { Moment::NEVER }));
-            tokio::select! {
-                () = room.notified() => {}
-                () = self.controls.drain.cancelled(), if !stopping => {}
-                () = self.controls.abort.cancelled(), if !stopping => {}
-                () = &mut timer, if stopping => {}
-            }
-        };
+        let late = self.wait_for_sinks(timer.as_mut()).await;
         if let Some(SinkFailure::Failed(cause)) = self.delivery.failure() {
             self.failure.get_or_insert(cause);
             self.stopped_by = Some(StoppedBy::Error);
@@ -531,6 +513,34 @@ impl<F: Fetcher> Dispatcher<F> {
             requests: self.tally.requests,
             wire_bytes: self.tally.wire_bytes,
             panics: self.tally.panics,
+        }
+    }
+
+    /// Waits until every sink has finished, after a stop no longer than its grace. Returns those that have not. A reader
+    /// that is slow loses nothing by a run that came to its own end, and `--max-pages` is one: it promises its records.
+    async fn wait_for_sinks(&mut self, mut timer: Pin<&mut Sleep>) -> Vec<String> {
+        let room = self.delivery.room();
+        let deadline = self.settings.deadline.map_or(Moment::NEVER, |deadline| Moment::START.plus(deadline));
+        let mut stopping = !matches!(self.stopped_by, None | Some(StoppedBy::Limit));
+        loop {
+            let late = self.delivery.unfinished();
+            let now = self.clock.now();
+            let signalled = self.controls.drain.is_cancelled() || self.controls.abort.is_cancelled();
+            if !stopping && (signalled || (deadline <= now && !late.is_empty())) {
+                stopping = true;
+                self.stop(if signalled { StoppedBy::Signal } else { StoppedBy::Deadline }, Phase::Draining, now);
+                self.stop_due = now.plus(self.settings.grace);
+            }
+            if late.is_empty() || (stopping && now >= self.stop_due) {
+                return late;
+            }
+            timer.as_mut().reset(self.clock.instant(if stopping { self.stop_due } else { deadline }));
+            tokio::select! {
+                () = room.notified() => {}
+                () = self.controls.drain.cancelled(), if !stopping => {}
+                () = self.controls.abort.cancelled(), if !stopping => {}
+                () = &mut timer => {}
+            }
         }
     }
 

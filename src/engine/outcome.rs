@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use base64::Engine as _;
+use bytes::Bytes;
 use sha2::Digest as _;
 
 use super::clock::Clock;
@@ -120,12 +121,13 @@ impl Desk {
                 record.outcome = if accepted { Outcome::Ok } else { Outcome::HttpError };
             }
         }
-        let outlinks = self.read_page(&mut record, job, &body.bytes, &media_type, header_charset.as_deref());
+        let held = body.bytes.len();
+        let outlinks = self.read_page(&mut record, job, body.bytes, &media_type, header_charset.as_deref());
         if self.settings.with.headers {
             record.headers = Some(head.as_ref().map(all_headers).unwrap_or_default());
         }
         let memory = body.memory.take().filter(|_| self.settings.with.body).map(|mut memory| {
-            memory.shrink_to(body.bytes.len());
+            memory.shrink_to(held);
             memory
         });
         (self.seal(job, record, memory), outlinks)
@@ -209,13 +211,13 @@ impl Desk {
         &self,
         record: &mut RecordBody,
         job: &Job,
-        body: &[u8],
+        body: Bytes,
         media_type: &str,
         header_charset: Option<&str>,
     ) -> Vec<Outlink> {
         let with = self.settings.with;
         if with.digest && record.status.is_some() {
-            record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(body)));
+            record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(&body)));
         }
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
         let follow = self.settings.follow && record.outcome == Outcome::Ok;
@@ -223,7 +225,7 @@ impl Desk {
         if let Some(extractor) = parse::extractor_for(media_type).filter(|_| complete && !body.is_empty())
             && let Ok(page_url) = url::parse(&job.url)
         {
-            let page = Page { url: &page_url, media_type, header_charset, body };
+            let page = Page { url: &page_url, media_type, header_charset, body: &body };
             let wants = Wants { links: follow || with.links, link_details: with.links };
             let Extraction { title, outlinks: links, noindex, charset } = extractor.extract(&page, wants);
             record.title = title;
@@ -288,15 +290,23 @@ fn fail(record: &mut RecordBody, error: FetchError) {
 }
 
 /// The body as `--with body` shows it: text decoded to UTF-8, anything else in base64.
-fn add_body(record: &mut RecordBody, media_type: &str, header_charset: Option<&str>, body: &[u8]) {
+fn add_body(record: &mut RecordBody, media_type: &str, header_charset: Option<&str>, body: Bytes) {
     if record.status.is_none() {
         record.body = Some(None);
-    } else if let Some((text, label)) = charset::decode_text(media_type, header_charset, body) {
-        record.charset = Some(label.into());
-        record.body = Some(Some(text.into_owned()));
-    } else {
-        record.body_base64 = Some(base64::engine::general_purpose::STANDARD.encode(body));
+        return;
     }
+    let decoded = match charset::decode_text(media_type, header_charset, &body) {
+        // Text as it came takes over the memory of the body: it is not there twice.
+        Some((Cow::Borrowed(text), label)) if text.len() == body.len() => Some((None, label)),
+        Some((text, label)) => Some((Some(text.into_owned()), label)),
+        None => None,
+    };
+    let Some((text, label)) = decoded else {
+        record.body_base64 = Some(base64::engine::general_purpose::STANDARD.encode(body));
+        return;
+    };
+    record.charset = Some(label.into());
+    record.body = Some(text.or_else(|| String::from_utf8(body.into()).ok()));
 }
 
 fn describe_head(record: &mut RecordBody, head: &Head, url: &str) {

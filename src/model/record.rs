@@ -381,6 +381,11 @@ mod tests {
         }
 
         #[test]
+        fn the_length_of_a_text_in_json_is_known(text in "[\\x00-\\x7fä€]{0,200}") {
+            prop_assert_eq!(record_json::escaped_len(&text) + 2, serde_json::to_string(&text).unwrap().len());
+        }
+
+        #[test]
         fn milliseconds_have_a_decimal_point_and_at_most_three_decimals(nanos in 0..=u64::MAX) {
             let text = serde_json::to_string(&Millis::from(Duration::from_nanos(nanos))).unwrap();
             let (whole, decimals) = text.split_once('.').expect("a decimal point");

@@ -3,9 +3,10 @@
 //! The comma is written with the record that follows, so that the array can be closed at any time: at every normal end,
 //! and in a regular file also after a failed write. Called by delivery's thread through [`Sink`].
 
-use super::jsonl::write_record;
+use super::jsonl::after_brace;
 use super::output::Output;
 use super::{Format, Line, Sink, SinkError};
+use crate::model::record::write_head;
 
 /// Its entry in the format table.
 pub(super) const FORMAT: Format = Format {
@@ -28,10 +29,11 @@ impl Sink for Json {
         let mut wrote = Ok(());
         for line in lines {
             let start: &[u8] = if std::mem::take(&mut first) { b"[\n" } else { b",\n" };
-            wrote = self.output.line(|out| {
+            let form = |out: &mut Vec<u8>| {
                 out.extend_from_slice(start);
-                write_record(line, out);
-            });
+                write_head(line.seq, out);
+            };
+            wrote = self.output.line(form, after_brace(line), &[]);
             if wrote.is_err() {
                 break;
             }
@@ -48,12 +50,16 @@ impl Sink for Json {
         Ok(self.next)
     }
 
+    fn atomic_bytes(&self) -> Option<usize> {
+        self.output.atomic_bytes()
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         if self.output.is_torn() {
             return Ok(());
         }
         let end: &[u8] = if self.is_empty { b"[]\n" } else { b"\n]\n" };
-        let closed = self.output.line(|out| out.extend_from_slice(end)).and_then(|()| self.output.end_batch());
+        let closed = self.output.line(|_| (), end, &[]).and_then(|()| self.output.end_batch());
         // That this output cannot be written was told when it happened; closing it was worth a try.
         if self.has_failed { Ok(()) } else { closed }
     }

@@ -18,12 +18,9 @@ struct Jsonl {
 
 impl Sink for Jsonl {
     fn write(&mut self, lines: &[Line]) -> Result<(), SinkError> {
-        let wrote = lines.iter().try_for_each(|line| {
-            self.output.line(|out| {
-                write_record(line, out);
-                out.push(b'\n');
-            })
-        });
+        let wrote = lines
+            .iter()
+            .try_for_each(|line| self.output.line(|out| write_head(line.seq, out), after_brace(line), b"\n"));
         let wrote = wrote.and_then(|()| self.output.end_batch());
         let written = wrote.as_ref().map_or_else(|error| error.written, |()| lines.len());
         self.next = lines[..written].last().map_or(self.next, |line| line.seq + 1);
@@ -34,13 +31,16 @@ impl Sink for Jsonl {
         Ok(self.next)
     }
 
+    fn atomic_bytes(&self) -> Option<usize> {
+        self.output.atomic_bytes()
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 }
 
-/// The whole object of a line.
-pub(super) fn write_record(line: &Line, out: &mut Vec<u8>) {
-    write_head(line.seq, out);
-    out.extend_from_slice(&line.json[1..]);
+/// What follows [`write_head`] in the object of a line.
+pub(super) fn after_brace(line: &Line) -> &[u8] {
+    &line.json[1..]
 }

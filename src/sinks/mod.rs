@@ -97,6 +97,12 @@ pub trait Sink: Send {
     /// As [`Sink::write`].
     fn finish(&mut self) -> Result<(), SinkError>;
 
+    /// Bytes that its target takes whole or not at all, if batches are to be that small: the reader of a pipe may stop
+    /// at any time, and what it has must be known although the write never returns.
+    fn atomic_bytes(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether [`Line::record`] must be filled.
     fn needs_record(&self) -> bool {
         false

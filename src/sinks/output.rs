@@ -13,6 +13,9 @@ use super::{OutputSettings, SinkError, Target};
 /// Bytes that are handed over at once. Larger ones gain nothing: a pipe holds 64 KiB.
 const CHUNK: usize = 64 * 1024;
 
+/// Bytes that a pipe takes whole or not at all (`PIPE_BUF` of pipe(7) on Linux; POSIX asks for 512 at least).
+const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+
 /// An output for lines.
 #[derive(Debug)]
 pub struct Output {
@@ -26,6 +29,7 @@ pub struct Output {
     /// Lines of this batch that are whole in the output.
     written: usize,
     is_torn: bool,
+    is_pipe: bool,
 }
 
 impl Output {
@@ -43,23 +47,33 @@ impl Output {
     }
 
     pub(super) fn new(target: String, file: File) -> Self {
-        Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false }
+        let is_pipe = is_pipe(&file);
+        Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false, is_pipe }
     }
 
-    /// Forms one line with its end, and hands over what has gathered when it is enough.
-    pub(super) fn line(&mut self, form: impl FnOnce(&mut Vec<u8>)) -> Result<(), SinkError> {
-        form(&mut self.buffer);
-        self.ends.push(self.buffer.len());
-        if self.buffer.len() >= CHUNK { self.hand_over() } else { Ok(()) }
+    /// Takes one line: its start, which is formed here, the rest of it, and its end; and hands over what has gathered
+    /// when it is enough. A long line is not copied: with its body it may be most of the memory of a run.
+    pub(super) fn line(&mut self, start: impl FnOnce(&mut Vec<u8>), rest: &[u8], end: &[u8]) -> Result<(), SinkError> {
+        start(&mut self.buffer);
+        self.ends.push(self.buffer.len() + rest.len() + end.len());
+        if rest.len() >= CHUNK {
+            return self.hand_over(rest, end);
+        }
+        self.buffer.extend_from_slice(rest);
+        self.buffer.extend_from_slice(end);
+        if self.buffer.len() >= CHUNK { self.hand_over(&[], &[]) } else { Ok(()) }
     }
 
     /// Ends a batch: nothing stays in memory, so that an error always speaks of the batch at hand.
     pub(super) fn end_batch(&mut self) -> Result<(), SinkError> {
-        self.hand_over()?;
+        self.hand_over(&[], &[])?;
         self.written = 0;
-        // One record with a large body must not keep its size in memory for the rest of the run.
-        self.buffer.shrink_to(2 * CHUNK);
         Ok(())
+    }
+
+    /// As [`super::Sink::atomic_bytes`].
+    pub(super) fn atomic_bytes(&self) -> Option<usize> {
+        self.is_pipe.then_some(PIPE_BUF)
     }
 
     /// Part of a line is in the output and could not be taken back.
@@ -67,9 +81,11 @@ impl Output {
         self.is_torn
     }
 
-    fn hand_over(&mut self) -> Result<(), SinkError> {
+    /// Writes what has gathered, and behind it the rest of a long line and its end.
+    fn hand_over(&mut self, rest: &[u8], end: &[u8]) -> Result<(), SinkError> {
         let mut done = 0;
-        let result = write_all(&mut self.file, &self.buffer, &mut done);
+        let parts = [&self.buffer, rest, end];
+        let result = parts.into_iter().try_for_each(|part| write_all(&mut self.file, part, &mut done));
         let whole = self.ends.partition_point(|end| *end <= done);
         self.written += whole;
         let kept = if whole == 0 { 0 } else { self.ends[whole - 1] };
@@ -87,6 +103,17 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 #[cfg(unix)]
+fn is_pipe(file: &File) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+#[cfg(windows)]
+fn is_pipe(_: &File) -> bool {
+    false
+}
+
+#[cfg(unix)]
 fn standard_output() -> io::Result<File> {
     use std::os::fd::AsFd as _;
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
@@ -98,12 +125,15 @@ fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }
 
-/// As [`Write::write_all`], but tells how far it came.
-fn write_all(file: &mut File, bytes: &[u8], done: &mut usize) -> io::Result<()> {
-    while *done < bytes.len() {
-        match file.write(&bytes[*done..]) {
+/// As [`Write::write_all`], but adds to `done` how far it came.
+fn write_all(file: &mut File, mut bytes: &[u8], done: &mut usize) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => *done += written,
+            Ok(written) => {
+                *done += written;
+                bytes = &bytes[written..];
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A program that shares the terminal or pipe may have put it into non-blocking mode.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
