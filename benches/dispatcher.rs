@@ -1,5 +1,6 @@
 //! What a fetch costs beside its requests: the real engine, frontier, input thread and JSONL sink with a fetcher that
-//! answers at once, for 100,000 URLs on 1, 500 and 10,000 hosts. The control in the same run is what nobody can leave
+//! answers at once, for 100,000 URLs on 1, 500 and 10,000 hosts; and one request at a time, where each URL has turns of the
+//! dispatcher for itself, as it has behind a slow network. The control in the same run is what nobody can leave
 //! out: each line parsed as a URL, and a task of tokio that asks for it.
 //!
 //! Fails if more than 0.2 messages between threads were needed for a page. `cargo bench --bench dispatcher -- 20000`
@@ -109,14 +110,14 @@ fn write_list(list: &Path, urls: u64, hosts: u64) {
 }
 
 /// The run as the command makes it, but for its fetcher.
-fn fetch(list: &Path) -> Summary {
+fn fetch(list: &Path, concurrency: usize) -> Summary {
     let settings = SeedSettings { sources: vec![Source::File(list.to_owned())] };
     let reader = seeds::open(&settings).expect("the list was written just now");
     let output = OutputSettings { target: Target::File("/dev/null".into()), format: "jsonl" };
     let sink = sinks::open(&output).expect("/dev/null can be opened");
     let parts = Parts {
         run: "bench".into(),
-        settings: EngineSettings::default(),
+        settings: EngineSettings { concurrency, ..EngineSettings::default() },
         fetcher: AtOnce::new(),
         frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
         input: Input::read(reader).expect("a thread"),
@@ -128,11 +129,11 @@ fn fetch(list: &Path) -> Summary {
 }
 
 /// Nothing but URLs and tasks: no queue, no record.
-fn control(list: &Path) -> u64 {
+fn control(list: &Path, concurrency: usize) -> u64 {
     let lines = BufReader::new(fs::File::open(list).expect("the list was written just now")).lines();
     let fetcher = Arc::new(AtOnce::new());
     let settings = EngineSettings::default();
-    let permits = Arc::new(Semaphore::new(settings.concurrency));
+    let permits = Arc::new(Semaphore::new(concurrency));
     runtime().block_on(async {
         let mut tasks = JoinSet::new();
         let mut answered = 0;
@@ -195,19 +196,29 @@ fn main() {
     };
     println!("{urls} URLs; µs for each: on the wall, of the run's thread, of all threads");
     let mut too_many = false;
-    for hosts in [1, 500, 10_000] {
+    for (hosts, concurrency) in [(1, 64), (500, 64), (10_000, 64), (500, 1)] {
         write_list(&list, urls, hosts);
-        let (answered, least) = best_of(rounds, || control(&list));
+        let (answered, least) = best_of(rounds, || control(&list, concurrency));
         assert_eq!(answered, urls, "the control asks for every URL");
-        let (summary, spent) = best_of(rounds, || fetch(&list));
+        let (summary, spent) = best_of(rounds, || fetch(&list, concurrency));
         assert_eq!((summary.records, summary.left), (urls, 0), "each URL has its record");
         let crossings = summary.crossings as f64 / urls as f64;
         too_many |= crossings > CROSSINGS_LIMIT;
-        println!("{hosts:>6} hosts  fetch   {} {} {}", each(Some(spent.wall)), each(spent.thread), each(spent.process));
-        println!("              control {} {} {}", each(Some(least.wall)), each(least.thread), each(least.process));
+        println!(
+            "{hosts:>6} hosts, {concurrency:>2} at once: fetch   {} {} {}",
+            each(Some(spent.wall)),
+            each(spent.thread),
+            each(spent.process)
+        );
+        println!(
+            "                         control {} {} {}",
+            each(Some(least.wall)),
+            each(least.thread),
+            each(least.process)
+        );
         let (ours, theirs) = spent.thread.zip(least.thread).unwrap_or((spent.wall, least.wall));
         println!(
-            "              ratio {:.2}, {crossings:.3} messages between threads for a page",
+            "                         ratio {:.2}, {crossings:.3} messages between threads for a page",
             ours.as_secs_f64() / theirs.as_secs_f64()
         );
     }

@@ -4,8 +4,10 @@
 //! was told to wait for, and the table is large.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use super::event::HostId;
 use super::limit::Limiter;

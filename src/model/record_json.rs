@@ -231,10 +231,11 @@ fn needs_escape(text: &[u8]) -> bool {
     let special = |word: u64| {
         below(word, 0x20) | below(word ^ (ONES * u64::from(b'"')), 1) | below(word ^ (ONES * u64::from(b'\\')), 1)
     };
-    let (words, rest) = text.as_chunks::<8>();
-    let mut last = [b' '; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    words.iter().any(|word| special(u64::from_ne_bytes(*word)) != 0) || special(u64::from_ne_bytes(last)) != 0
+    // The last eight may be looked at twice.
+    let Some(last) = text.last_chunk::<8>() else {
+        return text.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+    };
+    text.as_chunks::<8>().0.iter().chain([last]).any(|word| special(u64::from_ne_bytes(*word)) != 0)
 }
 
 fn flag(out: &mut Vec<u8>, flag: bool) {
@@ -436,8 +437,8 @@ mod tests {
     #[test]
     fn every_byte_at_every_place_is_escaped_as_serde_does() {
         for byte in 0..128_u8 {
-            for place in 0..20 {
-                let mut bytes = vec![b'a'; 20];
+            for (place, len) in (0..20).map(|place| (place, 20)).chain((0..5).map(|place| (place, 5))) {
+                let mut bytes = vec![b'a'; len];
                 bytes[place] = byte;
                 let plain = String::from_utf8(bytes).unwrap();
                 assert_eq!(written(|out| text(out, &plain)), as_serde_writes(&plain));

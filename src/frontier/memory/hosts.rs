@@ -2,9 +2,10 @@
 //!
 //! It decides nothing; the frontier says when a host is made and when it is forgotten.
 
-use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::host_queue::{Class, HostQueue};
 use crate::model::units::Moment;
