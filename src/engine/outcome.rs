@@ -20,7 +20,7 @@ use crate::model::job::{Job, JobKind};
 use crate::model::page::{Extraction, Outlink, Page};
 use crate::model::record::{Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
-use crate::model::url;
+use crate::model::url::Url;
 use crate::parse::{self, Wants, charset};
 
 /// What records need to know of the run.
@@ -99,8 +99,14 @@ pub const INLINE_BODY: usize = 64 * 1024;
 impl Desk {
     /// The record of a job that ends with this attempt, and the links of its page.
     ///
-    /// `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
-    pub fn answer(&self, job: &mut Job, attempt: Attempt, verdict: Option<Verdict>) -> (Finished, Vec<Outlink>) {
+    /// `url` is what was asked, None if nothing was. `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
+    pub fn answer(
+        &self,
+        job: &mut Job,
+        url: Option<&Url>,
+        attempt: Attempt,
+        verdict: Option<Verdict>,
+    ) -> (Finished, Vec<Outlink>) {
         let Attempt { head, mut body, error, first_byte, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
@@ -122,7 +128,7 @@ impl Desk {
             }
         }
         let held = body.bytes.len();
-        let outlinks = self.read_page(&mut record, job, body.bytes, &media_type, header_charset.as_deref());
+        let outlinks = self.read_page(&mut record, url, body.bytes, &media_type, header_charset.as_deref());
         if self.settings.with.headers {
             record.headers = Some(head.as_ref().map(all_headers).unwrap_or_default());
         }
@@ -210,7 +216,7 @@ impl Desk {
     fn read_page(
         &self,
         record: &mut RecordBody,
-        job: &Job,
+        url: Option<&Url>,
         body: Bytes,
         media_type: &str,
         header_charset: Option<&str>,
@@ -223,9 +229,9 @@ impl Desk {
         let follow = self.settings.follow && record.outcome == Outcome::Ok;
         let mut outlinks = Vec::new();
         if let Some(extractor) = parse::extractor_for(media_type).filter(|_| complete && !body.is_empty())
-            && let Ok(page_url) = url::parse(&job.url)
+            && let Some(url) = url
         {
-            let page = Page { url: &page_url, media_type, header_charset, body: &body };
+            let page = Page { url, media_type, header_charset, body: &body };
             let wants = Wants { links: follow || with.links, link_details: with.links };
             let Extraction { title, outlinks: links, noindex, charset } = extractor.extract(&page, wants);
             record.title = title;

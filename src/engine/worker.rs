@@ -19,7 +19,7 @@ use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind};
 use crate::model::record::{RequestKind, RequestLog, SkipReason};
 use crate::model::units::Moment;
-use crate::model::url;
+use crate::model::url::{self, Url};
 use crate::parse::sitemap;
 use crate::policy::breaker::Signal;
 use crate::policy::credentials::is_credential;
@@ -74,6 +74,13 @@ pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
     let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit })));
 }
 
+/// What was asked; nothing if no request could be made of the job.
+#[derive(Default)]
+struct Asked {
+    url: Option<Url>,
+    method: Method,
+}
+
 /// One request under way.
 struct Round<'a, F> {
     shop: &'a Arc<Workshop<F>>,
@@ -88,9 +95,13 @@ struct Round<'a, F> {
 impl<F: Fetcher> Round<'_, F> {
     async fn go(&mut self, job: &mut Job, request: Result<Request, FetchError>) -> Next {
         let desk = &self.shop.desk;
-        let (method, attempt) = match request {
-            Ok(request) => (request.method.clone(), self.shop.fetcher.fetch(request).await),
-            Err(error) => (Method::GET, Attempt { error: Some(error), ..Attempt::default() }),
+        // A copy costs less than reading the URL again for the links of its page.
+        let (asked, attempt) = match request {
+            Ok(request) => {
+                let asked = Asked { url: Some(request.url.clone()), method: request.method.clone() };
+                (asked, self.shop.fetcher.fetch(request).await)
+            }
+            Err(error) => (Asked::default(), Attempt { error: Some(error), ..Attempt::default() }),
         };
         let now = desk.clock.now();
         let status = attempt.head.as_ref().map(|head| head.status);
@@ -115,7 +126,7 @@ impl<F: Fetcher> Round<'_, F> {
                 status,
                 error: attempt.error.as_ref(),
                 retry_after,
-                method: &method,
+                method: &asked.method,
                 attempts: chain.attempts,
                 refusals: chain.refusals,
             },
@@ -141,9 +152,9 @@ impl<F: Fetcher> Round<'_, F> {
             retry::Verdict::Retry => Next::Retry,
             retry::Verdict::Refused(_) => Next::Again,
             retry::Verdict::RateLimited => {
-                self.close(job, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
+                self.close(job, &asked, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
             }
-            retry::Verdict::Final => self.settle(job, attempt).await,
+            retry::Verdict::Final => self.settle(job, &asked, attempt).await,
         }
     }
 
@@ -171,16 +182,16 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     /// The final answer of a hop: a redirect, or the end of the job.
-    async fn settle(&self, job: &mut Job, attempt: Attempt) -> Next {
+    async fn settle(&self, job: &mut Job, asked: &Asked, attempt: Attempt) -> Next {
         if let Some(reason) = attempt.refusal {
-            return self.close(job, attempt, Some(Verdict::Skipped(reason))).await;
+            return self.close(job, asked, attempt, Some(Verdict::Skipped(reason))).await;
         }
-        match redirect_target(&attempt, job, self.redirect_limit(job)) {
+        match redirect_target(&attempt, job, asked, self.redirect_limit(job)) {
             Ok(Some(target)) => {
                 Next::Hop { target: target.into_boxed_str(), status: attempt.head.map_or(0, |h| h.status) }
             }
-            Ok(None) => self.close(job, attempt, None).await,
-            Err(error) => self.close(job, attempt, Some(Verdict::Failed(error))).await,
+            Ok(None) => self.close(job, asked, attempt, None).await,
+            Err(error) => self.close(job, asked, attempt, Some(Verdict::Failed(error))).await,
         }
     }
 
@@ -189,19 +200,19 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     /// The end of the job: reads the page and writes the record, large bodies on the parse pool.
-    async fn close(&self, job: &mut Job, attempt: Attempt, verdict: Option<Verdict>) -> Next {
+    async fn close(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
         match job.kind {
             JobKind::Robots => Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token)),
             JobKind::Sitemap => self.sitemap(attempt).await,
             JobKind::Typed | JobKind::Link if attempt.body.bytes.len() < INLINE_BODY => {
-                let (finished, outlinks) = self.shop.desk.answer(job, attempt, verdict);
+                let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict);
                 Next::Record { finished: Box::new(finished), outlinks }
             }
             JobKind::Typed | JobKind::Link => {
                 // A copy goes to the pool: the job itself is still here if the parser panics.
                 let mut copy = job.clone();
-                let shop = self.shop.clone();
-                match self.shop.pool.run(move || shop.desk.answer(&mut copy, attempt, verdict)).await {
+                let (shop, url) = (self.shop.clone(), asked.url.clone());
+                match self.shop.pool.run(move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await {
                     Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },
                     Err(_) => self.internal(job),
                 }
@@ -259,7 +270,7 @@ fn retry_after(head: &Head, now_ms: i64) -> Option<Duration> {
 /// Where a redirect leads, as a canonical URL; None if this is no redirect.
 ///
 /// 300 and 304 are answers of their own; so is a 3xx without `Location` (RFC 9110 15.4).
-fn redirect_target(attempt: &Attempt, job: &Job, limit: u32) -> Result<Option<String>, FetchError> {
+fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> Result<Option<String>, FetchError> {
     let Some(head) = &attempt.head else { return Ok(None) };
     if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -271,8 +282,8 @@ fn redirect_target(attempt: &Attempt, job: &Job, limit: u32) -> Result<Option<St
     }
     // Servers write UTF-8 here, whatever the RFC says.
     let location = String::from_utf8_lossy(location.as_bytes());
-    let base = url::parse(&job.url).map_err(|cause| error(cause.to_string()))?;
-    match url::join(&base, location.trim()) {
+    let Some(base) = &asked.url else { return Ok(None) };
+    match url::join(base, location.trim()) {
         Ok(target) => Ok(Some(url::canonical(&target))),
         Err(cause) => Err(error(format!("the server redirects to what cannot be fetched: {cause}"))),
     }
