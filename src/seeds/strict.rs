@@ -3,6 +3,7 @@
 //! Decides nothing about lines, only that one bad line is one too many. What can be read only once (standard input, a
 //! pipe) is copied into an unnamed temporary file on the way. Called by the command.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -38,13 +39,27 @@ pub enum StrictError {
     },
 }
 
+impl fmt::Display for StrictLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// Appends a part with its control characters escaped, so that each line that is named stays on one of ours.
+fn escaped(out: &mut String, part: &str) {
+    for c in part.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+}
+
 fn listed(first: &[StrictLine], count: u64) -> String {
     let mut text = match count {
         1 => "one line of the input cannot be read:".to_owned(),
         _ => format!("{count} lines of the input cannot be read:"),
     };
     for line in first {
-        text.extend(["\n  ", &line.place, ": ", &line.message]);
+        text.push_str("\n  ");
+        escaped(&mut text, &line.to_string());
     }
     match count.saturating_sub(first.len() as u64) {
         0 => text,
@@ -140,5 +155,18 @@ impl Read for FromStart {
         let read = file.read(into)?;
         self.at += read as u64;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bad_line_stands_on_one_line() {
+        let line = |place: &str| StrictLine { place: place.to_owned(), message: "no host".to_owned() };
+        let error = StrictError::Lines { first: vec![line("a\nb:3"), line("c:4")], count: 3 };
+        let told = error.to_string();
+        assert_eq!(told, "3 lines of the input cannot be read:\n  a\\nb:3: no host\n  c:4: no host\n  and 1 more");
     }
 }

@@ -23,9 +23,12 @@ pub struct Console {
 }
 
 impl Console {
-    pub fn new(display: &Display) -> Self {
+    /// `records` says that records go to standard output. On a terminal they would start in the middle of a progress
+    /// line that nobody takes away before them.
+    pub fn new(display: &Display, records: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let progress = terminal && !display.no_progress && display.quiet == 0;
+        let torn = records && std::io::stdout().is_terminal();
+        let progress = terminal && !torn && !display.no_progress && display.quiet == 0;
         let target = if progress { ProgressDrawTarget::stderr_with_hz(HERTZ) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target)
             .with_style(ProgressStyle::with_template("{wide_msg}").expect("a fixed template"));

@@ -255,7 +255,7 @@ mod tests {
             }
         }
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let lines = Lines { console: Console::new(&display(2, 0)), json: false }.with_filter(LevelFilter::TRACE);
+        let lines = Lines { console: Console::new(&display(2, 0), false), json: false }.with_filter(LevelFilter::TRACE);
         // `Lines` marks the spans; `Seen` looks their ids up as it does.
         let subscriber = tracing_subscriber::registry().with(lines).with(Seen(Arc::clone(&seen)));
         tracing::subscriber::with_default(subscriber, || {

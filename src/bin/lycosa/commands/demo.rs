@@ -20,7 +20,7 @@ pub const DISPLAY: Display = Display { color: "auto", verbose: 0, quiet: 0, log_
 
 /// Runs the command. Returns the exit code.
 pub fn run(display: &Display) -> u8 {
-    let console = Console::new(display);
+    let console = Console::new(display, true);
     logging::start(display, &console);
     let spectator = console.clone();
     let site = match Site::start(move |news| spectator.notice(news)) {

@@ -11,7 +11,8 @@ use lycosa::crawl::{Crawl, Settings, StartError};
 use lycosa::engine::stats::{Counters, StoppedBy, Summary};
 use lycosa::observe::progress::Progress;
 use lycosa::observe::report;
-use lycosa::seeds::{SeedSettings, Source, check_all, check_argument};
+use lycosa::seeds::{SeedSettings, Source, StrictError, check_all, check_argument};
+use lycosa::sinks::Target;
 
 use crate::args::RunFlags;
 use crate::console::Console;
@@ -55,7 +56,7 @@ pub fn run(flags: &RunFlags) -> u8 {
         Ok(resolved) => resolved,
         Err(error) => return crate::usage(&error),
     };
-    let console = Console::new(&resolved.display);
+    let console = Console::new(&resolved.display, to_stdout(&resolved.settings));
     logging::start(&resolved.display, &console);
     for warning in warnings.iter().chain(&resolved.warnings) {
         console.notice(&format!("warning: {warning}"));
@@ -150,20 +151,44 @@ fn gathered(flags: &RunFlags) -> Result<(Layer, Vec<String>), UsageError> {
     layers::gather(flags.run, &flags.files, std::env::vars_os(), flags.flags.clone())
 }
 
+/// Whether records go to standard output.
+fn to_stdout(settings: &Settings) -> bool {
+    settings.outputs.iter().any(|output| output.target == Target::Stdout)
+}
+
 const NO_URL: &str = "no URL given";
 
 /// Finds and checks the input. Returns whether standard input is read because nothing else was named.
 fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> {
-    for url in &flags.urls {
-        check_argument(url).map_err(UsageError::new)?;
-    }
+    flags.urls.iter().try_for_each(|url| argument(url))?;
     let (sources, implicit) = sources(flags)?;
     let mut seeds = SeedSettings { sources };
     if resolved.strict_input {
-        seeds = check_all(&seeds).map_err(|error| UsageError::new(error.to_string()))?;
+        seeds = check_all(&seeds).map_err(|error| strict_error(&error))?;
     }
     resolved.settings.seeds = seeds;
     Ok(implicit)
+}
+
+/// Checks what stands for a URL.
+fn argument(text: &str) -> Result<(), UsageError> {
+    let command = text.trim();
+    if command == "-" {
+        return Err(UsageError::new("'-' is not a URL; to read a list from standard input: -i -"));
+    }
+    if command.starts_with('{') {
+        // Not repeated: it may hold a password.
+        return Err(UsageError::new("a JSON job is read from a file (-i FILE) or from standard input (-i -)"));
+    }
+    check_argument(text).map_err(UsageError::new)
+}
+
+/// The lines that cannot be read, each on a line of its own.
+fn strict_error(error: &StrictError) -> UsageError {
+    let told = error.to_string();
+    let mut lines = told.lines();
+    UsageError::new(lines.next().unwrap_or_default())
+        .with_details(lines.map(|line| line.trim_start().to_owned()).collect())
 }
 
 fn sources(flags: &RunFlags) -> Result<(Vec<Source>, bool), UsageError> {

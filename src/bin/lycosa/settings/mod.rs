@@ -195,16 +195,23 @@ impl Layer {
     }
 }
 
-/// What a user has to mend: a message of one line, and perhaps a hint. Exit code 2.
+/// What a user has to mend: a message of one line, its details, and perhaps a hint. Exit code 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageError {
     pub message: String,
+    /// Further lines that belong to the message: what it counts, one by one.
+    pub details: Vec<String>,
     pub hint: Option<String>,
 }
 
 impl UsageError {
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { message: message.into(), details: Vec::new(), hint: None }
+    }
+
+    pub fn with_details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
     }
 
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -219,18 +226,22 @@ impl UsageError {
             Origin::File { .. } => format!("{origin}: {}: {}", setting.name, bad.message),
             Origin::Environment(name) | Origin::Flag(name) => format!("{name}: {}", bad.message),
         };
-        Self { message, hint: bad.hint }
+        Self { message, details: Vec::new(), hint: bad.hint }
+    }
+}
+
+/// Of what is no setting: the message names its flag.
+impl From<check::Bad> for UsageError {
+    fn from(bad: check::Bad) -> Self {
+        Self { message: bad.message, details: Vec::new(), hint: bad.hint }
     }
 }
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One line, whatever a file or a server put into it.
+        // Each part on its line, whatever a file or a server put into it.
         write!(f, "lycosa: {}", one_line(&self.message))?;
-        match &self.hint {
-            Some(hint) => write!(f, "\n  {}", one_line(hint)),
-            None => Ok(()),
-        }
+        self.details.iter().chain(&self.hint).try_for_each(|line| write!(f, "\n  {}", one_line(line)))
     }
 }
 

@@ -46,6 +46,9 @@ impl RequestFlags {
         };
         let method = match &self.method {
             // Methods are case-sensitive, and all that exist are upper case: 'post' would be another, unsafe to judge.
+            Some(name) if name.eq_ignore_ascii_case("CONNECT") => {
+                return Err(Bad::new("-X: CONNECT asks for a tunnel, not for a URL"));
+            }
             Some(name) => Method::from_bytes(name.to_uppercase().as_bytes())
                 .map_err(|_| Bad::new(format!("-X: '{name}' is not a method")))?,
             None if self.head => Method::HEAD,
@@ -275,5 +278,7 @@ mod tests {
         assert!(missing.method_and_body().expect_err("missing").message.starts_with("-d: cannot read /no/such"));
         let bad = RequestFlags { method: Some("G T".into()), ..RequestFlags::default() };
         assert_eq!(bad.method_and_body().expect_err("space").message, "-X: 'G T' is not a method");
+        let tunnel = RequestFlags { method: Some("connect".into()), ..RequestFlags::default() };
+        assert!(tunnel.method_and_body().expect_err("a tunnel").message.starts_with("-X: CONNECT"));
     }
 }

@@ -52,7 +52,7 @@ pub struct Resolved {
 pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolved, UsageError> {
     let values = Values(layers);
     let headers = headers(&values, flags)?;
-    let (method, body) = flags.method_and_body().map_err(|bad| UsageError { message: bad.message, hint: bad.hint })?;
+    let (method, body) = flags.method_and_body().map_err(UsageError::from)?;
     let proxy =
         proxy(values.list("proxy").last().map_or("", String::as_str)).map_err(|bad| values.error("proxy", bad))?;
     let (outputs, warnings) = outputs(&values)?;
