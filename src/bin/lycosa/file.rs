@@ -78,6 +78,16 @@ pub fn read(run: Run, wanted: &Wanted) -> Result<Layer, UsageError> {
     Ok(layer)
 }
 
+/// The files that [`read`] looks at.
+pub fn places(wanted: &Wanted) -> Vec<PathBuf> {
+    let usual = if wanted.none {
+        Vec::new()
+    } else {
+        usual_places(std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"))
+    };
+    usual.into_iter().map(|(path, _)| path).chain(wanted.file.clone()).collect()
+}
+
 fn unreadable(path: &Path, error: &std::io::Error) -> UsageError {
     UsageError::new(format!("cannot read the configuration file {}: {error}", path.display()))
 }

@@ -9,6 +9,7 @@ use args::Typed;
 use settings::UsageError;
 
 mod args;
+mod clash;
 mod commands;
 mod console;
 mod demo;
@@ -19,6 +20,7 @@ mod layers;
 mod logging;
 mod settings;
 mod spelling;
+mod standard;
 mod watch;
 
 /// Measured against the system's allocator: a crawl makes and drops many small texts on one thread.
@@ -36,8 +38,18 @@ fn return_memory_at_once() {
     }
 }
 
+/// A file that has reached `ulimit -f` is an output that cannot be written, with its message and exit code: the signal
+/// would end the process before the write tells (EFBIG, setrlimit(2)).
+fn report_full_files() {
+    #[expect(unsafe_code, reason = "ignores a signal, before any other thread runs")]
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 fn main() -> ExitCode {
     return_memory_at_once();
+    report_full_files();
     // A panic in the run itself is an internal error with a code of its own; the hook has told of it.
     let code = std::panic::catch_unwind(command).unwrap_or(exit::INTERNAL);
     ExitCode::from(code)
@@ -75,6 +87,9 @@ fn usage(error: &UsageError) -> u8 {
 
 /// Writes to standard output. Returns the exit code: a reader that has gone away has read enough.
 fn print(text: &[u8]) -> u8 {
+    if standard::output_was_closed() {
+        return output_failed(&standard::closed());
+    }
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Ok(()) => 0,

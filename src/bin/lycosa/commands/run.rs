@@ -8,6 +8,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use lycosa::crawl::{Crawl, Settings, StartError};
+use lycosa::engine::settings::EngineSettings;
 use lycosa::engine::stats::{Counters, StoppedBy, Summary};
 use lycosa::observe::progress::Progress;
 use lycosa::observe::report;
@@ -15,11 +16,12 @@ use lycosa::seeds::{SeedSettings, Source, StrictError, check_all, check_argument
 use lycosa::sinks::Target;
 
 use crate::args::RunFlags;
+use crate::clash::Files;
 use crate::console::Console;
 use crate::exit::{self, StopSignal};
 use crate::settings::resolve::{Resolved, resolve};
 use crate::settings::{Layer, UsageError};
-use crate::{layers, logging, watch};
+use crate::{file, layers, logging, standard, watch};
 
 /// A failure that ends the command before or beside its run: exit code and one line.
 #[derive(Debug)]
@@ -124,17 +126,21 @@ fn show(console: &Console, summary: &Summary, code: u8) {
 /// # Errors
 /// The run cannot start, or `before` says so: nothing was fetched.
 pub fn conduct(
-    settings: Settings,
+    mut settings: Settings,
     console: &Console,
     before: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<Ended, Failure> {
-    // Thousands of connections need as many descriptors; a system that grants none more is none the worse.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    fit_descriptors(&mut settings.engine, console);
+    let writes_closed = to_stdout(&settings) && standard::output_was_closed();
     let internal = |error: std::io::Error| Failure { code: exit::INTERNAL, message: format!("cannot start: {error}") };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     let progress = Progress::new(!settings.engine.follow);
     let ended = runtime.block_on(async {
         let crawl = Crawl::new(settings)?;
+        if writes_closed {
+            let message = format!("cannot write standard output: {}", standard::closed());
+            return Err(Failure { code: exit::OUTPUT, message });
+        }
         before()?;
         let handle = crawl.handle();
         let watch = watch::start(handle.clone(), console.clone(), progress).map_err(internal)?;
@@ -145,6 +151,29 @@ pub fn conduct(
     // A lookup of a name that still blocks a thread must not hold the exit back.
     runtime.shutdown_background();
     ended
+}
+
+/// Thousands of connections need as many descriptors: takes all that the system grants, and asks for no more at once
+/// than they are enough for.
+fn fit_descriptors(engine: &mut EngineSettings, console: &Console) {
+    // Where there is no limit to read, none is known to be too low.
+    let Ok(limit) = rlimit::increase_nofile_limit(u64::MAX) else { return };
+    let fitting = concurrency_within(limit, engine.concurrency);
+    if fitting < engine.concurrency {
+        console.notice(&format!(
+            "warning: the system allows {limit} open files (ulimit -n): concurrency {fitting} instead of {}",
+            engine.concurrency
+        ));
+        engine.concurrency = fitting;
+    }
+}
+
+/// Requests in flight that this many descriptors are enough for: two each (a connection that is being replaced, a
+/// lookup of a name) and some for files.
+fn concurrency_within(limit: u64, wanted: usize) -> usize {
+    let needed = (wanted as u64).saturating_mul(2).saturating_add(64);
+    let fitting = usize::try_from(limit.saturating_sub(32) / 2).unwrap_or(usize::MAX).max(1);
+    if limit < needed { fitting.min(wanted) } else { wanted }
 }
 
 fn gathered(flags: &RunFlags) -> Result<(Layer, Vec<String>), UsageError> {
@@ -162,12 +191,41 @@ const NO_URL: &str = "no URL given";
 fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> {
     flags.urls.iter().try_for_each(|url| argument(url))?;
     let (sources, implicit) = sources(flags)?;
+    files(flags, &sources, resolved).check()?;
     let mut seeds = SeedSettings { sources };
     if resolved.strict_input {
         seeds = check_all(&seeds).map_err(|error| strict_error(&error))?;
     }
     resolved.settings.seeds = seeds;
     Ok(implicit)
+}
+
+/// All files that the run would read and write.
+fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files {
+    let mut files = Files::default();
+    for source in sources {
+        match source {
+            Source::File(path) => files.reads("-i", path),
+            Source::Stdin => files.reads_stdin(),
+            Source::Arguments(_) | Source::Spool(_) => {}
+        }
+    }
+    for (flag, path) in flags.request.files() {
+        files.reads(flag, Path::new(path));
+    }
+    for path in file::places(&flags.files) {
+        files.reads("the configuration file", &path);
+    }
+    for output in &resolved.settings.outputs {
+        match &output.target {
+            Target::File(path) => files.writes("-o", path),
+            Target::Stdout => files.writes_stdout(),
+        }
+    }
+    if let Some(path) = &resolved.summary {
+        files.writes("--summary", path);
+    }
+    files
 }
 
 /// Checks what stands for a URL.
@@ -260,6 +318,13 @@ mod tests {
         assert_eq!(code_after(130, 3), 3);
         assert_eq!(code_after(2, 3), 2);
         assert_eq!(code_after(3, 3), 3);
+    }
+
+    #[test]
+    fn concurrency_fits_the_descriptors() {
+        let fits = |limit, wanted| concurrency_within(limit, wanted);
+        assert_eq!([fits(1024, 64), fits(192, 64), fits(191, 64), fits(64, 200)], [64, 64, 64, 16]);
+        assert_eq!([fits(12, 64), fits(0, 1), fits(u64::MAX, 100_000)], [1, 1, 100_000]);
     }
 
     #[test]

@@ -33,6 +33,13 @@ impl RequestFlags {
         self.data.iter().chain(&self.json).any(|text| text == "@-")
     }
 
+    /// Files that a body is read from, each with its flag.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let data = self.data.iter().map(|text| ("-d", text));
+        let all = data.chain(self.json.iter().map(|text| ("--json", text)));
+        all.filter_map(|(flag, text)| Some((flag, text.strip_prefix('@').filter(|path| *path != "-")?)))
+    }
+
     /// Method and body.
     pub fn method_and_body(&self) -> Result<(Method, Option<Bytes>), Bad> {
         let body = if !self.data.is_empty() {
