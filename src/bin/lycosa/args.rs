@@ -60,6 +60,7 @@ pub enum Artefact {
 /// # Errors
 /// What has to be mended: one line and perhaps a hint.
 pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
+    let words = &help_last(words);
     let matches = match command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Typed::Show(error.render().to_string())),
@@ -72,6 +73,16 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
         Some(("config", matches)) => Ok(Typed::Config(config_action(matches))),
         Some(("generate", matches)) => Ok(Typed::Generate(artefact(matches))),
         _ => Ok(Typed::Show(command().render_help().to_string())),
+    }
+}
+
+/// `lycosa help crawl` is `lycosa crawl --help`.
+fn help_last(words: &[OsString]) -> Vec<OsString> {
+    match words {
+        [program, help, rest @ ..] if help == "help" => {
+            [std::slice::from_ref(program), rest, &["--help".into()]].concat()
+        }
+        _ => words.to_vec(),
     }
 }
 
@@ -470,6 +481,14 @@ mod tests {
     }
 
     #[test]
+    fn help_is_a_command_too() {
+        for (help, flag) in [("help", "--help"), ("help crawl", "crawl --help"), ("help config", "config --help")] {
+            assert_eq!(parse(help), parse(flag), "{help}");
+            assert!(matches!(parse(help), Ok(Typed::Show(_))), "{help}");
+        }
+    }
+
+    #[test]
     fn spellings_of_curl_work() {
         assert!(error("fetch -sSL http://h/").contains("errors are always shown"));
         let flags =
@@ -511,6 +530,11 @@ mod tests {
         assert!(error("config shwo").ends_with("did you mean 'show'?"));
         assert!(error("generate bsh").ends_with("did you mean 'bash'?"));
         assert!(error("fetch -d a -I u").contains("cannot be used with"));
+        assert!(error("crawl --rate -1/s u").starts_with("lycosa: --rate: '-1/s' is not a rate"));
+        assert!(error("crawl -m -1s u").starts_with("lycosa: --timeout: '-1s' is not a duration"));
+        assert!(error("demo -q").ends_with("all flags: lycosa demo --help"));
+        assert!(error("config show -j 9").ends_with("all flags: lycosa config show --help"));
+        assert!(error("-q").contains("flags stand after the command"));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::settings::{Run, UsageError};
+use crate::settings::table::SETTINGS;
+use crate::settings::{Origin, Run, UsageError, check};
 
 /// Spellings of curl, wget and others, with what to write here.
 const FOREIGN: &[(&[&str], &str)] = &[
@@ -114,6 +115,9 @@ fn unknown_flag(flag: &str, suggested: Option<&str>, words: &[OsString], command
         .find(|word| !word.starts_with("--") && word.starts_with(flag) && foreign(word).is_some() && flag.len() == 2);
     let flag = typed.unwrap_or(flag).split('=').next().unwrap_or_default();
     let run = Run::ALL.into_iter().find(|run| words.get(1) == Some(&run.as_str()));
+    if let Some(error) = negative_value(flag, &words) {
+        return error;
+    }
     if let Some(error) = run.and_then(|run| of_the_other(flag, run, command)) {
         return error;
     }
@@ -123,11 +127,40 @@ fn unknown_flag(flag: &str, suggested: Option<&str>, words: &[OsString], command
     let error = UsageError::new(format!("unknown flag '{flag}'"));
     match suggested {
         Some(near) => error.with_hint(format!("did you mean '{near}'?")),
-        None => error.with_hint(match run {
-            Some(run) => format!("all flags: lycosa {} --help", run.as_str()),
-            None => "flags stand after the command: lycosa crawl --help".to_owned(),
-        }),
+        None => match named(&words, command) {
+            Some(named) => error.with_hint(format!("all flags: {named} --help")),
+            None => error.with_hint("flags stand after the command: lycosa crawl --help"),
+        },
     }
+}
+
+/// The command that was typed, with its subcommand: `lycosa config show`.
+fn named(words: &[&str], command: &clap::Command) -> Option<String> {
+    let mut names = vec![command.get_name()];
+    let mut command = command;
+    while let Some(inner) = words.get(names.len()).and_then(|word| command.find_subcommand(word)) {
+        names.push(inner.get_name());
+        command = inner;
+    }
+    (names.len() > 1).then(|| names.join(" "))
+}
+
+/// `--rate -1/s`: a bad value of the flag before it, not a flag.
+fn negative_value(flag: &str, words: &[&str]) -> Option<UsageError> {
+    if !flag.strip_prefix('-')?.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    words.windows(2).find_map(|pair| {
+        let (before, value) = (pair[0], pair[1]);
+        let setting = SETTINGS.iter().find(|setting| {
+            let long = before.strip_prefix("--");
+            let mut letters = before.strip_prefix('-').unwrap_or_default().chars();
+            (long.is_some() && (long == Some(setting.name) || long == setting.alias))
+                || (setting.short.is_some() && letters.next() == setting.short && letters.next().is_none())
+        })?;
+        let bad = check::check(setting.kind, value).err().filter(|_| value.starts_with(flag))?;
+        Some(UsageError::of_value(setting, &Origin::Flag(format!("--{}", setting.name)), bad))
+    })
 }
 
 fn foreign(flag: &str) -> Option<&'static str> {

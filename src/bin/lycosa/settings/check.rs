@@ -52,7 +52,7 @@ pub fn switch(text: &str) -> Result<bool, Bad> {
             let meant = match text.to_lowercase().as_str() {
                 "yes" | "on" | "y" | "t" => Some("true"),
                 "no" | "off" | "n" | "f" | "none" => Some("false"),
-                other => nearest(other, ["true", "false"]),
+                other => near(other, ["true", "false"]),
             };
             Err(Bad::new(format!("'{text}' is neither true nor false")).meaning(meant))
         }
@@ -77,8 +77,13 @@ pub fn whole(text: &str, least: u32, most: u32, none: bool) -> Result<Option<u32
     }
 }
 
+/// The word that is most like a wrong one, if it is like it at all.
+fn near<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest(text, words).and_then(|word| nearest_word(text, word))
+}
+
 fn nearest_word<'a>(text: &str, word: &'a str) -> Option<&'a str> {
-    (strsim::jaro_winkler(text, word) > 0.7).then_some(word)
+    (strsim::jaro_winkler(&text.to_lowercase(), word) > 0.7).then_some(word)
 }
 
 /// A duration; None for `none` and 0.
@@ -88,15 +93,22 @@ pub fn duration(text: &str) -> Result<Option<Duration>, Bad> {
     }
     match parse_duration(text) {
         Ok(duration) => Ok(Some(duration).filter(|duration| !duration.is_zero())),
-        Err(error) => Err(unit_error(&error, text, "30s", |unit| {
-            Some(match unit {
-                "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => "ms",
-                "M" | "min" | "mins" | "minute" | "minutes" => "m",
-                "H" | "hr" | "hrs" | "hour" | "hours" => "h",
-                "D" | "day" | "days" => "d",
-                _ => "s",
-            })
-        })),
+        Err(error) => {
+            if let Some(joined) = joined(text).filter(|joined| parse_duration(joined).is_ok()) {
+                return Err(Bad::new(error.to_string()).meaning(Some(joined)));
+            }
+            let unit = |unit: &str| {
+                Some(match unit {
+                    "MS" | "Ms" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => "ms",
+                    "S" | "sec" | "secs" | "second" | "seconds" => "s",
+                    "M" | "min" | "mins" | "minute" | "minutes" => "m",
+                    "H" | "hr" | "hrs" | "hour" | "hours" => "h",
+                    "D" | "day" | "days" => "d",
+                    _ => return None,
+                })
+            };
+            Err(unit_error(&error, text, unit, |meant| parse_duration(meant).is_ok()))
+        }
     }
 }
 
@@ -107,11 +119,16 @@ pub fn size(text: &str) -> Result<Option<u64>, Bad> {
     }
     match parse_size(text) {
         Ok(size) => Ok(Some(size).filter(|size| *size != 0)),
-        Err(error) => Err(unit_error(&error, text, "16MiB", |unit| match unit.chars().next() {
-            Some('k' | 'K') => Some("KiB"),
-            Some('g' | 'G') => Some("GiB"),
-            _ => Some("MiB"),
-        })),
+        Err(error) => {
+            let unit = |unit: &str| match unit.to_lowercase().trim_end_matches(['s', '.']) {
+                "k" | "kb" | "kib" | "ki" | "kbyte" | "kilobyte" => Some("KiB"),
+                "m" | "mb" | "mib" | "mi" | "mbyte" | "megabyte" => Some("MiB"),
+                "g" | "gb" | "gib" | "gi" | "gbyte" | "gigabyte" => Some("GiB"),
+                "b" | "byte" => Some(""),
+                _ => None,
+            };
+            Err(unit_error(&error, text, unit, |meant| parse_size(meant).is_ok()))
+        }
     }
 }
 
@@ -124,44 +141,75 @@ pub fn rate(text: &str) -> Result<Option<Rate>, Bad> {
         if text == "0" || text.starts_with("0/") {
             return Bad::new(error.to_string()).meaning(Some("none"));
         }
-        unit_error(&error, text, "20/s", |unit| {
-            let per = unit.trim_start_matches(['/', 'r', 'p', ' ']);
-            Some(match per.chars().next() {
-                Some('m' | 'M') => "/m",
-                Some('h' | 'H') => "/h",
-                Some('d' | 'D') => "/d",
-                _ => "/s",
+        let unit = |unit: &str| {
+            Some(match unit.to_lowercase().trim_start_matches(['/', ' ']).trim_start_matches("per ") {
+                "" | "s" | "sec" | "secs" | "second" | "seconds" | "rps" | "ps" | "r/s" | "req/s" => "/s",
+                "m" | "min" | "mins" | "minute" | "minutes" | "rpm" | "pm" | "r/m" | "req/m" => "/m",
+                "h" | "hr" | "hour" | "hours" | "rph" | "ph" | "r/h" | "req/h" => "/h",
+                "d" | "day" | "days" | "rpd" | "pd" | "r/d" | "req/d" => "/d",
+                _ => return None,
             })
-        })
+        };
+        unit_error(&error, text, unit, |meant| parse_rate(meant).is_ok())
     })
 }
 
-/// The error of the library with what was probably meant: the same number in a unit that is known.
-fn unit_error(error: &UnitError, text: &str, example: &str, unit: fn(&str) -> Option<&'static str>) -> Bad {
+/// The error of the library with what was probably meant: the same number in a unit that is known. What could not be
+/// read itself, or says something else than was typed, is not offered.
+fn unit_error(
+    error: &UnitError,
+    text: &str,
+    unit: fn(&str) -> Option<&'static str>,
+    reads: impl Fn(&str) -> bool,
+) -> Bad {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
-    let meant = match unit(rest.trim()) {
-        Some(unit) if number.parse::<f64>().is_ok_and(|number| number > 0.0) => format!("{number}{unit}"),
-        _ => nearest_word(text, "none").unwrap_or(example).to_owned(),
-    };
-    Bad::new(error.to_string()).meaning(Some(meant))
+    let meant = unit(rest.trim()).map(|unit| format!("{number}{unit}")).filter(|meant| meant != text && reads(meant));
+    let meant = meant.or_else(|| nearest_word(text, "none").map(str::to_owned));
+    Bad::new(error.to_string()).meaning(meant)
+}
+
+/// `1m30s` in one number, of its last unit: `90s`.
+fn joined(text: &str) -> Option<String> {
+    let mut rest = text.trim();
+    let (mut total, mut last) = (Duration::ZERO, "");
+    while !rest.is_empty() {
+        let start = rest.find(|c: char| !c.is_ascii_digit())?;
+        let end = rest[start..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| start + at);
+        total = total.checked_add(parse_duration(&rest[..end]).ok()?)?;
+        last = rest[start..end].trim();
+        rest = &rest[end..];
+    }
+    let unit = parse_duration(&format!("1{last}")).ok()?;
+    Some(format!("{}{last}", total.as_millis() / unit.as_millis()))
 }
 
 pub fn word(text: &str, words: &'static [&'static str]) -> Result<&'static str, Bad> {
     words.iter().copied().find(|word| *word == text).ok_or_else(|| {
-        Bad::new(format!("'{text}' is not one of {}", words.join(", "))).meaning(nearest(text, words.iter().copied()))
+        Bad::new(format!("'{text}' is not one of {}", words.join(", "))).meaning(near(text, words.iter().copied()))
     })
 }
 
 pub fn statuses(text: &str) -> Result<StatusSet, Bad> {
-    StatusSet::parse(text).map_err(|error| Bad::new(error.to_string()))
+    StatusSet::parse(text).map_err(|error| {
+        // Ranges as most tools write them: 200-299, 2xx.
+        let range = |part: &str| {
+            let part = part.trim().to_lowercase();
+            match part.strip_suffix("xx") {
+                Some(class) => format!("{class}00..{class}99"),
+                None => part.replacen('-', "..", 1),
+            }
+        };
+        let meant = text.split(',').map(range).collect::<Vec<_>>().join(",");
+        Bad::new(error.to_string()).meaning(Some(meant).filter(|meant| StatusSet::parse(meant).is_ok()))
+    })
 }
 
 pub fn fail_on(text: &str) -> Result<FailOn, Bad> {
     FailOn::parse(text).ok_or_else(|| {
         Bad::new(format!("'{text}' is not never, seeds, any, a count (such as 10) or a share (such as 5%)"))
-            .meaning(nearest(text, ["never", "seeds", "any"]))
+            .meaning(near(text, ["never", "seeds", "any"]))
     })
 }
 
@@ -201,7 +249,8 @@ mod tests {
     fn a_bad_value_gets_the_spelling_that_was_meant() {
         assert_eq!(hint(duration("5sec")), "did you mean '5s'?");
         assert_eq!(hint(duration("10min")), "did you mean '10m'?");
-        assert_eq!(hint(duration("soon")), "did you mean '30s'?");
+        assert_eq!(hint(duration("1m30s")), "did you mean '90s'?");
+        assert_eq!(hint(duration("1h 30m")), "did you mean '90m'?");
         assert_eq!(hint(duration("non")), "did you mean 'none'?");
         assert_eq!(hint(rate("20")), "did you mean '20/s'?");
         assert_eq!(hint(rate("20/min")), "did you mean '20/m'?");
@@ -211,20 +260,39 @@ mod tests {
         assert_eq!(hint(word("obye", &["obey", "ignore"])), "did you mean 'obey'?");
         assert_eq!(hint(switch("yes")), "did you mean 'true'?");
         assert_eq!(hint(fail_on("seed")), "did you mean 'seeds'?");
+        assert_eq!(hint(statuses("200-299,304")), "did you mean '200..299,304'?");
+        assert_eq!(hint(statuses("2xx")), "did you mean '200..299'?");
     }
 
     #[test]
     fn what_is_meant_can_be_read() {
-        for bad in ["5sec", "10min", "3hours", "1days", "7msec", "2weeks", "soon"] {
+        for bad in ["5sec", "10min", "3hours", "1days", "7msec"] {
             let hint = hint(duration(bad));
             let meant = hint.split('\'').nth(1).unwrap();
             assert!(duration(meant).is_ok(), "{bad}: {meant}");
         }
-        for bad in ["20", "20rps", "3/min", "1/day", "often"] {
+        for bad in ["20", "20rps", "3/min", "1/day", "5 per hour"] {
             let hint = hint(rate(bad));
             let meant = hint.split('\'').nth(1).unwrap();
             assert!(rate(meant).is_ok(), "{bad}: {meant}");
         }
+    }
+
+    #[test]
+    fn what_is_no_near_miss_gets_no_hint() {
+        for bad in ["soon", "2weeks", "100us", "99999999d", "-1", "1.2.3s", "s", "99999d99999d"] {
+            assert_eq!(hint(duration(bad)), "", "{bad}");
+        }
+        for bad in ["99999999999999999999/s", "1e9/s", "often", "-1/s", "20/week", "s"] {
+            assert_eq!(hint(rate(bad)), "", "{bad}");
+        }
+        for bad in ["99999999999G", "2 stone", "-5", "big"] {
+            assert_eq!(hint(size(bad)), "", "{bad}");
+        }
+        for bad in ["299-200", "20x", "ok", ""] {
+            assert_eq!(hint(statuses(bad)), "", "{bad}");
+        }
+        assert_eq!(hint(word("zzzz", &["obey", "ignore"])), "");
     }
 
     #[test]

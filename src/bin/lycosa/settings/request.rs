@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, REFERER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method};
 use lycosa::policy::credentials::is_credential;
 
@@ -106,6 +106,8 @@ pub struct Headers {
     pub user_agent: String,
     pub plain: Vec<(HeaderName, HeaderValue)>,
     pub credentials: Vec<(HeaderName, HeaderValue)>,
+    /// Headers of ours that are not to be sent.
+    pub removed: Vec<HeaderName>,
 }
 
 /// One `-H` line.
@@ -138,11 +140,19 @@ impl Headers {
         }
         let lines = header_lines(lines).map_err(|bad| ("header", bad))?;
         set.retain(|(name, _)| !lines.iter().any(|line| line.name() == name));
-        set.extend(lines.into_iter().filter_map(|line| match line {
-            Line::Set(name, value) => Some((name, value)),
-            Line::Remove(_) => None,
-        }));
-        Ok(Self::split(set))
+        let mut removed = Vec::new();
+        for line in lines {
+            match line {
+                Line::Set(name, value) => set.push((name, value)),
+                Line::Remove(name) => {
+                    removable(&name, flags).map_err(|bad| ("header", bad))?;
+                    removed.push(name);
+                }
+            }
+        }
+        // A line that sets a header stands, before or after one that removes it.
+        removed.retain(|name| !set.iter().any(|(set, _)| set == name));
+        Ok(Self { removed, ..Self::split(set) })
     }
 
     fn split(all: Vec<(HeaderName, HeaderValue)>) -> Self {
@@ -159,6 +169,15 @@ impl Headers {
         }
         headers
     }
+}
+
+/// Whether a request can be sent without this header.
+fn removable(name: &HeaderName, flags: &RequestFlags) -> Result<(), Bad> {
+    let has_body = !(flags.data.is_empty() && flags.json.is_empty());
+    if *name == ACCEPT || *name == HOST || (*name == CONTENT_LENGTH && has_body) {
+        return Err(Bad::new(format!("'{name}:' cannot be removed, only replaced: every request has it")));
+    }
+    Ok(())
 }
 
 impl Line {
@@ -245,6 +264,22 @@ mod tests {
         );
         assert_eq!(compose(&["User-Agent: me/2"], &form).user_agent, "me/2");
         assert_eq!(compose(&["User-Agent:"], &form).user_agent, "");
+    }
+
+    #[test]
+    fn what_is_always_sent_cannot_be_removed() {
+        let form = RequestFlags { data: vec!["a=1".into()], ..RequestFlags::default() };
+        let compose_of = |line: &str, flags: &RequestFlags| {
+            Headers::compose("a", None, None, &[line.to_owned()], flags).map_err(|(_, bad)| bad.message)
+        };
+        for line in ["Accept:", "host:", "Content-Length: "] {
+            let told = compose_of(line, &form).expect_err(line);
+            assert!(told.contains("cannot be removed"), "{told}");
+        }
+        let none = RequestFlags::default();
+        assert_eq!(compose_of("Accept-Encoding:", &none).unwrap().removed, [http::header::ACCEPT_ENCODING]);
+        assert!(compose_of("Content-Length:", &none).is_ok() && compose_of("Accept;", &none).is_ok());
+        assert!(compose(&["Accept-Encoding:", "Accept-Encoding: br"], &none).removed.is_empty());
     }
 
     #[test]
