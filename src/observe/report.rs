@@ -73,6 +73,7 @@ pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Strin
         stopped_by: summary.stopped_by.as_str(),
         left: summary.left,
         work_left: summary.work_left,
+        input_unread: summary.input_unread,
         records: summary.records,
         outcomes: Outcome::ALL
             .map(|outcome| (outcome.as_str(), summary.outcomes.get(&outcome).copied().unwrap_or(0)))
@@ -107,6 +108,7 @@ struct Told<'a> {
     stopped_by: &'a str,
     left: u64,
     work_left: bool,
+    input_unread: bool,
     records: u64,
     outcomes: BTreeMap<&'a str, u64>,
     errors: BTreeMap<&'a str, u64>,
@@ -190,6 +192,7 @@ fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>) -> String {
 
 fn stopped(summary: &Summary) -> Option<String> {
     let by = match summary.stopped_by {
+        StoppedBy::Done if summary.input_unread => "ended",
         StoppedBy::Done => return None,
         StoppedBy::Limit => "stopped by --max-pages",
         StoppedBy::Deadline => "stopped by --deadline",
@@ -198,10 +201,11 @@ fn stopped(summary: &Summary) -> Option<String> {
         StoppedBy::Pipe => "the reader has gone",
         StoppedBy::Error => "stopped by an error",
     };
-    let left = match (summary.left, summary.work_left) {
-        (0, false) => ", nothing left".to_owned(),
+    let left = match (summary.left, summary.input_unread) {
         (0, true) => ", input left unread".to_owned(),
-        (left, _) => format!(", {} left", count(left)),
+        (0, false) => ", nothing left".to_owned(),
+        (left, false) => format!(", {} left", count(left)),
+        (left, true) => format!(", {} left, and input left unread", count(left)),
     };
     Some(format!("{by}{left}"))
 }
@@ -321,6 +325,7 @@ mod tests {
             stopped_by: StoppedBy::Limit,
             left: 120,
             work_left: true,
+            input_unread: false,
             records: 1206,
             outcomes: [(Outcome::Ok, 1180), (Outcome::HttpError, 20), (Outcome::Failed, 5), (Outcome::Skipped, 1)]
                 .into(),
@@ -365,6 +370,10 @@ mod tests {
     #[test]
     fn a_quiet_failure_is_one_line() {
         assert_eq!(one_line(&summary(), 1), "exit 1: 26 of 1,206 records failed; stopped by --max-pages, 120 left");
+        let unread = Summary { input_unread: true, ..summary() };
+        assert!(one_line(&unread, 1).ends_with("stopped by --max-pages, 120 left, and input left unread"));
+        let unread = Summary { left: 0, ..unread };
+        assert!(one_line(&unread, 1).ends_with("stopped by --max-pages, input left unread"));
     }
 
     #[test]
@@ -375,6 +384,7 @@ mod tests {
         assert_eq!(json["exit_code"], 4);
         assert_eq!(json["stopped_by"], "limit");
         assert_eq!(json["left"], 120);
+        assert_eq!(json["input_unread"], false);
         assert_eq!(json["outcomes"]["http_error"], 20);
         assert_eq!(json["errors"], value!({ "connect": 5 }));
         assert_eq!(json["skips"], value!({ "breaker_open": 1 }));

@@ -42,7 +42,12 @@ pub struct RunFlags {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigAction {
-    Show { run: Run, json: bool, files: Wanted },
+    /// Of one command, or of both.
+    Show {
+        run: Option<Run>,
+        json: bool,
+        files: Wanted,
+    },
     Init,
     Schema,
 }
@@ -74,6 +79,18 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
         Some(("generate", matches)) => Ok(Typed::Generate(artefact(matches))),
         _ => Ok(Typed::Show(command().render_help().to_string())),
     }
+}
+
+/// How often `-q` stands in a command line that cannot be read otherwise.
+pub fn quiet(words: &[OsString]) -> u32 {
+    let words = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
+    let counts = words.map(|word| match word.strip_prefix('-') {
+        Some("-quiet") => 1,
+        // Letters behind one that takes a value are that value.
+        Some(letters) => letters.chars().take_while(|letter| "qvskLI".contains(*letter)).filter(|l| *l == 'q').count(),
+        None => 0,
+    });
+    u32::try_from(counts.sum::<usize>()).unwrap_or(u32::MAX)
 }
 
 /// `lycosa help crawl` is `lycosa crawl --help`.
@@ -144,7 +161,7 @@ fn config_action(matches: &ArgMatches) -> ConfigAction {
                 .into_iter()
                 .find(|run| matches.get_one::<String>("command").is_some_and(|name| name == run.as_str()));
             ConfigAction::Show {
-                run: run.unwrap_or(Run::Crawl),
+                run,
                 json: matches.get_one::<String>("format").is_some_and(|format| format == "json"),
                 files: wanted(matches),
             }
@@ -336,8 +353,7 @@ fn config_command() -> Command {
             Arg::new("command")
                 .value_name("COMMAND")
                 .value_parser(["crawl", "fetch"])
-                .default_value("crawl")
-                .help("Whose settings"),
+                .help("Whose settings; with none, those of both"),
         )
         .arg(config_file())
         .arg(
@@ -478,6 +494,13 @@ mod tests {
         insta::assert_snapshot!("help_crawl", help(&["crawl"]));
         insta::assert_snapshot!("help_fetch", help(&["fetch"]));
         insta::assert_snapshot!("help", help(&[]));
+    }
+
+    #[test]
+    fn quiet_is_found_in_any_command_line() {
+        let quiet = |line: &str| super::quiet(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        let counts = ["crawl -qq -j 0", "fetch -q --quiet --nix", "fetch -sqLq", "fetch -Hqq --quit", "fetch -- -qq"];
+        assert_eq!(counts.map(quiet), [2, 2, 2, 0, 0]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 fn command() -> u8 {
     let words: Vec<OsString> = std::env::args_os().collect();
     match args::parse(&words) {
-        Err(error) => usage(&error),
+        Err(error) => usage(&error, args::quiet(&words)),
         Ok(Typed::Show(text)) => print(text.as_bytes()),
         Ok(Typed::Demo) => commands::demo::run(&commands::demo::DISPLAY),
         Ok(Typed::Run(flags)) => commands::run::run(&flags),
@@ -70,7 +70,7 @@ fn command() -> u8 {
                 }
                 print(text.as_bytes())
             }
-            Err(error) => usage(&error),
+            Err(error) => usage(&error, 0),
         },
         Ok(Typed::Generate(artefact)) => match commands::generate::generate(artefact) {
             Ok(text) => print(&text),
@@ -79,9 +79,13 @@ fn command() -> u8 {
     }
 }
 
-/// Tells what has to be mended. Returns the exit code.
-fn usage(error: &UsageError) -> u8 {
-    let _ = writeln!(std::io::stderr(), "{error}");
+/// Tells what has to be mended: with `-q` in one line, with `-qq` by the exit code alone. Returns that.
+fn usage(error: &UsageError, quiet: u32) -> u8 {
+    let _ = match quiet {
+        0 => writeln!(std::io::stderr(), "{error}"),
+        1 => writeln!(std::io::stderr(), "{}", error.first_line()),
+        _ => Ok(()),
+    };
     exit::USAGE
 }
 

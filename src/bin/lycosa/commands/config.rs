@@ -21,9 +21,20 @@ pub fn print(action: &ConfigAction) -> Result<(String, Vec<String>), UsageError>
         ConfigAction::Init => Ok((init(), Vec::new())),
         ConfigAction::Schema => Ok((format!("{:#}\n", schema()), Vec::new())),
         ConfigAction::Show { run, json, files } => {
-            let (layers, warnings) = layers::gather(*run, files, std::env::vars_os(), Layer::default())?;
-            resolve(*run, &layers, &RequestFlags::default())?;
-            let text = if *json { format!("{:#}\n", show_json(*run, &layers)) } else { show(*run, &layers) };
+            let gather = |run: Run| -> Result<(Layer, Vec<String>), UsageError> {
+                let (layers, warnings) = layers::gather(run, files, std::env::vars_os(), Layer::default())?;
+                resolve(run, &layers, &RequestFlags::default())?;
+                Ok((layers, warnings))
+            };
+            if let Some(run) = *run {
+                let (layers, warnings) = gather(run)?;
+                let text = if *json { format!("{:#}\n", show_json(run, &layers)) } else { show(run, &layers) };
+                return Ok((text, warnings));
+            }
+            // The warnings are of the environment, which is the same for both.
+            let ((crawl, warnings), (fetch, _)) = (gather(Run::Crawl)?, gather(Run::Fetch)?);
+            let text =
+                if *json { format!("{:#}\n", show_both_json(&crawl, &fetch)) } else { show_both(&crawl, &fetch) };
             Ok((text, warnings))
         }
     }
@@ -35,24 +46,64 @@ fn held(run: Run, layers: &Layer) -> impl Iterator<Item = (&'static Setting, &Gi
     settings.filter_map(|setting| layers.get(setting.name).map(|given| (setting, given)))
 }
 
+/// A setting with its value.
+type Held<'a> = (&'static Setting, &'a Given);
+
+/// What both commands hold, then what only the first and only the second holds or holds otherwise.
+fn apart<'a>(crawl: &'a Layer, fetch: &'a Layer) -> (Vec<Held<'a>>, [(Run, Vec<Held<'a>>); 2]) {
+    let same = |(setting, _): &Held<'_>| setting.on == On::Both && crawl.get(setting.name) == fetch.get(setting.name);
+    let (both, of_crawl) = held(Run::Crawl, crawl).partition(same);
+    let of_fetch = held(Run::Fetch, fetch).filter(|held| !same(held)).collect();
+    (both, [(Run::Crawl, of_crawl), (Run::Fetch, of_fetch)])
+}
+
 /// Lines of TOML, each with its origin as a comment.
 fn show(run: Run, layers: &Layer) -> String {
-    let lines: Vec<(String, String)> = held(run, layers)
+    format!("# lycosa {}\n", run.as_str()) + &lines(&held(run, layers).collect::<Vec<_>>())
+}
+
+/// Both commands, as one configuration file would have them.
+fn show_both(crawl: &Layer, fetch: &Layer) -> String {
+    let (both, differing) = apart(crawl, fetch);
+    let commands = Run::ALL.map(|run| format!("lycosa {}", run.as_str())).join(" and ");
+    let mut out = format!("# {commands}\n") + &lines(&both);
+    for (run, held) in differing {
+        // Writing into a string cannot fail.
+        let _ = write!(out, "\n[{}]\n{}", run.as_str(), lines(&held));
+    }
+    out
+}
+
+fn lines(held: &[Held<'_>]) -> String {
+    let lines: Vec<(String, String)> = held
+        .iter()
         .map(|(setting, given)| (format!("{} = {}", setting.name, toml_text(setting, given)), given.origin.to_string()))
         .collect();
     let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|width| *width <= 48).max().unwrap_or(0);
     lines.iter().fold(String::new(), |mut out, (line, origin)| {
-        // Writing into a string cannot fail.
         let _ = writeln!(out, "{line:<width$}  # {origin}");
         out
     })
 }
 
+/// An object named for the command.
 fn show_json(run: Run, layers: &Layer) -> Value {
-    let entry = |(setting, given): (&'static Setting, &Given)| {
+    json!({ run.as_str(): entries(held(run, layers)) })
+}
+
+/// What both hold at the top, the rest in an object for each command, as in a file.
+fn show_both_json(crawl: &Layer, fetch: &Layer) -> Value {
+    let (both, differing) = apart(crawl, fetch);
+    let mut all = entries(both);
+    all.extend(differing.map(|(run, held)| (run.as_str().to_owned(), Value::Object(entries(held)))));
+    Value::Object(all)
+}
+
+fn entries<'a>(held: impl IntoIterator<Item = Held<'a>>) -> Map<String, Value> {
+    let entry = |(setting, given): Held<'_>| {
         (setting.name.to_owned(), json!({ "value": json_value(setting, given), "origin": given.origin.to_string() }))
     };
-    Value::Object(held(run, layers).map(entry).collect())
+    held.into_iter().map(entry).collect()
 }
 
 fn toml_text(setting: &Setting, given: &Given) -> String {
@@ -186,7 +237,28 @@ mod tests {
         assert!(line("host-concurrency = 8 ").ends_with("# default"), "{shown}");
         assert!(!shown.contains("\nscope"), "{shown}");
         assert!(toml::de::DeTable::parse(&shown).is_ok(), "{shown}");
-        assert_eq!(show_json(Run::Fetch, &layers)["host-rate"]["value"], "5/s");
+        assert_eq!(show_json(Run::Fetch, &layers)["fetch"]["host-rate"]["value"], "5/s");
+        assert!(shown.starts_with("# lycosa fetch\n"), "{shown}");
+    }
+
+    #[test]
+    fn show_of_both_tells_where_they_differ_and_is_a_file() {
+        let (crawl, fetch) = (file::defaults(Run::Crawl), file::defaults(Run::Fetch));
+        let shown = show_both(&crawl, &fetch);
+        let table = toml::from_str::<toml::Table>(&shown).expect("TOML");
+        let whole = |value: &toml::Value| value.as_integer();
+        assert_eq!(table.get("concurrency").and_then(whole), Some(64));
+        assert!(!table.contains_key("host-concurrency"), "{shown}");
+        assert_eq!(table["crawl"].get("host-concurrency").and_then(whole), Some(4));
+        assert_eq!(table["fetch"].get("host-concurrency").and_then(whole), Some(8));
+        assert!(table["crawl"].get("scope").is_some() && table["fetch"].get("ordered").is_some(), "{shown}");
+        assert_eq!(table["crawl"].get("concurrency"), None);
+        let json = show_both_json(&crawl, &fetch);
+        assert_eq!(json["timeout"]["value"], "30s");
+        assert_eq!(
+            (&json["crawl"]["robots"]["value"], &json["fetch"]["robots"]["value"]),
+            (&json!("obey"), &json!("ignore"))
+        );
     }
 
     #[test]

@@ -51,12 +51,13 @@ pub struct Ended {
 
 /// Runs the command. Returns the exit code.
 pub fn run(flags: &RunFlags) -> u8 {
-    let (mut resolved, warnings) = match gathered(flags).and_then(|(layers, warnings)| {
-        let resolved = resolve(flags.run, &layers, &flags.request)?;
-        Ok((resolved, warnings))
-    }) {
+    let (layers, warnings) = match gathered(flags) {
+        Ok(gathered) => gathered,
+        Err(error) => return crate::usage(&error, quiet(&flags.flags)),
+    };
+    let mut resolved = match resolve(flags.run, &layers, &flags.request) {
         Ok(resolved) => resolved,
-        Err(error) => return crate::usage(&error),
+        Err(error) => return crate::usage(&error, quiet(&layers)),
     };
     let console = Console::new(&resolved.display, to_stdout(&resolved.settings));
     logging::start(&resolved.display, &console);
@@ -65,7 +66,7 @@ pub fn run(flags: &RunFlags) -> u8 {
     }
     let implicit = match input(flags, &mut resolved) {
         Ok(implicit) => implicit,
-        Err(error) => return crate::usage(&error),
+        Err(error) => return crate::usage(&error, resolved.display.quiet),
     };
     close(resolved, implicit, &console)
 }
@@ -174,6 +175,11 @@ fn concurrency_within(limit: u64, wanted: usize) -> usize {
     let needed = (wanted as u64).saturating_mul(2).saturating_add(64);
     let fitting = usize::try_from(limit.saturating_sub(32) / 2).unwrap_or(usize::MAX).max(1);
     if limit < needed { fitting.min(wanted) } else { wanted }
+}
+
+/// How quiet a run is that has no settings yet.
+fn quiet(layers: &Layer) -> u32 {
+    layers.get("quiet").and_then(|given| given.texts.last()?.parse().ok()).unwrap_or(0)
 }
 
 fn gathered(flags: &RunFlags) -> Result<(Layer, Vec<String>), UsageError> {

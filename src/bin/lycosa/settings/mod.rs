@@ -230,6 +230,13 @@ impl UsageError {
     }
 }
 
+impl UsageError {
+    /// The message alone.
+    pub fn first_line(&self) -> String {
+        format!("lycosa: {}", one_line(&self.message))
+    }
+}
+
 /// Of what is no setting: the message names its flag.
 impl From<check::Bad> for UsageError {
     fn from(bad: check::Bad) -> Self {
@@ -240,7 +247,7 @@ impl From<check::Bad> for UsageError {
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Each part on its line, whatever a file or a server put into it.
-        write!(f, "lycosa: {}", one_line(&self.message))?;
+        f.write_str(&self.first_line())?;
         self.details.iter().chain(&self.hint).try_for_each(|line| write!(f, "\n  {}", one_line(line)))
     }
 }
