@@ -321,6 +321,7 @@ mod tests {
             stopped_by: StoppedBy::Limit,
             left: 120,
             work_left: true,
+            input_unread: false,
             records: 1206,
             outcomes: [(Outcome::Ok, 1180), (Outcome::HttpError, 20), (Outcome::Failed, 5), (Outcome::Skipped, 1)]
                 .into(),

@@ -121,6 +121,7 @@ pub fn blank_summary() -> Summary {
         stopped_by: StoppedBy::Done,
         left: 0,
         work_left: false,
+        input_unread: false,
         records: 0,
         outcomes: std::collections::BTreeMap::default(),
         errors: std::collections::BTreeMap::default(),
