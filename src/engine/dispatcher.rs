@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, Semaphore};
@@ -29,7 +28,6 @@ use crate::fetch::Fetcher;
 use crate::frontier::seen::Seen;
 use crate::frontier::{Frontier, FrontierError};
 use crate::model::job::Job;
-use crate::model::record::Outcome;
 use crate::model::units::Moment;
 use crate::policy::breaker::{Change, Signal};
 use crate::policy::scope::Scope;
@@ -184,11 +182,11 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// An exchange is over: its host's place is free.
     fn on_answered(&mut self, answered: &Answered, now: Moment) {
-        let Answered { host: id, signal, probe, has_status, hold, refused, wire_bytes, elapsed } = *answered;
-        self.tally.requests += 1;
+        let Answered { host: id, sent, signal, probe, has_status, hold, refused, wire_bytes, elapsed } = *answered;
+        self.tally.requests += u64::from(sent);
         self.tally.wire_bytes += wire_bytes;
         let host = self.hosts.get_mut(id);
-        host.summary.requests += 1;
+        host.summary.requests += u64::from(sent);
         host.summary.bytes += wire_bytes;
         host.summary.refusals += u64::from(refused);
         host.request_time += elapsed;
@@ -382,7 +380,7 @@ impl<F: Fetcher> Dispatcher<F> {
             self.accept_seeds(seeds, self.clock.now());
         }
         if snapshot {
-            self.log_snapshot(now);
+            self.log_snapshot(self.clock.now());
         }
     }
 
@@ -411,147 +409,5 @@ impl<F: Fetcher> Dispatcher<F> {
         let deadline = self.settings.deadline.map(|deadline| Moment::START.plus(deadline));
         let hosts = hosts.into_iter().chain(frontier).chain(rate).filter(|due| *due > now);
         hosts.chain(flush).chain(deadline).min()
-    }
-
-    /// Counters for the progress line.
-    fn publish(&self) {
-        let Counters {
-            ok,
-            http_error,
-            failed,
-            skipped,
-            queued,
-            in_flight,
-            requests,
-            wire_bytes,
-            accepted,
-            input_ended,
-        } = &*self.controls.counters;
-        let outcome = |outcome| self.tally.outcomes.get(&outcome).copied().unwrap_or(0);
-        ok.store(outcome(Outcome::Ok), Ordering::Relaxed);
-        http_error.store(outcome(Outcome::HttpError), Ordering::Relaxed);
-        failed.store(outcome(Outcome::Failed), Ordering::Relaxed);
-        skipped.store(outcome(Outcome::Skipped), Ordering::Relaxed);
-        let left = self.tally.accepted.saturating_sub(self.tally.records);
-        queued.store(left.saturating_sub(self.pages_in_flight), Ordering::Relaxed);
-        in_flight.store(self.in_flight as u64, Ordering::Relaxed);
-        requests.store(self.tally.requests, Ordering::Relaxed);
-        wire_bytes.store(self.tally.wire_bytes, Ordering::Relaxed);
-        accepted.store(self.tally.accepted, Ordering::Relaxed);
-        input_ended.store(u64::from(self.input.has_ended()), Ordering::Relaxed);
-    }
-
-    fn log_snapshot(&self, now: Moment) {
-        let counts = self.frontier.counts();
-        tracing::info!(
-            target: "lycosa::snapshot",
-            elapsed = ?now.since(Moment::START),
-            pending = counts.pending,
-            leased = counts.leased,
-            settled = counts.settled,
-            in_flight = self.in_flight,
-            records = self.tally.records,
-            "snapshot"
-        );
-        for host in self.hosts.iter().filter(|host| host.pace.in_flight() > 0 || host.leased).take(50) {
-            tracing::info!(
-                target: "lycosa::snapshot",
-                host = %host.key,
-                place = ?host.place,
-                in_flight = host.pace.in_flight(),
-                slots = host.pace.slots(),
-                waiting = host.fresh.len() + host.retries.len(),
-                breaker_closed = host.breaker.is_closed(),
-                "host"
-            );
-        }
-    }
-
-    /// Closes the outputs and sums up. A reader that never reads again is waited for until a stop's grace has passed.
-    async fn finish(mut self, mut timer: Pin<&mut Sleep>, started: crate::model::units::WallTime) -> Summary {
-        self.tasks.shutdown().await;
-        let now = self.clock.now();
-        self.delivery.give_up_order(now);
-        self.delivery.close();
-        let late = self.wait_for_sinks(timer.as_mut()).await;
-        if let Some(SinkFailure::Failed(cause)) = self.delivery.failure() {
-            self.failure.get_or_insert(cause);
-            self.stopped_by = Some(StoppedBy::Error);
-        }
-        let work_left = self.has_work_left().await;
-        if let Err(error) = self.frontier.close() {
-            self.failure.get_or_insert(error.to_string());
-        }
-        self.publish();
-        let (hosts, host_count) = self.hosts.busiest(10);
-        let written = self.delivery.written();
-        for counted in self.delivery.unwritten() {
-            self.tally.uncount(counted);
-        }
-        let now = self.clock.now();
-        let left = self.tally.accepted.saturating_sub(written);
-        Summary {
-            run: self.shop.desk.run.clone(),
-            stopped_by: self.stopped_by.unwrap_or(StoppedBy::Done),
-            left,
-            work_left: left > 0 || work_left,
-            records: written,
-            hosts,
-            host_count,
-            started,
-            ended: self.clock.wall(now),
-            elapsed: now.since(Moment::START),
-            late,
-            output_error: self.failure,
-            crossings: self.delivery.crossings() + self.shop.pool.crossings(),
-            outcomes: self.tally.outcomes,
-            errors: self.tally.errors,
-            skips: self.tally.skips,
-            refused: self.tally.refused,
-            failures: self.tally.failures,
-            seeds_failed: self.tally.seeds_failed,
-            requests: self.tally.requests,
-            wire_bytes: self.tally.wire_bytes,
-            panics: self.tally.panics,
-        }
-    }
-
-    /// Waits until every sink has finished, after a stop no longer than its grace. Returns those that have not. A reader
-    /// that is slow loses nothing by a run that came to its own end, and `--max-pages` is one: it promises its records.
-    async fn wait_for_sinks(&mut self, mut timer: Pin<&mut Sleep>) -> Vec<String> {
-        let room = self.delivery.room();
-        let deadline = self.settings.deadline.map_or(Moment::NEVER, |deadline| Moment::START.plus(deadline));
-        let mut stopping = !matches!(self.stopped_by, None | Some(StoppedBy::Limit));
-        loop {
-            let late = self.delivery.unfinished();
-            let now = self.clock.now();
-            let signalled = self.controls.drain.is_cancelled() || self.controls.abort.is_cancelled();
-            if !stopping && (signalled || (deadline <= now && !late.is_empty())) {
-                stopping = true;
-                self.stop(if signalled { StoppedBy::Signal } else { StoppedBy::Deadline }, Phase::Draining, now);
-                self.stop_due = now.plus(self.settings.grace);
-            }
-            if late.is_empty() || (stopping && now >= self.stop_due) {
-                return late;
-            }
-            timer.as_mut().reset(self.clock.instant(if stopping { self.stop_due } else { deadline }));
-            tokio::select! {
-                () = room.notified() => {}
-                () = self.controls.drain.cancelled(), if !stopping => {}
-                () = self.controls.abort.cancelled(), if !stopping => {}
-                () = &mut timer => {}
-            }
-        }
-    }
-
-    /// Whether the input held more, after a stop that leaves work by design. A pipe is given a moment to say that it has
-    /// ended: its reader may be one line behind.
-    async fn has_work_left(&mut self) -> bool {
-        if !matches!(self.stopped_by, Some(StoppedBy::Limit | StoppedBy::Deadline)) || self.input.has_ended() {
-            return !self.input.has_ended();
-        }
-        let moment = std::time::Duration::from_millis(200);
-        tokio::time::timeout(moment, self.input.next()).await.is_ok_and(|seeds| !seeds.is_empty())
-            || !self.input.has_ended()
     }
 }

@@ -25,6 +25,8 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Answered {
     pub host: HostId,
+    /// False if nothing went out: the guard refused the address, or no request could be made of the job.
+    pub sent: bool,
     pub signal: Signal,
     /// It was the breaker's probe.
     pub probe: bool,

@@ -1,6 +1,7 @@
 //! What comes in: seeds, links, redirects, and the answers to robots.txt and sitemaps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::dispatcher::Dispatcher;
 use super::event::{HostId, RobotsAnswer};
@@ -11,7 +12,7 @@ use crate::frontier::Rank;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind};
 use crate::model::page::Outlink;
-use crate::model::record::SkipReason;
+use crate::model::record::{Outcome, SkipReason};
 use crate::model::units::Moment;
 use crate::model::url::{self, host_key_of, origin_of};
 use crate::policy::breaker::Gate;
@@ -21,6 +22,9 @@ use crate::seeds::Seed;
 /// Sitemaps that one robots.txt or one index may name, and levels of indexes.
 const SITEMAPS_EACH: usize = 1000;
 const SITEMAP_LEVELS: u32 = 3;
+
+/// A Crawl-delay above this deserves a word: the run will last.
+const LONG_DELAY: Duration = Duration::from_secs(60);
 
 impl<F: Fetcher> Dispatcher<F> {
     /// One entry of the input: a job, or a record for what cannot be one.
@@ -66,7 +70,11 @@ impl<F: Fetcher> Dispatcher<F> {
     /// The host a seed finally redirects to is in scope too.
     pub(super) fn widen_scope(&mut self, job: &Job, finished: &Finished) {
         let redirected = job.kind == JobKind::Typed && job.chain.as_ref().is_some_and(|chain| chain.hops > 0);
-        if self.settings.follow && redirected && finished.counted.error.is_none() && self.scope.add_seed(&job.url) {
+        if self.settings.follow
+            && redirected
+            && matches!(finished.counted.outcome, Outcome::Ok | Outcome::HttpError)
+            && self.scope.add_seed(&job.url)
+        {
             tracing::warn!(
                 target: "lycosa::notice",
                 "the seed {} redirects to {}, which is in scope now too",
@@ -217,6 +225,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 if self.settings.obey_robots
                     && let Some(delay) = rules.crawl_delay()
                 {
+                    if delay > LONG_DELAY {
+                        tracing::warn!(%origin, ?delay, "robots.txt asks for a long time between requests: this host takes long");
+                    }
                     self.hosts.get_mut(id).pace.raise_delay(delay);
                 }
                 Robots::Known(rules)

@@ -17,6 +17,7 @@ use crate::sinks::Sink;
 
 mod admission;
 pub mod clock;
+mod closing;
 mod delivery;
 mod dispatcher;
 mod event;
@@ -27,6 +28,7 @@ mod limit;
 mod outcome;
 mod pool;
 pub mod settings;
+mod snapshot;
 pub mod stats;
 mod workbench;
 mod worker;

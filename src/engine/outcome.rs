@@ -120,7 +120,7 @@ impl Desk {
             record.charset = header_charset.as_ref().map(|label| label.to_ascii_lowercase().into_boxed_str());
         }
         match (verdict, error) {
-            (Some(Verdict::Skipped(reason)), _) => skip(&mut record, reason),
+            (Some(Verdict::Skipped(reason)), _) => skip(&mut record, job, reason),
             (Some(Verdict::Failed(error)), _) | (None, Some(error)) => fail(&mut record, error),
             (None, None) => {
                 let accepted = record.status.is_some_and(|status| self.settings.accept.contains(status));
@@ -149,7 +149,7 @@ impl Desk {
             record.final_url = Some(target);
         }
         match verdict {
-            Verdict::Skipped(reason) => skip(&mut record, reason),
+            Verdict::Skipped(reason) => skip(&mut record, job, reason),
             Verdict::Failed(error) => fail(&mut record, error),
         }
         self.add_empty_body(&mut record);
@@ -285,9 +285,14 @@ pub struct BrokenLine {
     pub message: String,
 }
 
-fn skip(record: &mut RecordBody, reason: SkipReason) {
+/// A job that was redirected, and whose target was then not asked, shows the redirect: its status, and where it led.
+fn skip(record: &mut RecordBody, job: &Job, reason: SkipReason) {
     record.outcome = Outcome::Skipped;
     record.skip_reason = Some(reason);
+    if record.status.is_none() && job.chain.as_ref().is_some_and(|chain| chain.hops > 0 && chain.tries == 0) {
+        record.status = record.requests.last().and_then(|request| request.status);
+        record.final_url = Some(job.url.clone());
+    }
 }
 
 fn fail(record: &mut RecordBody, error: FetchError) {

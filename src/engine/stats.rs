@@ -75,6 +75,8 @@ pub struct Summary {
     pub left: u64,
     /// Work was left: `left` is not 0, or the input had not ended.
     pub work_left: bool,
+    /// The input held more than was read: those lines are not in `left`.
+    pub input_unread: bool,
     /// Records written.
     pub records: u64,
     pub outcomes: BTreeMap<Outcome, u64>,

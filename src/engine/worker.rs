@@ -1,6 +1,7 @@
 //! One admitted request from its start to what follows from it. The task holds the run permit, and none of the run's
 //! state: all it learns goes to the dispatcher as two events.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,13 @@ use http::{HeaderName, HeaderValue, Method};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, RobotsAnswer};
 use super::outcome::{Desk, INLINE_BODY, Verdict};
 use super::pool::ParsePool;
 use crate::fetch::{Attempt, Fetcher, Head, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
-use crate::model::job::{Job, JobKind};
+use crate::model::job::{Chain, Job, JobKind};
 use crate::model::record::{RequestKind, RequestLog, SkipReason};
 use crate::model::units::Moment;
 use crate::model::url::{self, Url};
@@ -60,10 +62,6 @@ pub struct Errand {
 /// Performs the request and reports. A panic of ours ends the job as `internal`, not the run.
 pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
     let Errand { mut job, host, kind, probe, permit, started, credentials, guarded, beside_pool } = errand;
-    let started_at = shop.desk.clock.wall(started);
-    let chain = job.chain_mut();
-    chain.first_started.get_or_insert((started_at, started));
-    chain.tries += 1;
     let mut round = Round { shop: &shop, host, kind, probe, started, reported: false };
     let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool);
     let next = match AssertUnwindSafe(round.go(&mut job, request)).catch_unwind().await {
@@ -107,20 +105,16 @@ impl<F: Fetcher> Round<'_, F> {
         let status = attempt.head.as_ref().map(|head| head.status);
         let retry_after = attempt.head.as_ref().and_then(|head| retry_after(head, desk.clock.wall(now).0));
         let refused = retry::is_refusal(status, retry_after.is_some());
+        let sent = attempt.refusal.is_none() && asked.url.is_some();
         let chain = job.chain.get_or_insert_default();
+        if sent {
+            note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
+        }
         if refused {
             chain.refusals += 1;
         } else {
             chain.attempts += 1;
         }
-        chain.requests.push(RequestLog {
-            url: job.url.clone(),
-            host_key: job.host.clone(),
-            kind: self.kind,
-            started_at: desk.clock.wall(self.started),
-            ms: now.since(self.started).into(),
-            status,
-        });
         let verdict = retry::judge(
             &retry::Exchange {
                 status,
@@ -146,8 +140,11 @@ impl<F: Fetcher> Round<'_, F> {
         } else {
             retry::signal(status, attempt.error.as_ref(), retry_after)
         };
-        tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = ?attempt.error, "request over");
-        self.report(signal, hold, refused, status.is_some(), attempt.body.wire_size, now);
+        tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = attempt.error.as_ref().map(|error| &*error.message), "request over");
+        let wire_bytes = attempt.body.wire_size;
+        let elapsed = now.since(self.started);
+        let (host, probe, has_status) = (self.host, self.probe, status.is_some());
+        self.report(Answered { host, sent, signal, probe, has_status, hold, refused, wire_bytes, elapsed });
         match verdict {
             retry::Verdict::Retry => Next::Retry,
             retry::Verdict::Refused(_) => Next::Again,
@@ -159,26 +156,9 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     /// Tells the dispatcher that the exchange is over, once.
-    fn report(
-        &mut self,
-        signal: Signal,
-        hold: Option<Duration>,
-        refused: bool,
-        has_status: bool,
-        wire: u64,
-        now: Moment,
-    ) {
+    fn report(&mut self, answered: Answered) {
         self.reported = true;
-        let _ = self.shop.events.send(Event::Answered(Answered {
-            host: self.host,
-            signal,
-            probe: self.probe,
-            has_status,
-            hold,
-            refused,
-            wire_bytes: wire,
-            elapsed: now.since(self.started),
-        }));
+        let _ = self.shop.events.send(Event::Answered(answered));
     }
 
     /// The final answer of a hop: a redirect, or the end of the job.
@@ -203,7 +183,7 @@ impl<F: Fetcher> Round<'_, F> {
     async fn close(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
         match job.kind {
             JobKind::Robots => Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token)),
-            JobKind::Sitemap => self.sitemap(attempt).await,
+            JobKind::Sitemap => self.sitemap(job, attempt).await,
             JobKind::Typed | JobKind::Link if attempt.body.bytes.len() < INLINE_BODY => {
                 let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict);
                 Next::Record { finished: Box::new(finished), outlinks }
@@ -220,9 +200,11 @@ impl<F: Fetcher> Round<'_, F> {
         }
     }
 
-    async fn sitemap(&self, attempt: Attempt) -> Next {
-        let usable = attempt.error.is_none() && attempt.head.is_some_and(|head| (200..300).contains(&head.status));
-        if !usable {
+    async fn sitemap(&self, job: &Job, attempt: Attempt) -> Next {
+        let status = attempt.head.as_ref().map(|head| head.status);
+        if attempt.error.is_some() || !status.is_some_and(|status| (200..300).contains(&status)) {
+            let error = attempt.error.as_ref().map(|error| &*error.message);
+            tracing::warn!(url = %job.url, status, error, "a sitemap cannot be read");
             return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
         }
         let body = attempt.body;
@@ -232,9 +214,18 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     fn panicked(&mut self, job: &mut Job) -> Next {
-        let now = self.shop.desk.clock.now();
         if !self.reported {
-            self.report(Signal::Neutral, None, false, false, 0, now);
+            self.report(Answered {
+                host: self.host,
+                sent: true,
+                signal: Signal::Neutral,
+                probe: self.probe,
+                has_status: false,
+                hold: None,
+                refused: false,
+                wire_bytes: 0,
+                elapsed: self.shop.desk.clock.now().since(self.started),
+            });
         }
         self.internal(job)
     }
@@ -253,6 +244,29 @@ impl<F: Fetcher> Round<'_, F> {
             }
         }
     }
+}
+
+/// Adds a request that was sent to the history of its job.
+fn note_request(
+    chain: &mut Chain,
+    url: &str,
+    host: &str,
+    kind: RequestKind,
+    status: Option<u16>,
+    clock: &Clock,
+    (started, ended): (Moment, Moment),
+) {
+    let started_at = clock.wall(started);
+    chain.first_started.get_or_insert((started_at, started));
+    chain.tries += 1;
+    chain.requests.push(RequestLog {
+        url: url.into(),
+        host_key: host.into(),
+        kind,
+        started_at,
+        ms: ended.since(started).into(),
+        status,
+    });
 }
 
 /// How long a host that refuses without saying for how long is left alone: 1 s, doubling with each refusal of the URL,
@@ -280,12 +294,23 @@ fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> R
     if job.chain.as_ref().map_or(0, |chain| chain.hops) >= limit {
         return Err(error(format!("more than {limit} redirects")));
     }
-    // Servers write UTF-8 here, whatever the RFC says.
-    let location = String::from_utf8_lossy(location.as_bytes());
+    let location = location_text(location.as_bytes());
     let Some(base) = &asked.url else { return Ok(None) };
     match url::join(base, location.trim()) {
         Ok(target) => Ok(Some(url::canonical(&target))),
         Err(cause) => Err(error(format!("the server redirects to what cannot be fetched: {cause}"))),
+    }
+}
+
+/// Servers write UTF-8 here, whatever the RFC says; what is not UTF-8 goes back to them byte for byte, as in browsers.
+fn location_text(value: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(value) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let escaped =
+                |byte: &u8| if byte.is_ascii() { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
+            Cow::Owned(value.iter().map(escaped).collect())
+        }
     }
 }
 
