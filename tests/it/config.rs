@@ -303,7 +303,7 @@ fn quiet_twice_is_silent_about_mistakes_too() {
 #[test]
 fn config_show_names_its_command() {
     let show = |command: &[&str]| lycosa(["config", "show"].iter().chain(command)).run().exits(0).text().to_owned();
-    assert!(show(&["fetch"]).starts_with("# lycosa fetch\n"));
+    assert!(show(&["fetch"]).starts_with("# lycosa fetch: "));
     let both = show(&[]);
     let (shared, apart) = both.split_once("\n[crawl]\n").unwrap();
     let (crawl, fetch) = apart.split_once("\n[fetch]\n").unwrap();

@@ -59,19 +59,23 @@ fn apart<'a>(crawl: &'a Layer, fetch: &'a Layer) -> (Vec<Held<'a>>, [(Run, Vec<H
 
 /// Lines of TOML, each with its origin as a comment.
 fn show(run: Run, layers: &Layer) -> String {
-    format!("# lycosa {}\n", run.as_str()) + &lines(&held(run, layers).collect::<Vec<_>>())
+    title(run.as_str()) + &lines(&held(run, layers).collect::<Vec<_>>())
 }
 
 /// Both commands, as one configuration file would have them.
 fn show_both(crawl: &Layer, fetch: &Layer) -> String {
     let (both, differing) = apart(crawl, fetch);
-    let commands = Run::ALL.map(|run| format!("lycosa {}", run.as_str())).join(" and ");
-    let mut out = format!("# {commands}\n") + &lines(&both);
+    let mut out = title(&Run::ALL.map(Run::as_str).join(" and ")) + &lines(&both);
     for (run, held) in differing {
         // Writing into a string cannot fail.
         let _ = write!(out, "\n[{}]\n{}", run.as_str(), lines(&held));
     }
     out
+}
+
+/// Goes with the defaults where those are filtered out.
+fn title(commands: &str) -> String {
+    format!("# lycosa {commands}: what is marked '# default' is built in\n")
 }
 
 fn lines(held: &[Held<'_>]) -> String {
@@ -238,7 +242,7 @@ mod tests {
         assert!(!shown.contains("\nscope"), "{shown}");
         assert!(toml::de::DeTable::parse(&shown).is_ok(), "{shown}");
         assert_eq!(show_json(Run::Fetch, &layers)["fetch"]["host-rate"]["value"], "5/s");
-        assert!(shown.starts_with("# lycosa fetch\n"), "{shown}");
+        assert!(shown.starts_with("# lycosa fetch: "), "{shown}");
     }
 
     #[test]
