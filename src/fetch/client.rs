@@ -33,6 +33,8 @@ pub struct ClientSettings {
     pub user_agent: String,
     /// Sent with every request, instead of ours of the same name; no credentials.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Headers of ours that are not sent.
+    pub removed: Vec<HeaderName>,
     /// Sent only with requests that may carry the run's credentials.
     pub credentials: Vec<(HeaderName, HeaderValue)>,
     /// `-x`; empty is no proxy at all, None is what the environment says.
@@ -57,6 +59,7 @@ impl Default for ClientSettings {
             user_agent: concat!("lycosa/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")")
                 .to_owned(),
             headers: Vec::new(),
+            removed: Vec::new(),
             credentials: Vec::new(),
             proxy: None,
             insecure: false,

@@ -267,3 +267,46 @@ fn help_and_version() {
     assert!(lycosa(["--version"]).run().exits(0).text().contains(env!("CARGO_PKG_VERSION")));
     lycosa(["frobnicate"]).run().exits(2);
 }
+
+#[test]
+fn an_output_that_is_an_input_is_refused_before_anything_is_opened() {
+    let site = plain();
+    let list = format!("{}\n", site.url("/"));
+    for arguments in [
+        &["fetch", "-i", "urls", "-o", "jsonl:urls"][..],
+        &["crawl", "-i", "urls", "-o", "jsonl:./urls"],
+        &["fetch", "-i", "urls", "--summary", "urls"],
+        &["fetch", "-i", "new", "-i", "urls", "-o", "new", "-o", "./new"],
+        &["fetch", "--config", "urls", "-i", "-", "-o", "jsonl:urls"],
+        &["fetch", "-d", "@urls", "-o", "jsonl:urls", "http://127.0.0.1:9/"],
+    ] {
+        // As a configuration file the list would be refused for what it says.
+        let text = if arguments.contains(&"--config") { "retries = 1\n" } else { &list };
+        let run = lycosa(arguments.iter().copied()).file("urls", text).file("new", "").lines([&list]).run().exits(2);
+        assert!(run.stderr.contains("same file"), "{arguments:?}: {}", run.stderr);
+        assert_eq!(std::fs::read_to_string(run.path("urls")).unwrap(), text, "{arguments:?}");
+    }
+    assert_eq!(site.hits(), 0);
+}
+
+#[test]
+fn quiet_twice_is_silent_about_mistakes_too() {
+    for arguments in [&["fetch", "-qq", "-j", "0"][..], &["crawl", "-q", "--nix", "-q"], &["fetch", "-qq", "http://["]]
+    {
+        let run = lycosa(arguments.iter().copied()).run().exits(2);
+        assert_eq!(run.stderr, "", "{arguments:?}");
+    }
+    let run = lycosa(["fetch", "-q", "--headers", "A: b"]).run().exits(2);
+    assert_eq!(run.stderr, "lycosa: unknown flag '--headers'\n");
+}
+
+#[test]
+fn config_show_names_its_command() {
+    let show = |command: &[&str]| lycosa(["config", "show"].iter().chain(command)).run().exits(0).text().to_owned();
+    assert!(show(&["fetch"]).starts_with("# lycosa fetch\n"));
+    let both = show(&[]);
+    let (shared, apart) = both.split_once("\n[crawl]\n").unwrap();
+    let (crawl, fetch) = apart.split_once("\n[fetch]\n").unwrap();
+    assert!(shared.contains("\ntimeout = ") && !shared.contains("\nrobots = "), "{both}");
+    assert!(crawl.contains("robots = \"obey\"") && fetch.contains("robots = \"ignore\""), "{both}");
+}

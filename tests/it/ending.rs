@@ -383,3 +383,39 @@ fn usr1_prints_a_snapshot_and_the_run_goes_on() {
     assert_eq!(run.records().len(), 60);
     assert!(run.stderr.contains(site.host()), "{}", run.stderr);
 }
+
+/// Runs the command under a shell that changes what it starts with.
+fn in_shell(script: &str) -> Command {
+    program("/bin/sh", ["-c", script, env!("CARGO_BIN_EXE_lycosa")])
+}
+
+#[test]
+fn a_closed_standard_output_is_an_output_that_cannot_be_written() {
+    let site = Site::start(|_: &Request| html(""));
+    let run = in_shell(&format!("exec \"$0\" fetch {} >&-", site.url("/"))).run().exits(3);
+    assert!(run.stderr.contains("cannot write standard output"), "{}", run.stderr);
+    assert_eq!(site.hits(), 0);
+    // One that nobody wants is written as any other, however it was opened.
+    in_shell(&format!("exec \"$0\" fetch {} 1<>/dev/null", site.url("/"))).run().exits(0);
+    in_shell(&format!("exec \"$0\" fetch -o out {} >&-", site.url("/"))).run().exits(0);
+    assert_eq!(site.hits(), 2);
+}
+
+#[test]
+fn a_file_at_the_limit_of_its_size_is_an_output_that_cannot_be_written() {
+    let site = Site::start(|_: &Request| html(""));
+    let script = "ulimit -f 8; exec \"$0\" fetch -o out -i -";
+    let run = in_shell(script).lines((0..40).map(|n| site.url(&format!("/{n}")))).run().exits(3);
+    let kept = std::fs::read_to_string(run.path("out")).unwrap();
+    assert!(kept.ends_with('\n') && kept.lines().count() < 40, "{}", kept.len());
+}
+
+#[test]
+fn few_descriptors_mean_fewer_requests_at_once() {
+    let site = Site::start(|_: &Request| html(""));
+    let urls: Vec<String> = (0..100).map(|n| site.url(&format!("/{n}"))).collect();
+    let script = "ulimit -n 64; exec \"$0\" fetch -j 200 --host-concurrency 200 -i -";
+    let run = in_shell(script).lines(&urls).run().exits(0);
+    assert!(run.stderr.contains("concurrency 16 instead of 200"), "{}", run.stderr);
+    assert_eq!(run.records().len(), 100);
+}

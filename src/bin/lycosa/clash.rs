@@ -22,13 +22,11 @@ enum Identity {
 
 impl Identity {
     fn of(path: &Path) -> Option<Self> {
-        match std::fs::metadata(path) {
-            Ok(metadata) => Self::of_metadata(&metadata),
-            Err(_) => {
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                Some(Self::New(directory.canonicalize().ok()?.join(path.file_name()?)))
-            }
+        if let Ok(metadata) = std::fs::metadata(path) {
+            return Self::of_metadata(&metadata);
         }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(Self::New(directory.canonicalize().ok()?.join(path.file_name()?)))
     }
 
     fn of_stream(stream: impl AsFd) -> Option<Self> {

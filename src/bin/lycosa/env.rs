@@ -43,6 +43,11 @@ pub fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<(La
     Ok((layer, warnings))
 }
 
+/// How quiet the environment asks to be, for a command line that cannot be read.
+pub fn quiet() -> u32 {
+    std::env::var("LYCOSA_QUIET").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 fn unknown(name: &str) -> String {
     let key = name[PREFIX.len()..].replace('_', "-");
     match nearest(&key, SETTINGS.iter().map(|setting| setting.name)).and_then(crate::settings::setting) {

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 fn command() -> u8 {
     let words: Vec<OsString> = std::env::args_os().collect();
     match args::parse(&words) {
-        Err(error) => usage(&error, args::quiet(&words)),
+        Err(error) => usage(&error, args::quiet(&words).max(env::quiet())),
         Ok(Typed::Show(text)) => print(text.as_bytes()),
         Ok(Typed::Demo) => commands::demo::run(&commands::demo::DISPLAY),
         Ok(Typed::Run(flags)) => commands::run::run(&flags),

@@ -5,7 +5,6 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::command::program;
 use super::*;
 
 fn connect(site: &Site) -> TcpStream {

@@ -219,6 +219,10 @@ fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files {
     for (flag, path) in flags.request.files() {
         files.reads(flag, Path::new(path));
     }
+    let headers = flags.flags.get("header").map_or(&[][..], |given| &given.texts);
+    for path in headers.iter().filter_map(|line| line.strip_prefix('@')).filter(|path| *path != "-") {
+        files.reads("-H", Path::new(path));
+    }
     for path in file::places(&flags.files) {
         files.reads("the configuration file", &path);
     }

@@ -175,7 +175,7 @@ impl Headers {
 fn removable(name: &HeaderName, flags: &RequestFlags) -> Result<(), Bad> {
     let has_body = !(flags.data.is_empty() && flags.json.is_empty());
     if *name == ACCEPT || *name == HOST || (*name == CONTENT_LENGTH && has_body) {
-        return Err(Bad::new(format!("'{name}:' cannot be removed, only replaced: every request has it")));
+        return Err(Bad::new(format!("'{name}:' cannot be removed: every request has one")));
     }
     Ok(())
 }

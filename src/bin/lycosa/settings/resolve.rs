@@ -69,6 +69,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
     let client = ClientSettings {
         user_agent: headers.user_agent,
         headers: plain,
+        removed: headers.removed,
         credentials: headers.credentials,
         proxy,
         insecure: values.switch("insecure"),
