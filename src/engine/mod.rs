@@ -66,7 +66,6 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         run,
         settings: settings.clone(),
         clock,
-        proxy: settings.proxy.as_deref().map(Into::into),
         needs_record: sinks.iter().any(|(_, sink)| sink.needs_record()),
         needs_json: sinks.iter().any(|(_, sink)| !sink.needs_record()),
     };
