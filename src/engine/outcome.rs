@@ -29,7 +29,6 @@ pub struct Desk {
     pub run: Arc<str>,
     pub settings: Arc<EngineSettings>,
     pub clock: Clock,
-    pub proxy: Option<Arc<str>>,
     /// Some sink needs more than the JSON text.
     pub needs_record: bool,
     /// Some sink needs the JSON text.
@@ -107,9 +106,10 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, .. } = attempt;
+        let Attempt { head, mut body, error, first_byte, proxy, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
+        record.proxy = proxy;
         record.size = body.bytes.len() as u64;
         record.wire_size = body.wire_size;
         record.truncated = body.truncated;
@@ -196,7 +196,6 @@ impl Desk {
             if let Some((wall, moment)) = chain.first_started {
                 record.started_at = Some(wall);
                 waited_until = moment;
-                record.proxy.clone_from(&self.proxy);
             }
         }
         record.queued_ms = Some(waited_until.since(job.accepted).into());

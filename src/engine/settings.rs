@@ -69,8 +69,6 @@ pub struct EngineSettings {
     pub body: Option<Bytes>,
     /// What describes that body (`Content-Type`): sent with it, and left out when a redirect drops it.
     pub body_headers: Vec<(HeaderName, HeaderValue)>,
-    /// Proxy as records show it: without credentials.
-    pub proxy: Option<String>,
     /// Seed of all randomness of the run (backoff jitter, the seen set).
     pub seed: u64,
 }
@@ -106,7 +104,6 @@ impl Default for EngineSettings {
             method: Method::GET,
             body: None,
             body_headers: Vec::new(),
-            proxy: None,
             seed: 0,
         }
     }

@@ -1,14 +1,19 @@
 //! From the errors of the HTTP stack to the words of a record: kind, stage, and whether another attempt may help.
 //!
-//! Decides by type where the stack has one, by the text of a layer where it has none (connector, tunnel, SOCKS: their
-//! types are private). Never decides whether to retry: `policy::retry` does. Called by `once` and `body`.
+//! Decides by type and by the error codes of the system; by text only between a proxy's handshake and the server's own,
+//! whose types are private (tests hold each text to the stack in use). Never decides whether to retry: `policy::retry`
+//! does. Called by `once` and `body`.
 //!
 //! A failure before the connection stands is known to have sent nothing; of everything later that is not certain.
 
 use std::error::Error;
 use std::io;
 
-use super::resolve::ResolveError;
+use rustls::pki_types::ServerName;
+use url::{Host, Url};
+
+use super::resolve::{NameError, ResolveError, is_our_limit};
+use super::tls_words;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 
 /// A request without a response head.
@@ -19,21 +24,29 @@ pub(super) enum Headless {
 }
 
 /// How the request was to reach its server.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Route {
-    pub(super) tls: bool,
-    pub(super) proxied: bool,
+    tls: bool,
+    proxied: bool,
+    /// Its host is a name that no certificate can be for (`-`, `bad..host`).
+    nameless: bool,
+}
+
+impl Route {
+    pub(super) fn new(url: &Url, proxied: bool) -> Self {
+        let tls = url.scheme() == "https";
+        let nameless = tls && matches!(url.host(), Some(Host::Domain(name)) if ServerName::try_from(name).is_err());
+        Self { tls, proxied, nameless }
+    }
 }
 
 /// What an error means that came instead of a response head.
 pub(super) fn before_head(error: &reqwest::Error, route: Route) -> Headless {
-    if let Some(resolve) = find::<ResolveError>(error) {
-        // SOCKS proxies may leave resolving to us: then it was the server's name, not the proxy's.
-        let of_server = links(error).any(|link| starts_with(link, "error resolving for socks"));
-        let route = Route { proxied: route.proxied && !of_server, ..route };
-        return match resolve {
+    if let Some(NameError { cause, of_proxy }) = find(error) {
+        return match cause {
             ResolveError::Private => Headless::Refused,
-            other => Headless::Failed(of_resolve(other, route)),
+            ResolveError::Unavailable(error) if is_our_limit(error) => Headless::Failed(our_limit(error)),
+            other => Headless::Failed(of_resolve(other, *of_proxy)),
         };
     }
     let failure = if error.is_builder() {
@@ -46,8 +59,8 @@ pub(super) fn before_head(error: &reqwest::Error, route: Route) -> Headless {
     Headless::Failed(failure)
 }
 
-fn of_resolve(error: &ResolveError, route: Route) -> FetchError {
-    let (kind, stage) = if route.proxied { (ErrorKind::Proxy, Stage::Connect) } else { (ErrorKind::Dns, Stage::Dns) };
+fn of_resolve(error: &ResolveError, of_proxy: bool) -> FetchError {
+    let (kind, stage) = if of_proxy { (ErrorKind::Proxy, Stage::Connect) } else { (ErrorKind::Dns, Stage::Dns) };
     let message = one_line(&error.to_string());
     let failure = match error {
         ResolveError::NotFound | ResolveError::Private => FetchError::permanent(kind, stage, message),
@@ -56,17 +69,31 @@ fn of_resolve(error: &ResolveError, route: Route) -> FetchError {
     failure.before_sending()
 }
 
+/// No connection, because this machine has no descriptor, port or memory for it.
+pub(super) fn our_limit(error: &io::Error) -> FetchError {
+    let message = one_line(&format!("a limit of this machine: {error}"));
+    FetchError::transient(ErrorKind::Connect, Stage::Connect, message).before_sending().our_own_limit()
+}
+
 /// How the layers of a proxy's handshake begin their messages.
 const OF_PROXIES: [&str; 3] = ["tunnel error", "error connecting to socks proxy", "SOCKS error"];
 
 fn of_connect(error: &reqwest::Error, route: Route) -> FetchError {
+    if let Some(limit) = io_errors(error).find(|error| is_our_limit(error)) {
+        return our_limit(limit);
+    }
     if error.is_timeout() {
         return FetchError::transient(ErrorKind::Timeout, Stage::Connect, "no connection within the connect timeout");
     }
+    // What the other side *said* in a handshake it will say again.
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return FetchError::permanent(ErrorKind::Tls, Stage::Tls, one_line(&tls_words::of(tls)));
+    }
+    if route.nameless {
+        return FetchError::permanent(ErrorKind::Tls, Stage::Tls, "no certificate can be for a host of this name");
+    }
     let message = innermost(error);
-    let through_proxy = links(error).any(|link| OF_PROXIES.iter().any(|text| starts_with(link, text)));
-    let in_tcp = links(error).any(|link| starts_with(link, "tcp "));
-    if through_proxy {
+    if route.proxied && links(error).any(|link| OF_PROXIES.iter().any(|text| starts_with(link, text))) {
         let refused = links(error).any(|link| link.to_string().ends_with("proxy authorization required"));
         return if refused {
             FetchError::permanent(ErrorKind::Proxy, Stage::Connect, message)
@@ -74,17 +101,19 @@ fn of_connect(error: &reqwest::Error, route: Route) -> FetchError {
             FetchError::transient(ErrorKind::Proxy, Stage::Connect, message)
         };
     }
-    if in_tcp || !route.tls {
+    if !route.tls || io_errors(error).any(is_of_connecting) {
         let kind = if route.proxied { ErrorKind::Proxy } else { ErrorKind::Connect };
         return FetchError::transient(kind, Stage::Connect, message);
     }
-    // The connection stood, and the handshake did not come to its end. What the other side *said* (a certificate, an
-    // alert, something that is no TLS) it will say again; a cut connection may have been chance.
-    if io_kind(error) == Some(io::ErrorKind::InvalidData) {
-        FetchError::permanent(ErrorKind::Tls, Stage::Tls, message)
-    } else {
-        FetchError::transient(ErrorKind::Tls, Stage::Tls, message)
-    }
+    // The connection stood, and was cut in the handshake: it may have been chance.
+    FetchError::transient(ErrorKind::Tls, Stage::Tls, message)
+}
+
+/// An error of the system that a connection which stands does not have.
+fn is_of_connecting(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    let cut = matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected | UnexpectedEof);
+    error.raw_os_error().is_some() && !cut
 }
 
 /// The connection stood; no complete head came.
@@ -103,18 +132,23 @@ fn of_exchange(error: &reqwest::Error) -> FetchError {
     if cause.is_user() {
         return FetchError::permanent(ErrorKind::Internal, Stage::Send, message);
     }
-    if io_kind(error) == Some(io::ErrorKind::TimedOut) {
-        return FetchError::transient(ErrorKind::Timeout, Stage::Head, message);
+    if is_refused_stream(error) {
+        return FetchError::transient(ErrorKind::Protocol, Stage::Head, message).before_sending();
     }
-    let stage = if starts_with(cause, "error writing") { Stage::Send } else { Stage::Head };
-    let failure = FetchError::transient(ErrorKind::Protocol, stage, message);
-    // RFC 9113 8.7: REFUSED_STREAM promises that nothing of the request was processed. Only the start of
-    // the message is the stack's own: a GOAWAY can carry text of the server.
-    if failure.message.starts_with("stream error received: refused stream") {
-        failure.before_sending()
-    } else {
-        failure
+    match io_kind(error) {
+        Some(io::ErrorKind::TimedOut) => FetchError::transient(ErrorKind::Timeout, Stage::Head, message),
+        // Only writing fails so.
+        Some(io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero) => {
+            FetchError::transient(ErrorKind::Protocol, Stage::Send, message)
+        }
+        _ => FetchError::transient(ErrorKind::Protocol, Stage::Head, message),
     }
+}
+
+/// RFC 9113 8.7: REFUSED_STREAM promises that nothing of the request was processed.
+fn is_refused_stream(error: &(dyn Error + 'static)) -> bool {
+    find::<h2::Error>(error)
+        .is_some_and(|error| error.reason() == Some(h2::Reason::REFUSED_STREAM) && !error.is_go_away())
 }
 
 /// What an error means that came in the middle of a body.
@@ -145,9 +179,13 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     links(error).find_map(|link| link.downcast_ref())
 }
 
+fn io_errors<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a io::Error> {
+    links(error).filter_map(|link| link.downcast_ref())
+}
+
 /// The kind of the innermost I/O error: those around it are wrapped ones.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    links(error).filter_map(|link| link.downcast_ref::<io::Error>()).last().map(io::Error::kind)
+    io_errors(error).last().map(io::Error::kind)
 }
 
 fn starts_with(error: &(dyn Error + 'static), text: &str) -> bool {
@@ -176,6 +214,27 @@ mod tests {
         let error = io::Error::other(io::Error::other(ResolveError::Private));
         assert!(matches!(find::<ResolveError>(&error), Some(ResolveError::Private)));
         assert_eq!(&*innermost(&error), "the name resolves to private addresses only");
+    }
+
+    #[test]
+    fn a_refused_stream_was_not_processed() {
+        let reset = |reason| io::Error::other(h2::Error::from(reason));
+        assert!(is_refused_stream(&reset(h2::Reason::REFUSED_STREAM)));
+        assert!(!is_refused_stream(&reset(h2::Reason::INTERNAL_ERROR)));
+        assert!(!is_refused_stream(&io::Error::other("refused stream")));
+    }
+
+    #[test]
+    fn limits_of_this_machine_are_known_by_their_codes() {
+        for code in [libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL, libc::ENOBUFS, libc::ENOMEM] {
+            let error = io::Error::other(io::Error::from_raw_os_error(code));
+            let limit = io_errors(&error).find(|error| is_our_limit(error)).map(our_limit).expect("a limit");
+            assert!(limit.ours && limit.retryable && !limit.sent, "{limit:?}");
+        }
+        for code in [libc::ECONNREFUSED, libc::ENETUNREACH, libc::ECONNRESET] {
+            assert!(!is_our_limit(&io::Error::from_raw_os_error(code)));
+        }
+        assert!(!is_our_limit(&io::Error::other("Too many open files")));
     }
 
     #[test]

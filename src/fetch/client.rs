@@ -4,21 +4,27 @@
 //! decompression of the stack are off: a hop or a retry it made would be a request that nobody admitted, and a body it
 //! inflated would have no cap. Called by the engine through [`Fetcher`].
 //!
-//! There are two stacks, each with its own connections: a plain one for hosts the user named, and a guarded one for
-//! discovered links, which connects to public addresses only. The second is made when it is first needed.
+//! There are several stacks, each with its own connections: plain ones for hosts the user named, guarded ones for
+//! discovered links, which connect to public addresses only; with and without TLS, through a proxy and past it. Each is
+//! made when it is first needed.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use bytes::Bytes;
+use http::Method;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, USER_AGENT,
+};
 use url::{Host, Url};
 
 use super::body::{BodyPool, Limits};
-use super::classify::{Route, one_line};
+use super::classify::{Route, one_line, our_limit};
 use super::once::{Terms, once};
 use super::proxies::{Proxies, ProxyError, ProxyVariables};
-use super::resolve::{Resolver, literal_is_private};
+use super::resolve::{Resolver, literal_is_private, no_descriptor};
 use super::{Attempt, Fetcher, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::SkipReason;
@@ -31,9 +37,10 @@ const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd")
 pub struct ClientSettings {
     /// `User-Agent`, unless `headers` has one; empty sends none.
     pub user_agent: String,
-    /// Sent with every request, instead of ours of the same name; no credentials.
+    /// Sent with every request, instead of ours of the same name; no credentials. A `Host` goes only with requests that may
+    /// carry credentials: it names the host that the user typed.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Headers of ours that are not sent.
+    /// Headers of ours that are not sent at all (`-H 'Accept-Encoding:'`). The stack always sends `Accept` and `Host`.
     pub removed: Vec<HeaderName>,
     /// Sent only with requests that may carry the run's credentials.
     pub credentials: Vec<(HeaderName, HeaderValue)>,
@@ -98,7 +105,7 @@ enum Unsent {
 pub struct Client {
     settings: StackSettings,
     /// By [`Client::stack`]: made when first needed, since the certificates of authorities alone cost 3 ms to read.
-    stacks: [OnceLock<reqwest::Client>; 4],
+    stacks: [OnceLock<reqwest::Client>; 8],
     /// The run's headers, without and with its credentials.
     headers: HeaderMap,
     headers_with_credentials: HeaderMap,
@@ -116,8 +123,9 @@ impl Client {
     }
 
     pub(super) fn with_variables(settings: &ClientSettings, variables: &ProxyVariables) -> Result<Self, ClientError> {
-        let headers = run_headers(settings)?;
+        let mut headers = run_headers(settings)?;
         let mut headers_with_credentials = headers.clone();
+        headers.remove(HOST);
         overlay(
             &mut headers_with_credentials,
             settings.credentials.iter().cloned().map(|(name, mut value)| {
@@ -134,10 +142,12 @@ impl Client {
             idle_timeout: settings.idle_timeout,
         };
         // What cannot be built should be known before anything is fetched.
-        let plain = stack.build(&Resolver::open(), false).map_err(ClientError::Build)?;
+        let plain = stack.build(Kind::default()).map_err(ClientError::Build)?;
+        let stacks: [OnceLock<reqwest::Client>; 8] = Default::default();
+        let _ = stacks[Kind::default().place()].set(plain);
         Ok(Self {
             settings: stack,
-            stacks: [OnceLock::from(plain), OnceLock::new(), OnceLock::new(), OnceLock::new()],
+            stacks,
             headers,
             headers_with_credentials,
             read_timeout: settings.read_timeout,
@@ -152,29 +162,26 @@ impl Client {
     }
 
     /// The stack for a request, or what is to become of the request instead.
-    fn stack(&self, request: &Request) -> Result<&reqwest::Client, Unsent> {
-        if request.guarded && (literal_is_private(&request.url) || self.is_proxy(&request.url)) {
+    fn stack(&self, request: &Request, proxied: bool) -> Result<&reqwest::Client, Unsent> {
+        if request.guarded && (literal_is_private(&request.url) || (proxied && self.is_proxy(&request.url))) {
             return Err(Unsent::Refused);
         }
         // A proxy may be spoken to over TLS whatever the URL says.
-        let secure = request.url.scheme() == "https" || !self.settings.proxies.rules().is_empty();
-        let place = &self.stacks[2 * usize::from(request.guarded) + usize::from(secure)];
+        let secure = request.url.scheme() == "https" || proxied;
+        let kind = Kind { guarded: request.guarded, secure, proxied };
+        let place = &self.stacks[kind.place()];
         if let Some(client) = place.get() {
             return Ok(client);
         }
-        let resolver = if request.guarded {
-            Resolver::guarded(Arc::clone(self.settings.proxies.names()))
-        } else {
-            Resolver::open()
-        };
-        match self.settings.build(&resolver, secure) {
+        match self.settings.build(kind) {
             Ok(client) => Ok(place.get_or_init(|| client)),
-            Err(error) => {
-                let message = one_line(&error.to_string());
-                Err(Unsent::Failed(
-                    FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending(),
-                ))
-            }
+            Err(error) => Err(Unsent::Failed(match no_descriptor() {
+                Some(limit) => our_limit(&limit),
+                None => {
+                    let message = one_line(&error.to_string());
+                    FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending()
+                }
+            })),
         }
     }
 
@@ -191,14 +198,23 @@ impl Client {
         {
             headers.insert(AUTHORIZATION, value);
         }
-        overlay(&mut headers, std::mem::take(&mut request.headers).into_iter());
+        // A `Host` names the host that the user typed, as credentials do.
+        let of_job = std::mem::take(&mut request.headers).into_iter();
+        overlay(&mut headers, of_job.filter(|(name, _)| request.credentials || *name != HOST));
+        // RFC 9110 8.6: a method that gives content a meaning says so when there is none; the stack sends nothing.
+        let is_empty = request.body.as_ref().is_none_or(Bytes::is_empty);
+        let wants_body = matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
+        if is_empty && wants_body && !headers.contains_key(TRANSFER_ENCODING) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         headers
     }
 }
 
 impl Fetcher for Client {
     async fn fetch(&self, mut request: Request) -> Attempt {
-        let client = match self.stack(&request) {
+        let proxy = self.settings.proxies.of(&request.url).cloned();
+        let client = match self.stack(&request, proxy.is_some()) {
             Ok(client) => client,
             Err(Unsent::Refused) => {
                 return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
@@ -210,16 +226,30 @@ impl Fetcher for Client {
         let terms = Terms { whole: request.timeout, silence: self.read_timeout, body: limits };
         let mut message = reqwest::Request::new(request.method, request.url);
         *message.headers_mut() = headers;
-        *message.body_mut() = request.body.map(reqwest::Body::from);
-        once(client, message, terms, |url| Route {
-            tls: url.scheme() == "https",
-            proxied: self.settings.proxies.serve(url),
-        })
-        .await
+        *message.body_mut() = request.body.filter(|body| !body.is_empty()).map(reqwest::Body::from);
+        let attempt = once(client, message, terms, |url| Route::new(url, proxy.is_some())).await;
+        Attempt { proxy, ..attempt }
     }
 }
 
-/// What both stacks are made of.
+/// Which of the stacks: each has its own connections.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kind {
+    /// Connects to public addresses only.
+    guarded: bool,
+    /// Has the certificates of authorities, without which every https request fails.
+    secure: bool,
+    /// Goes through a proxy, always.
+    proxied: bool,
+}
+
+impl Kind {
+    fn place(self) -> usize {
+        4 * usize::from(self.guarded) + 2 * usize::from(self.secure) + usize::from(self.proxied)
+    }
+}
+
+/// What all stacks are made of.
 #[derive(Debug)]
 struct StackSettings {
     proxies: Proxies,
@@ -231,13 +261,16 @@ struct StackSettings {
 }
 
 impl StackSettings {
-    /// `secure`: with the certificates of authorities, without which every https request fails.
-    fn build(&self, resolver: &Resolver, secure: bool) -> reqwest::Result<reqwest::Client> {
-        let builder = || self.builder(resolver.clone());
-        if !secure {
+    fn build(&self, kind: Kind) -> reqwest::Result<reqwest::Client> {
+        let builder = || self.builder(kind);
+        if !kind.secure {
             return builder().tls_certs_only([]).build();
         }
         builder().build().or_else(|error| {
+            // The certificates are files: without a descriptor there seem to be none.
+            if no_descriptor().is_some() {
+                return Err(error);
+            }
             // A machine without any CA certificate (a bare container) can still fetch http, and each https request will
             // say that the certificate is not trusted.
             tracing::warn!(%error, "no certificates of authorities were found: https will fail");
@@ -245,13 +278,14 @@ impl StackSettings {
         })
     }
 
-    fn builder(&self, resolver: Resolver) -> reqwest::ClientBuilder {
+    fn builder(&self, kind: Kind) -> reqwest::ClientBuilder {
+        let names = if kind.proxied { Arc::clone(self.proxies.names()) } else { Arc::default() };
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
-            .dns_resolver(resolver)
+            .dns_resolver(Resolver::new(kind.guarded, names))
             .tcp_nodelay(true)
             .pool_max_idle_per_host(self.max_idle_per_host)
             .pool_idle_timeout(self.idle_timeout)
@@ -261,14 +295,16 @@ impl StackSettings {
         if let Some(time) = self.connect_timeout {
             builder = builder.connect_timeout(time);
         }
-        for rule in self.proxies.rules() {
-            builder = builder.proxy(rule.clone());
+        if kind.proxied {
+            for rule in self.proxies.rules() {
+                builder = builder.proxy(rule.clone());
+            }
+            if let Some(agent) = &self.user_agent {
+                // For the CONNECT request, which has no other headers of ours.
+                builder = builder.user_agent(agent.clone());
+            }
         }
-        match &self.user_agent {
-            // For the CONNECT request, which has no other headers of ours.
-            Some(agent) if !self.proxies.rules().is_empty() => builder.user_agent(agent.clone()),
-            _ => builder,
-        }
+        builder
     }
 }
 
@@ -281,6 +317,9 @@ fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
     }
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(ACCEPT_ENCODING, CODINGS);
+    for name in &settings.removed {
+        headers.remove(name);
+    }
     overlay(&mut headers, settings.headers.iter().cloned());
     Ok(headers)
 }

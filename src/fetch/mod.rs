@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ mod proxies;
 pub mod resolve;
 #[cfg(test)]
 mod tests;
+mod tls_words;
 
 /// Sends one request and reads its answer.
 ///
@@ -70,6 +72,8 @@ pub struct Attempt {
     pub error: Option<FetchError>,
     /// The guard refused the address: nothing was sent.
     pub refusal: Option<SkipReason>,
+    /// The proxy it went through, or was to go through: its address without credentials.
+    pub proxy: Option<Arc<str>>,
     /// From the start to the response head.
     pub first_byte: Option<Duration>,
     /// From the start to the end of the body, or to the failure.

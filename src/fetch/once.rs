@@ -37,7 +37,7 @@ pub(super) async fn once(
     let mut response = match deadlines.within_whole(client.execute(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            let route = error.url().map_or(Route { tls: false, proxied: false }, route);
+            let route = error.url().map_or(Route::default(), route);
             let attempt = Attempt { elapsed: start.elapsed(), ..Attempt::default() };
             return match classify::before_head(&error, route) {
                 Headless::Refused => Attempt { refusal: Some(SkipReason::PrivateAddress), ..attempt },
@@ -53,7 +53,7 @@ pub(super) async fn once(
     let pipeline = Pipeline::of(response.headers());
     let head = head_of(&mut response);
     let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines).await;
-    Attempt { head: Some(head), body, error, refusal: None, first_byte, elapsed: start.elapsed() }
+    Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
 }
 
 fn head_of(response: &mut reqwest::Response) -> Head {

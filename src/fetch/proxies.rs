@@ -5,10 +5,11 @@
 //! empty value means no proxy. The stack's own reading of the environment is not used: it takes `HTTP_PROXY`, and drops
 //! an address it cannot read without a word. Called by `client`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::{NoProxy, Proxy};
+use ipnet::IpNet;
+use reqwest::Proxy;
 use url::{Host, Url};
 
 /// The address of a proxy that cannot be used. Its text is not shown: it may hold a password.
@@ -39,14 +40,22 @@ impl ProxyVariables {
             no: first(&["no_proxy", "NO_PROXY"]),
         }
     }
+
+    /// Nothing but `no_proxy`.
+    #[cfg(test)]
+    pub(super) fn without(no: &str) -> Self {
+        Self { no: Some(no.to_owned()), ..Self::default() }
+    }
 }
 
 /// The proxies of a run.
 #[derive(Debug)]
 pub(super) struct Proxies {
     rules: Vec<Proxy>,
-    /// The same rules once more: those that went into the client cannot be asked.
-    matcher: Matcher,
+    /// By the scheme of the request's URL: the proxy's address without credentials.
+    http: Option<Arc<str>>,
+    https: Option<Arc<str>>,
+    exceptions: Exceptions,
     /// Domain names of the proxies.
     names: Arc<[Box<str>]>,
 }
@@ -55,7 +64,6 @@ impl Proxies {
     /// # Errors
     /// The address of a proxy cannot be used.
     pub(super) fn new(explicit: Option<&str>, variables: &ProxyVariables) -> Result<Self, ProxyError> {
-        let no = variables.no.clone().unwrap_or_default();
         let read = |origin, text: Option<&str>| match text.map(str::trim) {
             None | Some("") => Ok(None),
             Some(text) => address(origin, text).map(Some),
@@ -68,27 +76,27 @@ impl Proxies {
                 read("all_proxy", variables.all.as_deref())?,
             ),
         };
+        let shown = |of_scheme: &Option<Url>| of_scheme.as_ref().or(all.as_ref()).map(shown);
+        let (shown_http, shown_https) = (shown(&http), shown(&https));
 
         let mut rules = Vec::new();
         let mut names = Vec::new();
-        let mut matcher = Matcher::builder().no(no.clone());
-        let mut add = |address: Option<Url>, rule: fn(Url) -> reqwest::Result<Proxy>| -> Result<String, ProxyError> {
-            let Some(address) = address else { return Ok(String::new()) };
+        let all_rules: [(_, fn(Url) -> reqwest::Result<Proxy>); 3] =
+            [(http, Proxy::http), (https, Proxy::https), (all, Proxy::all)];
+        for (address, rule) in all_rules {
+            let Some(address) = address else { continue };
             if let Some(Host::Domain(name)) = address.host() {
                 names.push(name.into());
             }
-            let text = String::from(address.as_str());
             let rule = rule(address)
                 .map_err(|error| ProxyError { origin: "-x or the environment", reason: error.to_string() })?;
-            rules.push(rule.no_proxy(NoProxy::from_string(&no)));
-            Ok(text)
-        };
-        matcher = matcher.http(add(http, Proxy::http)?);
-        matcher = matcher.https(add(https, Proxy::https)?);
-        matcher = matcher.all(add(all, Proxy::all)?);
-        Ok(Self { rules, matcher: matcher.build(), names: names.into() })
+            rules.push(rule);
+        }
+        let exceptions = Exceptions::read(variables.no.as_deref().unwrap_or_default());
+        Ok(Self { rules, http: shown_http, https: shown_https, exceptions, names: names.into() })
     }
 
+    /// For the stack of requests that go through a proxy; the exceptions never come to that stack.
     pub(super) fn rules(&self) -> &[Proxy] {
         &self.rules
     }
@@ -97,10 +105,72 @@ impl Proxies {
         &self.names
     }
 
-    /// Whether a request for this URL goes to a proxy.
-    pub(super) fn serve(&self, url: &Url) -> bool {
-        !self.rules.is_empty() && url.as_str().parse().is_ok_and(|uri| self.matcher.intercept(&uri).is_some())
+    /// The proxy that a request for this URL goes to: its address without credentials.
+    pub(super) fn of(&self, url: &Url) -> Option<&Arc<str>> {
+        let proxy = if url.scheme() == "https" { &self.https } else { &self.http };
+        proxy.as_ref().filter(|_| !self.exceptions.contain(url))
     }
+}
+
+/// An address as records show it.
+fn shown(address: &Url) -> Arc<str> {
+    let host = address.host_str().unwrap_or_default();
+    match address.port_or_known_default() {
+        Some(port) => format!("{}://{host}:{port}", address.scheme()).into(),
+        None => format!("{}://{host}", address.scheme()).into(),
+    }
+}
+
+/// `no_proxy`: the hosts that are asked without a proxy. The stack's own reading is not used: to it `*` means all names,
+/// but no address.
+#[derive(Debug, Default)]
+struct Exceptions {
+    /// There was a `*`.
+    all: bool,
+    /// Lower case, without dots around them: the name itself and all below it.
+    names: Vec<Box<str>>,
+    networks: Vec<IpNet>,
+}
+
+impl Exceptions {
+    /// Entries are separated by commas or white space. As in curl an entry has no port: one with a port fits nothing.
+    fn read(text: &str) -> Self {
+        let mut exceptions = Self::default();
+        for entry in text.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty()) {
+            let address = entry.trim_matches(['[', ']']);
+            if entry == "*" {
+                exceptions.all = true;
+            } else if let Ok(network) = address.parse::<IpNet>() {
+                exceptions.networks.push(network);
+            } else if let Ok(address) = address.parse::<IpAddr>() {
+                exceptions.networks.push(address.into());
+            } else {
+                let name = entry.trim_matches('.').to_ascii_lowercase();
+                // A name with other letters is known to URLs in its ASCII form only.
+                exceptions.names.push(match Host::parse(&name) {
+                    Ok(Host::Domain(ascii)) => ascii.into(),
+                    _ => name.into(),
+                });
+            }
+        }
+        exceptions
+    }
+
+    fn contain(&self, url: &Url) -> bool {
+        let within = |address: IpAddr| self.networks.iter().any(|network| network.contains(&address));
+        self.all
+            || match url.host() {
+                Some(Host::Ipv4(address)) => within(address.into()),
+                Some(Host::Ipv6(address)) => within(address.into()),
+                Some(Host::Domain(host)) => self.names.iter().any(|name| is_below(host.trim_end_matches('.'), name)),
+                None => false,
+            }
+    }
+}
+
+/// Whether a host is this name, or ends in it after a dot.
+fn is_below(host: &str, name: &str) -> bool {
+    !name.is_empty() && host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// Reads the address of a proxy as curl does: without a scheme it is an HTTP proxy.
@@ -138,7 +208,7 @@ mod tests {
     }
 
     fn serves(proxies: &Proxies, url: &str) -> bool {
-        proxies.serve(&Url::parse(url).unwrap())
+        proxies.of(&Url::parse(url).unwrap()).is_some()
     }
 
     #[test]
@@ -157,6 +227,59 @@ mod tests {
         assert!(serves(&proxies, "http://example.org/"));
         assert!(!serves(&proxies, "http://a.inner.example/"));
         assert!(!serves(&proxies, "http://10.1.1.1/"));
+    }
+
+    #[test]
+    fn a_star_means_no_proxy_at_all() {
+        for no in ["*", " * ", "a.example,*"] {
+            let proxies = Proxies::new(Some("http://proxy:1"), &variables("", "", "", no)).unwrap();
+            for url in ["http://example.org/", "https://127.0.0.1:8080/", "http://[::1]/"] {
+                assert!(!serves(&proxies, url), "{no} {url}");
+            }
+        }
+    }
+
+    #[test]
+    fn exceptions_are_curls() {
+        let cases = [
+            ("example.org", "http://example.org:8080/", true),
+            ("EXAMPLE.org", "http://a.b.Example.org/", true),
+            (".example.org", "http://example.org./", true),
+            ("example.org.", "http://a.example.org/", true),
+            ("example.org", "http://notexample.org/", false),
+            ("*.example.org", "http://a.example.org/", false),
+            ("example.org:80", "http://example.org/", false),
+            ("b\u{fc}cher.example", "http://xn--bcher-kva.example/", true),
+            ("127.0.0.1", "http://127.0.0.1:8080/", true),
+            ("127.0.0.1", "http://127.0.0.2/", false),
+            ("0.0.1", "http://127.0.0.1/", false),
+            ("10.0.0.0/8 172.16.0.0/12", "http://172.31.0.1/", true),
+            ("10.0.0.0/8", "http://11.0.0.1/", false),
+            ("::1", "http://[::1]:80/", true),
+            ("[::1]", "http://[::1]/", true),
+            ("fd00::/8", "http://[fd12::1]/", true),
+            ("fd00::/8", "http://[fe80::1]/", false),
+            (",, ,.", "http://example.org/", false),
+        ];
+        for (no, url, excepted) in cases {
+            let proxies = Proxies::new(Some("proxy"), &variables("", "", "", no)).unwrap();
+            assert_eq!(serves(&proxies, url), !excepted, "{no} {url}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_shown_without_its_password() {
+        for (text, shown) in [
+            ("user:hunter2@proxy", "http://proxy:1080"),
+            ("https://proxy", "https://proxy:443"),
+            ("socks5h://me:x@[::1]:9050/", "socks5h://[::1]:9050"),
+        ] {
+            let proxies = Proxies::new(Some(text), &ProxyVariables::default()).unwrap();
+            assert_eq!(proxies.of(&Url::parse("http://a/").unwrap()).map(|proxy| &**proxy), Some(shown));
+        }
+        let proxies = Proxies::new(None, &variables("one:1", "", "two:2", "")).unwrap();
+        let of = |url| proxies.of(&Url::parse(url).unwrap()).unwrap();
+        assert_eq!((&**of("http://a/"), &**of("https://a/")), ("http://one:1", "http://two:2"));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! RFC 6761 6.3 (localhost).
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -109,30 +109,37 @@ pub(super) enum ResolveError {
     Private,
 }
 
+/// A name that gave no address.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub(super) struct NameError {
+    pub(super) cause: ResolveError,
+    /// It is the name of a proxy, not of the server.
+    pub(super) of_proxy: bool,
+}
+
 /// getaddrinfo, and the guard over its answers if there is one.
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     guarded: bool,
     /// Names of proxies: they come from the user, and are usually private.
-    trusted: Arc<[Box<str>]>,
+    proxies: Arc<[Box<str>]>,
 }
 
 impl Resolver {
-    pub(super) fn open() -> Self {
-        Self { guarded: false, trusted: Arc::new([]) }
-    }
-
-    pub(super) fn guarded(trusted: Arc<[Box<str>]>) -> Self {
-        Self { guarded: true, trusted }
+    pub(super) fn new(guarded: bool, proxies: Arc<[Box<str>]>) -> Self {
+        Self { guarded, proxies }
     }
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guarded = self.guarded && !self.trusted.iter().any(|trusted| &**trusted == name.as_str());
+        let of_proxy = self.proxies.iter().any(|proxy| &**proxy == name.as_str());
+        let guarded = self.guarded && !of_proxy;
         Box::pin(async move {
-            let addresses = look_up(name.as_str()).await?;
-            let addresses = if guarded { public_only(addresses)? } else { addresses };
+            let found = look_up(name.as_str()).await;
+            let found = if guarded { found.and_then(public_only) } else { found };
+            let addresses = found.map_err(|cause| NameError { cause, of_proxy })?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
@@ -143,8 +150,24 @@ impl Resolve for Resolver {
 async fn look_up(name: &str) -> Result<Vec<SocketAddr>, ResolveError> {
     // A SOCKS connector asks for literals too, and leaves the brackets on.
     let name = name.trim_matches(['[', ']']);
-    let addresses: Vec<_> = tokio::net::lookup_host((name, 0)).await.map_err(of_getaddrinfo)?.collect();
+    let addresses: Vec<_> = match tokio::net::lookup_host((name, 0)).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return Err(no_descriptor().map_or_else(|| of_getaddrinfo(error), ResolveError::Unavailable)),
+    };
     if addresses.is_empty() { Err(ResolveError::NotFound) } else { Ok(addresses) }
+}
+
+/// Whether this machine has reached a limit of its own: descriptors, ports, memory.
+pub(super) fn is_our_limit(error: &io::Error) -> bool {
+    let limits = [libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|code| limits.contains(&code))
+}
+
+/// The error of opening a descriptor, if none is left. getaddrinfo does not tell: without one it cannot read the files
+/// of hosts and name servers, and says that the name is not known, or that it may be later.
+pub(super) fn no_descriptor() -> Option<io::Error> {
+    let error = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).err()?;
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)).then_some(error)
 }
 
 fn public_only(mut addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ResolveError> {

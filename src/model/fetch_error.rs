@@ -94,23 +94,33 @@ pub struct FetchError {
     /// False only if it is certain that no byte of the request left this machine.
     #[serde(skip)]
     pub sent: bool,
+    /// A limit of this machine (descriptors, ports, memory) was reached: it says nothing about the server.
+    #[serde(skip)]
+    pub ours: bool,
 }
 
 impl FetchError {
     /// A failure that another attempt does not mend.
     pub fn permanent(kind: ErrorKind, stage: Stage, message: impl Into<Box<str>>) -> Self {
-        Self { kind, stage, message: message.into(), retryable: false, sent: true }
+        Self { kind, stage, message: message.into(), retryable: false, sent: true, ours: false }
     }
 
     /// A failure that another attempt may mend.
     pub fn transient(kind: ErrorKind, stage: Stage, message: impl Into<Box<str>>) -> Self {
-        Self { kind, stage, message: message.into(), retryable: true, sent: true }
+        Self { kind, stage, message: message.into(), retryable: true, sent: true, ours: false }
     }
 
     /// The same failure, known to have happened before any byte was sent.
     #[must_use]
     pub fn before_sending(mut self) -> Self {
         self.sent = false;
+        self
+    }
+
+    /// The same failure, known to come from a limit of this machine.
+    #[must_use]
+    pub fn our_own_limit(mut self) -> Self {
+        self.ours = true;
         self
     }
 }

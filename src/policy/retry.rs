@@ -128,6 +128,7 @@ pub fn signal(status: Option<u16>, error: Option<&FetchError>, retry_after: Opti
         return Signal::Neutral;
     }
     let failed = error.is_some_and(|error| match error.kind {
+        _ if error.ours => false,
         ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Timeout => true,
         // Resets, before the head and within the body. A malformed answer will come again as it is: not retryable.
         ErrorKind::Protocol | ErrorKind::Body => error.retryable,

@@ -39,7 +39,7 @@ pub(super) struct BrokenJob {
 }
 
 /// Reads a line that starts with `{`. A key whose value is null counts as absent: programs that write all keys of a
-/// job need not leave any out.
+/// job need not leave any out. Only `json` may be null: that is a JSON text like any other.
 pub(super) fn read(text: &str) -> Result<Typed, Box<BrokenJob>> {
     let mut fields: Fields = serde_json::from_str(text).map_err(|error| {
         // A job is one line: its number would only be taken for the number in the file.
@@ -62,8 +62,8 @@ pub(super) fn read(text: &str) -> Result<Typed, Box<BrokenJob>> {
 
 fn build(fields: &Fields, id: Result<Option<Box<str>>, String>, meta: Option<Box<str>>) -> Result<Typed, String> {
     let url = fields.url.ok_or("no 'url'")?;
-    let url: String = serde_json::from_str(url.get()).map_err(|_| "'url' is not a string".to_owned())?;
-    let mut typed = line::read_url(url.trim())?;
+    let url = read_string("url", url)?;
+    let mut typed = line::read_url(super::trimmed(&url))?;
     let mut spec = typed.job.spec.take().map_or_else(JobSpec::default, |spec| *spec);
     spec.id = id?;
     spec.meta = meta;
@@ -119,7 +119,7 @@ impl<'a> Fields<'a> {
     }
 
     fn drop_nulls(&mut self) {
-        for key in KEYS {
+        for key in KEYS.into_iter().filter(|key| *key != "json") {
             if let Some(slot) = self.slot(key) {
                 *slot = slot.filter(|value| value.get() != "null");
             }
@@ -185,11 +185,27 @@ fn read_id(value: &RawValue) -> Result<Box<str>, String> {
     if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
         return Ok(text.into());
     }
-    serde_json::from_str(text).map_err(|_| "'id' is not a string or a number".to_owned())
+    if text.starts_with('"') {
+        Ok(read_string("id", value)?.into())
+    } else {
+        Err("'id' is not a string or a number".into())
+    }
+}
+
+fn read_string(key: &str, value: &RawValue) -> Result<String, String> {
+    serde_json::from_str(value.get()).map_err(|_| {
+        // The line as a whole was JSON: a string of it fails only for `\ud800` without its other half.
+        let why = if value.get().starts_with('"') {
+            "has half of a surrogate pair, which is no text"
+        } else {
+            "is not a string"
+        };
+        format!("'{key}' {why}")
+    })
 }
 
 fn read_method(value: &RawValue) -> Result<Box<str>, String> {
-    let method: String = serde_json::from_str(value.get()).map_err(|_| "'method' is not a string".to_owned())?;
+    let method = read_string("method", value)?;
     match Method::from_bytes(method.as_bytes()) {
         // It asks a proxy for a tunnel, and has no answer that could be a record.
         Ok(Method::CONNECT) => Err("'method' cannot be CONNECT".to_owned()),
@@ -222,13 +238,9 @@ fn read_priority(value: &RawValue) -> Result<i8, String> {
 fn read_body(fields: &Fields, headers: &mut Vec<Header>) -> Result<Option<Vec<u8>>, String> {
     match (fields.body, fields.body_base64, fields.json) {
         (None, None, None) => Ok(None),
-        (Some(body), None, None) => {
-            let text: String = serde_json::from_str(body.get()).map_err(|_| "'body' is not a string".to_owned())?;
-            Ok(Some(text.into_bytes()))
-        }
+        (Some(body), None, None) => Ok(Some(read_string("body", body)?.into_bytes())),
         (None, Some(body), None) => {
-            let text: String =
-                serde_json::from_str(body.get()).map_err(|_| "'body_base64' is not a string".to_owned())?;
+            let text = read_string("body_base64", body)?;
             BASE64.decode(text).map(Some).map_err(|error| format!("'body_base64' is not base64: {error}"))
         }
         (None, None, Some(json)) => {
@@ -331,7 +343,7 @@ mod tests {
     fn a_job_of_only_a_url_is_like_a_line_of_only_a_url() {
         let typed = read(r#" {"url":"https://example.org/a"} "#.trim()).unwrap();
         assert_eq!(typed.job, line::read_url("https://example.org/a").unwrap().job);
-        let typed = read(r#"{"url":" Example.org/a ","meta":null,"body":null,"json":null,"id":null}"#).unwrap();
+        let typed = read(r#"{"url":" Example.org/a ","meta":null,"body":null,"id":null}"#).unwrap();
         assert!(typed.bare);
         assert_eq!((&*typed.job.url, typed.job.input.as_deref()), ("https://example.org/a", Some("Example.org/a")));
         assert_eq!(typed.job.spec, None);
@@ -360,6 +372,7 @@ mod tests {
 
         let json = spec(r#""json":{"a": [1, 2.50]},"headers":{"Accept":"text/plain"}"#);
         assert_eq!(json.body.as_deref(), Some(&br#"{"a": [1, 2.50]}"#[..]), "the text itself");
+        assert_eq!(spec(r#""json":null"#).body.as_deref(), Some(&b"null"[..]), "null is a JSON text");
         assert_eq!(headers(&json), [("Accept", "text/plain"), ("content-type", "application/json")]);
     }
 
@@ -397,6 +410,9 @@ mod tests {
             (r#""url":"https://b.example/""#, "key 'url' comes twice"),
             (r#""meta":1,"meta":null"#, "key 'meta' comes twice"),
             (r#""id":true"#, "'id' is not a string or a number"),
+            (r#""id":"\ud800""#, "'id' has half of a surrogate pair, which is no text"),
+            (r#""body":"\ud800""#, "'body' has half of a surrogate pair, which is no text"),
+            (r#""body":"a","json":null"#, "more than one of 'body', 'body_base64' and 'json'"),
             (r#""id":[1]"#, "'id' is not a string or a number"),
             (r#""method":"GE T""#, "'method' is not a method: 'GE T'"),
             (r#""method":"""#, "'method' is not a method: ''"),

@@ -130,7 +130,7 @@ impl Lines {
 /// The limit that holds for a line of which this is the start.
 fn limit(start: &[u8]) -> usize {
     let start = start.strip_prefix(BOM).unwrap_or(start);
-    match start.iter().find(|byte| !byte.is_ascii_whitespace()) {
+    match start.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r')) {
         Some(b'{') => MAX_JOB_LINE,
         _ => MAX_URL_LINE,
     }

@@ -5,8 +5,8 @@
 //! drops repeats, never reads ahead by more than one buffer. Called by the engine, on a thread of its own, since a pipe
 //! or a terminal may keep it waiting for ever; and by the command for `--strict-input` and its arguments.
 //!
-//! A line is a URL, or a JSON job if it starts with `{`. White space around it is cut off; blank lines and lines that
-//! start with `#` are skipped but counted.
+//! A line is a URL, or a JSON job if it starts with `{`. Spaces, tabs and carriage returns around it are cut off; blank
+//! lines and lines that start with `#` are skipped but counted.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -117,9 +117,10 @@ fn read_argument(text: &str) -> Result<line::Typed, String> {
     }
 }
 
-/// Without white space and control characters around it, as the URL standard reads a URL.
+/// Without the white space around it. Nothing else is cut off: what a line holds beside a URL gets a record, so that no
+/// line of a damaged or binary file goes away without a word.
 fn trimmed(text: &str) -> &str {
-    text.trim_matches(|c: char| c <= ' ' || c.is_whitespace())
+    text.trim_matches([' ', '\t', '\r'])
 }
 
 /// The input of a run. Blocking: reads when it is asked, and only as much as is needed for one more line.

@@ -222,7 +222,9 @@ fn arguments_are_checked_with_a_message_in_one_line() {
     for (bad, message) in [
         ("", "'': the URL is empty"),
         ("ftp://me:secret@a/", "'ftp://a/': scheme 'ftp' is not http or https"),
-        ("a\nb c", "'a\\nb c': not a URL: invalid international domain name"),
+        ("a\nb c", "'a\\nb c': white space in the URL; write %20"),
+        ("https://a/b c", "'https://a/b c': white space in the URL; write %20"),
+        ("https://a/\u{1}", "'https://a/\\u{1}': a control character in the URL"),
         ("#x", "'#x': not a URL: it has no host"),
         (r#"{"url":"x"}"#, r#"'{\"url\":\"x\"}': a JSON job is read from a file (-i) or standard input"#),
     ] {
@@ -275,4 +277,34 @@ fn strict_input_keeps_what_can_be_read_only_once() {
         }
     }
     assert_eq!((one.count(), two.count()), (1, 1));
+}
+
+#[test]
+fn nothing_beside_a_url_is_dropped_or_asked() {
+    let file = file(
+        b"https://a.example/\tlabel\nhttps://b.example/\rx\nhttps://c.example/ # note\n\0\n\x06\n\x11# no comment\n\
+        \t \r\n \t# a comment\r\n \thttps://d.example/ \t\r\nhttps://e.example/\xc2\xa0\n\xef\xbb\xbfhttps://f.example/\n\
+        {\"url\":\"https://g.example/a b\"}\n",
+    );
+    let told: Vec<String> = told(&all(&settings(&[file.path()])))
+        .iter()
+        .map(|line| line.rsplit_once(": ").map_or(line.clone(), |(line, why)| format!("{} {why}", &line[..2])))
+        .collect();
+    let white = "white space in the URL; write %20";
+    let control = "a control character in the URL";
+    assert_eq!(
+        told,
+        [
+            format!("1  {white}"),
+            format!("2  {white}"),
+            format!("3  {white}"),
+            format!("4  {control}"),
+            format!("5  {control}"),
+            format!("6  {control}"),
+            "9 job https://d.example/".to_owned(),
+            format!("10 {white}"),
+            format!("11 {control}"),
+            format!("12 {white}"),
+        ]
+    );
 }

@@ -189,7 +189,7 @@ impl Fetcher for Fake {
             (reply.status > 0).then(|| Head { status: reply.status, headers, version: "HTTP/1.1", remote_addr: None });
         let wire_size = reply.body.len() as u64;
         let body = Body { bytes: Bytes::from(reply.body), wire_size, truncated: false, memory: None };
-        Attempt { head, body, error: reply.error, refusal: None, first_byte: Some(elapsed), elapsed }
+        Attempt { head, body, error: reply.error, first_byte: Some(elapsed), elapsed, ..Attempt::default() }
     }
 }
 

@@ -152,6 +152,8 @@ async fn an_unsigned_certificate_is_tls_unless_insecure() {
     let attempt = fetch(&url).await;
     assert_fails(&attempt, ErrorKind::Tls, Stage::Tls, false);
     assert!(!failure(&attempt).sent);
+    let unknown = "the certificate is not trusted: it is self-signed, or its issuer is not known";
+    assert_eq!(&*failure(&attempt).message, unknown);
     assert!(server.requests().is_empty());
 
     let attempt = client_with(|settings| settings.insecure = true).fetch(get(&url)).await;
@@ -217,4 +219,89 @@ async fn a_proxy_that_wants_a_password_is_proxy_for_good() {
     let proxy = Server::start(|_| vec![send("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"), Act::Close]).await;
     let client = client_with(|settings| settings.proxy = Some(proxy.address.to_string()));
     assert_fails(&client.fetch(get("https://example.test/")).await, ErrorKind::Proxy, Stage::Connect, false);
+}
+
+#[tokio::test]
+async fn an_authority_that_serves_itself_is_told_in_plain_words() {
+    let server = Server::start_tls_of_authority(|_| vec![ok("", b"")]).await;
+    let attempt = fetch(&format!("https://localhost:{}/", server.address.port())).await;
+    assert_fails(&attempt, ErrorKind::Tls, Stage::Tls, false);
+    let text = "the certificate is not trusted: it is self-signed: an authority's own";
+    assert_eq!(&*failure(&attempt).message, text, "the verifier words its cause otherwise");
+}
+
+#[tokio::test]
+async fn a_name_that_no_certificate_can_be_for_is_tls_for_good() {
+    let proxy = Server::start(|_| vec![send("HTTP/1.1 200 Connected\r\n\r\n"), Act::Hang]).await;
+    for proxied in [false, true] {
+        let client = client_with(|settings| settings.proxy = proxied.then(|| proxy.address.to_string()));
+        for url in ["https://-/", "https://bad..host/"] {
+            let attempt = client.fetch(get(url)).await;
+            assert_fails(&attempt, ErrorKind::Tls, Stage::Tls, false);
+            assert!(!failure(&attempt).sent, "{url}");
+        }
+    }
+}
+
+/// Each text that tells a proxy's handshake from the server's own, against the stack in use.
+#[tokio::test]
+async fn a_proxy_that_breaks_off_is_proxy_and_a_server_behind_it_is_not() {
+    let closing = Server::start(|_| vec![Act::Close]).await;
+    let refusing = Server::start(|_| vec![send("HTTP/1.1 502 Bad Gateway\r\n\r\n"), Act::Close]).await;
+    for proxy in [&closing, &refusing] {
+        let client = client_with(|settings| settings.proxy = Some(proxy.address.to_string()));
+        assert_fails(&client.fetch(get("https://example.test/")).await, ErrorKind::Proxy, Stage::Connect, true);
+    }
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = client_with(|settings| settings.proxy = Some(format!("socks5h://{address}")));
+    let (attempt, ()) = tokio::join!(client.fetch(get("https://example.test/")), async {
+        use tokio::io::AsyncWriteExt as _;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"this is no SOCKS proxy at all").await.unwrap();
+    });
+    assert_fails(&attempt, ErrorKind::Proxy, Stage::Connect, true);
+
+    // The control: the tunnel stands, and the handshake within it is cut.
+    let open = Server::start(|_| vec![send("HTTP/1.1 200 Connected\r\n\r\n"), Act::Close]).await;
+    let client = client_with(|settings| settings.proxy = Some(open.address.to_string()));
+    assert_fails(&client.fetch(get("https://example.test/")).await, ErrorKind::Tls, Stage::Tls, true);
+}
+
+/// In a process of its own: the limit holds for all tests of one.
+#[cfg(unix)]
+#[tokio::test]
+async fn without_a_descriptor_it_is_our_own_limit() {
+    const CHILD: &str = "TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_none() {
+        let name = "fetch::tests::failures::without_a_descriptor_it_is_our_own_limit";
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = command.args(["--exact", name, "--nocapture"]).env(CHILD, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}{output:?}");
+        return;
+    }
+    let server = Server::start(|_| vec![ok("", b"")]).await;
+    let client = client();
+    let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
+    rlimit::Resource::NOFILE.set(64.min(hard), hard).unwrap();
+    let mut held = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        held.push(file);
+    }
+    for url in [
+        server.url("/"),
+        "http://name.invalid/".to_owned(),
+        "http://localhost/".to_owned(),
+        "https://a.invalid/".to_owned(),
+    ] {
+        let attempt = client.fetch(get(&url)).await;
+        assert_fails(&attempt, ErrorKind::Connect, Stage::Connect, true);
+        let error = failure(&attempt);
+        assert!(error.ours && !error.sent, "{url} {error:?}");
+    }
+    // The control: with descriptors the same client reaches the same server.
+    held.truncate(held.len() / 2);
+    assert_eq!(status(&client.fetch(get(&server.url("/"))).await), Some(200));
 }

@@ -1,6 +1,6 @@
 //! What is sent, where to, and over how many connections.
 
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::server::{Act, Server, ok, send};
@@ -99,6 +99,67 @@ async fn a_body_is_sent_with_its_method_and_length() {
     let attempt = client().fetch(request).await;
     assert_eq!((status(&attempt), sent(&server, "content-length")), (Some(200), vec!["3".to_owned()]));
     assert!(server.requests()[0].starts_with("POST / ") && server.requests()[0].ends_with("\r\n\r\na=b"));
+}
+
+#[tokio::test]
+async fn no_body_where_one_is_usual_is_told_as_length_0() {
+    let server = echo().await;
+    for method in [Method::POST, Method::PUT, Method::PATCH] {
+        for body in [None, Some(bytes::Bytes::new())] {
+            let attempt = client().fetch(Request { method: method.clone(), body, ..get(&server.url("/")) }).await;
+            assert_eq!((status(&attempt), sent(&server, "content-length")), (Some(200), vec!["0".to_owned()]));
+        }
+    }
+    for method in [Method::GET, Method::HEAD, Method::DELETE] {
+        client().fetch(Request { method, ..get(&server.url("/")) }).await;
+        assert!(sent(&server, "content-length").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_header_of_ours_can_be_left_out() {
+    let server = echo().await;
+    let client = client_with(|settings| settings.removed = vec![ACCEPT_ENCODING, USER_AGENT]);
+    client.fetch(get(&server.url("/"))).await;
+    assert!(sent(&server, "accept-encoding").is_empty() && sent(&server, "user-agent").is_empty());
+    assert_eq!(sent(&server, "accept"), ["*/*"]);
+    // What a job says itself stands.
+    let headers = vec![(ACCEPT_ENCODING, value("gzip"))];
+    client.fetch(Request { headers, ..get(&server.url("/")) }).await;
+    assert_eq!(sent(&server, "accept-encoding"), ["gzip"]);
+}
+
+#[tokio::test]
+async fn a_host_of_the_users_own_goes_where_credentials_may() {
+    let server = echo().await;
+    let client = client_with(|settings| settings.headers = vec![(HOST, value("run.example"))]);
+    let of_job = vec![(HOST, value("job.example"))];
+    for (credentials, headers, host) in [
+        (true, vec![], "run.example".to_owned()),
+        (true, of_job.clone(), "job.example".to_owned()),
+        (false, vec![], server.address.to_string()),
+        (false, of_job, server.address.to_string()),
+    ] {
+        client.fetch(Request { credentials, headers, ..get(&server.url("/")) }).await;
+        assert_eq!(sent(&server, "host"), [host], "{credentials}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_names_its_proxy_and_only_if_it_went_there() {
+    let server = echo().await;
+    let proxy = echo().await;
+    let settings = ClientSettings { proxy: Some(format!("me:secret@{}", proxy.address)), ..ClientSettings::default() };
+    for no in ["*", "127.0.0.0/8"] {
+        let client = Client::with_variables(&settings, &ProxyVariables::without(no)).unwrap();
+        let attempt = client.fetch(get(&server.url("/"))).await;
+        assert_eq!((status(&attempt), attempt.proxy), (Some(200), None), "{no}");
+    }
+    assert_eq!((server.requests().len(), proxy.requests().len()), (2, 0));
+    let client = Client::with_variables(&settings, &ProxyVariables::without("127.0.0.2")).unwrap();
+    let attempt = client.fetch(get(&server.url("/"))).await;
+    assert_eq!(attempt.proxy.as_deref(), Some(&*format!("http://{}", proxy.address)));
+    assert_eq!((server.requests().len(), proxy.requests().len()), (2, 1));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -58,11 +59,12 @@ impl Server {
 
     /// The same over TLS, with a certificate that nobody has signed.
     pub async fn start_tls(script: impl Fn(&str) -> Vec<Act> + Send + Sync + 'static) -> Self {
-        let own = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
-        let config =
-            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
-        Self::listen(script, Some(TlsAcceptor::from(Arc::new(config)))).await
+        Self::listen(script, Some(acceptor(IsCa::NoCa))).await
+    }
+
+    /// The same with the certificate of an authority itself, as `openssl req -x509` makes them.
+    pub async fn start_tls_of_authority(script: impl Fn(&str) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Self::listen(script, Some(acceptor(IsCa::Ca(BasicConstraints::Unconstrained)))).await
     }
 
     async fn listen(script: impl Fn(&str) -> Vec<Act> + Send + Sync + 'static, tls: Option<TlsAcceptor>) -> Self {
@@ -104,6 +106,17 @@ impl Server {
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
+}
+
+fn acceptor(is_ca: IsCa) -> TlsAcceptor {
+    let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = is_ca;
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let config =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send {

@@ -226,6 +226,20 @@ fn retry_after_as_a_date() {
     assert_eq!(parse_retry_after("Sun, 36 Nov 1994 08:49:36 GMT", Some(DATE), 0), None);
 }
 
+#[test]
+fn our_own_limits_do_not_count_against_a_host_and_may_pass() {
+    for kind in [ErrorKind::Connect, ErrorKind::Tls, ErrorKind::Timeout] {
+        let error = FetchError::transient(kind, Stage::Connect, "x").before_sending();
+        assert_eq!(signal(None, Some(&error), None), Signal::Failure, "{kind:?}");
+        let error = error.our_own_limit();
+        assert_eq!(signal(None, Some(&error), None), Signal::Neutral, "{kind:?}");
+        let post = http::Method::POST;
+        let (status, error, retry_after) = (None, Some(&error), None);
+        let exchange = Exchange { status, error, retry_after, method: &post, attempts: 1, refusals: 0 };
+        assert_eq!(judge(&exchange, &RetrySettings::default()), Verdict::Retry);
+    }
+}
+
 proptest! {
     #[test]
     fn retry_after_never_panics(value in ".{0,40}", date in proptest::option::of(".{0,40}"), now in any::<u64>()) {

@@ -65,7 +65,6 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         headers.plain.into_iter().partition(|(name, _)| body.is_some() && name == http::header::CONTENT_TYPE);
     engine.body = body;
     engine.body_headers = about_body;
-    engine.proxy = proxy.as_deref().filter(|proxy| !proxy.is_empty()).map(without_credentials);
     let client = ClientSettings {
         user_agent: headers.user_agent,
         headers: plain,
@@ -418,11 +417,10 @@ mod tests {
     fn proxies_are_checked_and_shown_without_credentials() {
         let resolved = resolve_with(Run::Fetch, &[("proxy", "me:s3cret@proxy:3128")]).unwrap().settings;
         assert_eq!(resolved.client.proxy.as_deref(), Some("http://me:s3cret@proxy:3128"));
-        assert_eq!(resolved.engine.proxy.as_deref(), Some("http://proxy:3128"));
         assert_eq!(without_credentials("socks5h://a:b@c@d:1/"), "socks5h://d:1/");
         let proxy = |text| resolve_with(Run::Fetch, &[("proxy", text)]).unwrap().settings;
-        assert_eq!((proxy("environment").client.proxy, proxy("environment").engine.proxy), (None, None));
-        assert_eq!((proxy("none").client.proxy.as_deref(), proxy("none").engine.proxy), (Some(""), None));
+        assert_eq!(proxy("environment").client.proxy, None);
+        assert_eq!(proxy("none").client.proxy.as_deref(), Some(""));
         let bad = message(&[("proxy", "sock5://me:s3cret@proxy")]);
         assert!(bad.starts_with("--proxy: 'sock5' is not the scheme of a proxy"), "{bad}");
         assert!(!message(&[("proxy", "http://me:s3cret@pro xy:99999")]).contains("s3cret"));
