@@ -22,6 +22,7 @@ use url::{Host, Url};
 
 use super::body::{BodyPool, Limits};
 use super::classify::{Route, one_line, our_limit};
+use super::connecting::Watch;
 use super::once::{Terms, once};
 use super::proxies::{Proxies, ProxyError, ProxyVariables};
 use super::resolve::{Resolver, literal_is_private, no_descriptor};
@@ -175,13 +176,11 @@ impl Client {
         }
         match self.settings.build(kind) {
             Ok(client) => Ok(place.get_or_init(|| client)),
-            Err(error) => Err(Unsent::Failed(match no_descriptor() {
-                Some(limit) => our_limit(&limit),
-                None => {
-                    let message = one_line(&error.to_string());
-                    FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending()
-                }
-            })),
+            Err(error) => {
+                let message = one_line(&error.to_string());
+                let broken = || FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending();
+                Err(Unsent::Failed(no_descriptor().map_or_else(broken, |limit| our_limit(&limit))))
+            }
         }
     }
 
@@ -285,6 +284,7 @@ impl StackSettings {
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
+            .connector_layer(Watch)
             .dns_resolver(Resolver::new(kind.guarded, names))
             .tcp_nodelay(true)
             .pool_max_idle_per_host(self.max_idle_per_host)

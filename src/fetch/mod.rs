@@ -19,6 +19,7 @@ pub mod body;
 mod classify;
 pub mod client;
 mod coding;
+mod connecting;
 mod deadlines;
 mod once;
 mod proxies;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::body::{self, Limits};
 use super::classify::{self, Headless, Route};
 use super::coding::Pipeline;
+use super::connecting::Connecting;
 use super::deadlines::Deadlines;
 use super::{Attempt, Head};
 use crate::model::fetch_error::Stage;
@@ -34,7 +35,8 @@ pub(super) async fn once(
 ) -> Attempt {
     let start = Instant::now();
     let mut deadlines = Deadlines::new(start, terms.whole, terms.silence);
-    let mut response = match deadlines.within_whole(client.execute(request)).await {
+    let connecting = Connecting::default();
+    let mut response = match deadlines.within_whole(connecting.watch(client.execute(request))).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let route = error.url().map_or(Route::default(), route);
@@ -45,7 +47,8 @@ pub(super) async fn once(
             };
         }
         Err(late) => {
-            let error = Some(late.error(Stage::Head));
+            let stage = if connecting.is_on() { Stage::Connect } else { Stage::Head };
+            let error = Some(late.error(stage));
             return Attempt { error, elapsed: start.elapsed(), ..Attempt::default() };
         }
     };

@@ -48,6 +48,15 @@ impl ProxyVariables {
     }
 }
 
+/// Which URLs a proxy is for.
+#[derive(Debug, Clone, Copy)]
+enum Scope {
+    Http,
+    Https,
+    /// Those that have none of their own.
+    All,
+}
+
 /// The proxies of a run.
 #[derive(Debug)]
 pub(super) struct Proxies {
@@ -81,15 +90,22 @@ impl Proxies {
 
         let mut rules = Vec::new();
         let mut names = Vec::new();
-        let all_rules: [(_, fn(Url) -> reqwest::Result<Proxy>); 3] =
-            [(http, Proxy::http), (https, Proxy::https), (all, Proxy::all)];
-        for (address, rule) in all_rules {
-            let Some(address) = address else { continue };
+        let all_rules = [
+            http.map(|url| (url, Scope::Http)),
+            https.map(|url| (url, Scope::Https)),
+            all.map(|url| (url, Scope::All)),
+        ];
+        for (address, scope) in all_rules.into_iter().flatten() {
             if let Some(Host::Domain(name)) = address.host() {
                 names.push(name.into());
             }
-            let rule = rule(address)
-                .map_err(|error| ProxyError { origin: "-x or the environment", reason: error.to_string() })?;
+            let rule = match scope {
+                Scope::Http => Proxy::http(address),
+                Scope::Https => Proxy::https(address),
+                Scope::All => Proxy::all(address),
+            };
+            let rule =
+                rule.map_err(|error| ProxyError { origin: "-x or the environment", reason: error.to_string() })?;
             rules.push(rule);
         }
         let exceptions = Exceptions::read(variables.no.as_deref().unwrap_or_default());

@@ -36,6 +36,16 @@ async fn a_server_that_never_takes_the_handshake_is_a_connect_timeout() {
 }
 
 #[tokio::test]
+async fn a_whole_timeout_within_the_handshake_is_of_the_connect() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client_with(|settings| settings.connect_timeout = Some(LONG));
+    let request = Request { timeout: Some(SHORT), ..get(&format!("https://{}/", listener.local_addr().unwrap())) };
+    let attempt = client.fetch(request).await;
+    assert_fails(&attempt, ErrorKind::Timeout, Stage::Connect, true);
+    assert!(failure(&attempt).message.starts_with("not complete within"));
+}
+
+#[tokio::test]
 async fn silence_is_a_timeout_of_the_head() {
     let server = Server::start(|_| vec![Act::Hang]).await;
     let request = Request { timeout: Some(SHORT), ..get(&server.url("/")) };

@@ -140,7 +140,7 @@ async fn a_host_of_the_users_own_goes_where_credentials_may() {
         (false, vec![], server.address.to_string()),
         (false, of_job, server.address.to_string()),
     ] {
-        client.fetch(Request { credentials, headers, ..get(&server.url("/")) }).await;
+        client.fetch(Request { headers, credentials, ..get(&server.url("/")) }).await;
         assert_eq!(sent(&server, "host"), [host], "{credentials}");
     }
 }
