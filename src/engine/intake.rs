@@ -24,7 +24,7 @@ const SITEMAPS_EACH: usize = 1000;
 const SITEMAP_LEVELS: u32 = 3;
 
 /// A Crawl-delay above this deserves a word: the run will last.
-const LONG_DELAY: Duration = Duration::from_secs(60);
+const LONG_DELAY: Duration = Duration::from_mins(1);
 
 impl<F: Fetcher> Dispatcher<F> {
     /// One entry of the input: a job, or a record for what cannot be one.

@@ -304,14 +304,11 @@ fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> R
 
 /// Servers write UTF-8 here, whatever the RFC says; what is not UTF-8 goes back to them byte for byte, as in browsers.
 fn location_text(value: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(value) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => {
-            let escaped =
-                |byte: &u8| if byte.is_ascii() { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
-            Cow::Owned(value.iter().map(escaped).collect())
-        }
+    if let Ok(text) = std::str::from_utf8(value) {
+        return Cow::Borrowed(text);
     }
+    let escaped = |byte: &u8| if byte.is_ascii() { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
+    Cow::Owned(value.iter().map(escaped).collect())
 }
 
 /// What the final answer to a robots.txt request means.
