@@ -95,6 +95,9 @@ pub enum Verdict {
 /// Bodies above this are finished on the parse pool: parsing one inline makes timers late.
 pub const INLINE_BODY: usize = 64 * 1024;
 
+/// Bodies above this are so even when the pool is busy.
+pub const BUSY_INLINE_BODY: usize = 512 * 1024;
+
 impl Desk {
     /// The record of a job that ends with this attempt, and the links of its page.
     ///

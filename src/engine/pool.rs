@@ -2,7 +2,7 @@
 //!
 //! Apart from tokio's blocking pool on purpose: name lookups wait there for seconds.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use tokio::sync::oneshot;
@@ -14,6 +14,8 @@ pub struct ParsePool {
     threads: usize,
     queue: std::sync::OnceLock<mpsc::Sender<Task>>,
     crossings: AtomicU64,
+    /// Tasks that wait or run.
+    pending: Arc<AtomicUsize>,
 }
 
 /// The task panicked.
@@ -24,7 +26,13 @@ impl ParsePool {
     /// A pool of `threads` threads; with 0 the work is done in place, as simulations need it.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { threads, queue: std::sync::OnceLock::new(), crossings: AtomicU64::new(0) }
+        Self { threads, queue: std::sync::OnceLock::new(), crossings: AtomicU64::new(0), pending: Arc::default() }
+    }
+
+    /// Whether each thread has a task and another that waits for it: what else comes would wait long, in memory.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) >= 2 * self.threads
     }
 
     /// Messages between threads so far: there and back for each task.
@@ -46,15 +54,34 @@ impl ParsePool {
         }
         self.crossings.fetch_add(2, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
+        let pending = Pending::one(&self.pending);
         let task = Box::new(move || {
+            let result = work();
+            drop(pending);
             // The receiver may be gone: the request was cut off.
-            let _ = sender.send(work());
+            let _ = sender.send(result);
         });
         if let Err(task) = self.queue.get_or_init(|| start(self.threads)).send(task) {
             // No thread could be started: better slow than lost.
             (task.0)();
         }
         receiver.await.map_err(|_| Panicked)
+    }
+}
+
+/// Counts a task from its start to its end, by a panic too.
+struct Pending(Arc<AtomicUsize>);
+
+impl Pending {
+    fn one(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

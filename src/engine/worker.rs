@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, RobotsAnswer};
-use super::outcome::{Desk, INLINE_BODY, Verdict};
+use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, Verdict};
 use super::pool::ParsePool;
 use crate::fetch::{Attempt, Fetcher, Head, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
@@ -184,7 +184,7 @@ impl<F: Fetcher> Round<'_, F> {
         match job.kind {
             JobKind::Robots => Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token)),
             JobKind::Sitemap => self.sitemap(job, attempt).await,
-            JobKind::Typed | JobKind::Link if attempt.body.bytes.len() < INLINE_BODY => {
+            JobKind::Typed | JobKind::Link if self.is_inline(attempt.body.bytes.len()) => {
                 let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict);
                 Next::Record { finished: Box::new(finished), outlinks }
             }
@@ -198,6 +198,12 @@ impl<F: Fetcher> Round<'_, F> {
                 }
             }
         }
+    }
+
+    /// Small bodies are read here; so are larger ones, for which it is a matter of a millisecond, while the pool is busy:
+    /// bodies that wait for it are memory, and this thread has nothing better to do than to slow down.
+    fn is_inline(&self, size: usize) -> bool {
+        size < INLINE_BODY || (size < BUSY_INLINE_BODY && self.shop.pool.is_busy())
     }
 
     async fn sitemap(&self, job: &Job, attempt: Attempt) -> Next {
