@@ -4,7 +4,7 @@ pub mod fetch_error;
 pub mod job;
 pub mod page;
 pub mod record;
-mod record_json;
+pub mod record_json;
 pub mod record_schema;
 pub mod units;
 pub mod url;

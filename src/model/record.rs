@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::fetch_error::FetchError;
 use super::page::Outlink;
-use super::record_json;
 use super::units::{Millis, WallTime};
 
 /// Version of the record's shape: the key `schema`.
@@ -271,22 +270,6 @@ impl RecordBody {
             body_base64: None,
         }
     }
-
-    /// The record as one JSON object that still lacks `schema` and `seq`: delivery writes [`write_head`] in place of
-    /// its opening brace when the place in the output is known.
-    #[must_use]
-    pub fn to_json(&self) -> Vec<u8> {
-        record_json::write(self)
-    }
-}
-
-/// Appends the start of a record: `{"schema":1,"seq":7,`. What [`RecordBody::to_json`] gave follows, without its brace.
-pub fn write_head(seq: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"schema\":");
-    record_json::number(out, SCHEMA);
-    out.extend_from_slice(b",\"seq\":");
-    record_json::number(out, seq);
-    out.push(b',');
 }
 
 #[cfg(test)]
@@ -296,6 +279,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::record_json::{escaped_len, write_head};
 
     fn blank() -> RecordBody {
         RecordBody::blank("run-1".into(), "r-1".to_owned(), Outcome::Ok)
@@ -382,7 +366,7 @@ mod tests {
 
         #[test]
         fn the_length_of_a_text_in_json_is_known(text in "[\\x00-\\x7fä€]{0,200}") {
-            prop_assert_eq!(record_json::escaped_len(&text) + 2, serde_json::to_string(&text).unwrap().len());
+            prop_assert_eq!(escaped_len(&text) + 2, serde_json::to_string(&text).unwrap().len());
         }
 
         #[test]

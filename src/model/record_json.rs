@@ -9,7 +9,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::record::{RecordBody, RequestKind, RequestLog, SkipReason, raw_json};
+use super::record::{RecordBody, RequestKind, RequestLog, SCHEMA, SkipReason, raw_json};
 use super::units::{Millis, WallTime};
 
 /// Appends `,"key":` and then a value.
@@ -42,8 +42,25 @@ macro_rules! on_request {
 /// Bytes of a record of usual length, texts and further requests left out.
 const USUAL: usize = 1024;
 
-/// The record as one object.
-pub(super) fn write(record: &RecordBody) -> Vec<u8> {
+impl RecordBody {
+    /// The record as one JSON object that still lacks `schema` and `seq`: delivery writes [`write_head`] in place of
+    /// its opening brace when the place in the output is known.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        write(self)
+    }
+}
+
+/// Appends the start of a record: `{"schema":1,"seq":7,`. What [`RecordBody::to_json`] gave follows, without its brace.
+pub fn write_head(seq: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"schema\":");
+    number(out, SCHEMA);
+    out.extend_from_slice(b",\"seq\":");
+    number(out, seq);
+    out.push(b',');
+}
+
+fn write(record: &RecordBody) -> Vec<u8> {
     let RecordBody {
         run,
         id,

@@ -4,7 +4,7 @@
 
 use super::output::Output;
 use super::{Format, Line, Sink, SinkError};
-use crate::model::record::write_head;
+use crate::model::record_json::write_head;
 
 /// Its entry in the format table.
 pub(super) const FORMAT: Format =
