@@ -195,6 +195,23 @@ fn the_second_interrupt_cuts_off() {
     assert!(summary.number("left") + cut as u64 >= 1);
 }
 
+/// Requests that hang use up the whole grace: the outputs still get the time to write what they were given.
+#[test]
+fn an_array_is_closed_when_requests_have_used_up_the_grace() {
+    let body = "x".repeat(1 << 20);
+    let site = Site::start(move |request| if request.path() == "/29" { Answer::Hang } else { html(&body).into() });
+    let arguments = ["fetch", "--grace", "300ms", "--with", "body", "-o", "all.json", "-o", "all.jsonl"];
+    let mut running = lycosa(arguments).args(SUMMARY).lines(urls(&site, 30)).spawn();
+    running.wait_until("all were asked", || site.hits() == 30);
+    running.signal("INT");
+    let run = running.finish().exits(130);
+    let array: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(run.path("all.json")).unwrap()).unwrap();
+    assert_eq!(array, run.records_of("all.jsonl"));
+    let summary = run.summary();
+    assert_eq!((array.len() as u64, summary.number("left")), (summary.records(), 30 - summary.records()));
+    assert!(summary.number("left") >= 1, "what hangs");
+}
+
 #[test]
 fn the_grace_time_ends_what_hangs() {
     let site = Site::start(|_: &Request| Answer::Hang);
