@@ -51,7 +51,7 @@ pub struct Request {
     /// The run's credentials (`-u`, `-H Authorization: …`) go with it: the host was typed by the user, and no redirect
     /// has left the origin.
     pub credentials: bool,
-    /// User and password that stood in the URL: sent as basic authorization.
+    /// User and password that stood in the URL, percent-decoded: sent as basic authorization.
     pub user_info: Option<(Box<str>, Box<str>)>,
     /// The whole request; None is no limit.
     pub timeout: Option<Duration>,

@@ -27,16 +27,16 @@ pub enum JobKind {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {
     pub id: Option<Box<str>>,
-    /// Upper-case method; None is the run's method.
+    /// As the line has it (methods are case-sensitive); None is the run's method.
     pub method: Option<Box<str>>,
     /// Sent after the run's headers, and instead of those of the same name.
     pub headers: Vec<(Box<str>, Box<str>)>,
     pub body: Option<Vec<u8>>,
     /// For one request, whole; None is the run's `--timeout`.
     pub timeout: Option<Duration>,
-    /// JSON text, given back unchanged in the record.
+    /// JSON text; its value comes back unchanged in the record, on one line.
     pub meta: Option<Box<str>>,
-    /// User and password that stood in the URL.
+    /// User and password that stood in the URL, percent-decoded.
     pub user_info: Option<(Box<str>, Box<str>)>,
 }
 
