@@ -5,7 +5,7 @@
 //! reserves once, so whoever holds a reservation can finish, and first come is first served, so a large body is not
 //! starved by small ones. Beside its bytes a body costs what its decoder needs: at most its window again.
 //! Never allocates what a server only announced: memory that is reserved but not written is not touched.
-//! Called by `once`.
+//! Called by `once` and `direct`.
 
 use std::sync::Arc;
 
@@ -114,9 +114,31 @@ pub(super) struct Limits<'a> {
     pub(super) beside_pool: bool,
 }
 
+/// A body on its way: what its bytes are read from.
+pub(super) trait Source {
+    /// Its length, where the server has announced one.
+    fn announced(&self) -> Option<u64>;
+
+    /// The next bytes; None at the end.
+    ///
+    /// # Cancel safety
+    /// Dropped, it loses nothing, and may be called again.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError>;
+}
+
+impl Source for reqwest::Response {
+    fn announced(&self) -> Option<u64> {
+        self.content_length()
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        self.chunk().await.map_err(|error| classify::in_body(&error))
+    }
+}
+
 /// Reads a body to its end, to its cap, or to a failure. What came is kept in every case.
 pub(super) async fn read(
-    response: &mut reqwest::Response,
+    source: &mut impl Source,
     pipeline: Result<Option<Pipeline>, Fault>,
     limits: Limits<'_>,
     deadlines: &mut Deadlines,
@@ -125,7 +147,7 @@ pub(super) async fn read(
         Ok(pipeline) => pipeline,
         Err(fault) => return unread(FetchError::permanent(ErrorKind::Decode, Stage::Decode, fault)),
     };
-    let announced = response.content_length();
+    let announced = source.announced();
     if let (None, Some(length), Some(cap)) = (&pipeline, announced, limits.max_body)
         && length > cap
         && cap > WORTH_READING
@@ -133,7 +155,7 @@ pub(super) async fn read(
         return unread(too_large(cap));
     }
     let mut reader = Reader::new(pipeline, announced, limits);
-    let error = reader.run(response, deadlines).await;
+    let error = reader.run(source, deadlines).await;
     let body = reader.into_body(error.is_some());
     (body, error)
 }
@@ -172,16 +194,16 @@ impl<'a> Reader<'a> {
         Self { limits, collector, memory: None, wire_size: 0, wire_cap }
     }
 
-    async fn run(&mut self, response: &mut reqwest::Response, deadlines: &mut Deadlines) -> Option<FetchError> {
+    async fn run(&mut self, source: &mut impl Source, deadlines: &mut Deadlines) -> Option<FetchError> {
         if self.collector.exact.is_some() && self.collector.longest().is_none_or(|longest| longest > FREE) {
             // Known to be needed: waits before the first byte is read.
             self.wait_for_memory(deadlines).await;
         }
         loop {
-            let mut chunk = match deadlines.within_silence(response.chunk()).await {
+            let mut chunk = match deadlines.within_silence(source.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Some(classify::in_body(&error)),
+                Ok(Err(error)) => return Some(error),
                 Err(late) => return Some(late.error(Stage::Body)),
             };
             self.wire_size += chunk.len() as u64;

@@ -21,6 +21,8 @@ pub mod client;
 mod coding;
 mod connecting;
 mod deadlines;
+mod direct;
+mod idle;
 mod once;
 mod proxies;
 pub mod resolve;
@@ -30,7 +32,7 @@ mod tls_words;
 
 /// Sends one request and reads its answer.
 ///
-/// Two implementors: [`client::Client`] over reqwest, and a scripted fake in the engine's tests.
+/// Two implementors: [`client::Client`] over reqwest and hyper, and a scripted fake in the engine's tests.
 pub trait Fetcher: Send + Sync + 'static {
     /// Performs exactly one exchange. Always returns: every wait in it has a deadline.
     ///

@@ -1,11 +1,12 @@
-//! One attempt under its deadlines.
+//! One attempt through reqwest, under its deadlines.
 //!
 //! Sends the request, and has its body read. (The connect timeout is kept by the connector, all others by `deadlines`.)
 //! Never retries, never follows a redirect. Called by `client`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::Version;
+use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::body::{self, Limits};
@@ -54,21 +55,23 @@ pub(super) async fn once(
     };
     let first_byte = Some(start.elapsed());
     let pipeline = Pipeline::of(response.headers());
-    let head = head_of(&mut response);
+    // The body does not need the headers any more.
+    let headers = std::mem::take(response.headers_mut());
+    let head = head_of(response.status(), response.version(), headers, response.remote_addr());
     let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines).await;
     Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
 }
 
-fn head_of(response: &mut reqwest::Response) -> Head {
-    Head {
-        status: response.status().as_u16(),
-        version: match response.version() {
-            Version::HTTP_10 => "HTTP/1.0",
-            Version::HTTP_2 => "HTTP/2",
-            _ => "HTTP/1.1",
-        },
-        remote_addr: response.remote_addr(),
-        // The body does not need them any more.
-        headers: std::mem::take(response.headers_mut()),
-    }
+pub(super) fn head_of(
+    status: StatusCode,
+    version: Version,
+    headers: HeaderMap,
+    remote_addr: Option<SocketAddr>,
+) -> Head {
+    let version = match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    };
+    Head { status: status.as_u16(), version, remote_addr, headers }
 }
