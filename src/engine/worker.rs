@@ -183,26 +183,28 @@ impl<F: Fetcher> Round<'_, F> {
     async fn close(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
         match job.kind {
             JobKind::Robots => Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token)),
-            JobKind::Sitemap => self.sitemap(job, attempt).await,
+            JobKind::Sitemap => Box::pin(self.sitemap(job, attempt)).await,
             JobKind::Typed | JobKind::Link if self.is_inline(attempt.body.bytes.len()) => {
                 let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict);
                 Next::Record { finished: Box::new(finished), outlinks }
             }
-            JobKind::Typed | JobKind::Link => {
-                // A copy goes to the pool: the job itself is still here if the parser panics.
-                let mut copy = job.clone();
-                let (shop, url) = (self.shop.clone(), asked.url.clone());
-                // Freed here, on the thread that took it, a large body leaves less behind: a crawl of 10,000 pages peaks at
-                // 56 instead of 59 MB. (One that goes on into its record must have no second owner.)
-                let body = (!self.shop.desk.settings.with.body).then(|| attempt.body.bytes.clone());
-                let result =
-                    self.shop.pool.run(move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
-                drop(body);
-                match result {
-                    Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },
-                    Err(_) => self.internal(job),
-                }
-            }
+            // In a box, as it is rare: what a request may ever await is memory of each.
+            JobKind::Typed | JobKind::Link => Box::pin(self.close_on_pool(job, asked, attempt, verdict)).await,
+        }
+    }
+
+    async fn close_on_pool(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
+        // A copy goes to the pool: the job itself is still here if the parser panics.
+        let mut copy = job.clone();
+        let (shop, url) = (self.shop.clone(), asked.url.clone());
+        // Freed here, on the thread that took it, a large body leaves less behind: a crawl of 10,000 pages peaks at
+        // 56 instead of 59 MB. (One that goes on into its record must have no second owner.)
+        let body = (!self.shop.desk.settings.with.body).then(|| attempt.body.bytes.clone());
+        let result = self.shop.pool.run(move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
+        drop(body);
+        match result {
+            Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },
+            Err(_) => self.internal(job),
         }
     }
 

@@ -227,7 +227,7 @@ impl Fetcher for Client {
         let mut message = reqwest::Request::new(request.method, request.url);
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
-        let attempt = once(client, message, terms, |url| Route::new(url, proxy.is_some())).await;
+        let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, proxy.is_some()))).await;
         Attempt { proxy, ..attempt }
     }
 }

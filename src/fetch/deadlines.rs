@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use tokio::time::Instant;
 
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
@@ -51,22 +52,25 @@ impl Deadlines {
     }
 
     /// Awaits until the whole request is late.
-    pub(super) async fn within_whole<F: Future>(&self, future: F) -> Result<F::Output, Late> {
-        match self.whole {
-            Some(whole) => tokio::time::timeout_at(whole, future).await.map_err(|_| Late::Whole(self.whole_time)),
-            None => Ok(future.await),
-        }
+    pub(super) fn within_whole<F: Future>(&self, future: F) -> impl Future<Output = Result<F::Output, Late>> {
+        until(self.whole, Late::Whole(self.whole_time), future)
     }
 
     /// Awaits until the server has been silent for too long, or the whole request is late.
-    pub(super) async fn within_silence<F: Future>(&self, future: F) -> Result<F::Output, Late> {
-        let Some(silence) = self.silence else { return self.within_whole(future).await };
-        let silent = Instant::now().checked_add(silence);
-        match (self.whole, silent) {
-            (whole, Some(silent)) if whole.is_none_or(|whole| silent < whole) => {
-                tokio::time::timeout_at(silent, future).await.map_err(|_| Late::Silent(silence))
+    pub(super) fn within_silence<F: Future>(&self, future: F) -> impl Future<Output = Result<F::Output, Late>> {
+        let silent = self.silence.and_then(|silence| Some((Instant::now().checked_add(silence)?, silence)));
+        match silent {
+            Some((silent, silence)) if self.whole.is_none_or(|whole| silent < whole) => {
+                until(Some(silent), Late::Silent(silence), future)
             }
-            _ => self.within_whole(future).await,
+            _ => until(self.whole, Late::Whole(self.whole_time), future),
         }
     }
+}
+
+/// Not an async function, which would have room for the future twice.
+fn until<F: Future>(deadline: Option<Instant>, late: Late, future: F) -> impl Future<Output = Result<F::Output, Late>> {
+    // The clock has no end that comes sooner.
+    let never = || Instant::now() + Duration::from_hours(24 * 365);
+    tokio::time::timeout_at(deadline.unwrap_or_else(never), future).map_err(move |_| late)
 }

@@ -107,7 +107,8 @@ impl Direct {
             let is_new = kept.is_none();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => match deadlines.within_whole(self.connect(url)).await {
+                // In a box, as it is rare: what a request may ever await is memory of each.
+                None => match Box::pin(deadlines.within_whole(self.connect(url))).await {
                     Ok(connected) => connected?,
                     Err(late) => return Err(Headless::Failed(late.error(Stage::Connect))),
                 },
@@ -179,11 +180,17 @@ impl Connection {
         Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)) }, remote_addr })
     }
 
-    /// Sends a message, and awaits the head of the answer.
-    async fn send(&mut self, message: Request) -> Result<Response<Incoming>, TrySendError<Request>> {
-        let mut answer = pin!(self.sender.try_send_request(message));
+    /// Sends a message, and awaits the head of the answer. (Not an async function, which would keep room for the message.)
+    fn send(
+        &mut self,
+        message: Request,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request>>> + Send {
+        let answer = self.sender.try_send_request(message);
         let driver = &mut self.driver;
-        poll_fn(|cx| driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await
+        async move {
+            let mut answer = pin!(answer);
+            poll_fn(|cx| driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await
+        }
     }
 }
 
