@@ -247,7 +247,7 @@ impl Source for Arriving<'_> {
                 // Asking comes first: the connection reads only what somebody waits for.
                 match Pin::new(&mut *incoming).poll_frame(cx) {
                     Poll::Pending => driver.poll_until(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)),
-                    ready => ready,
+                    ready @ Poll::Ready(_) => ready,
                 }
             });
             match frame.await {
