@@ -206,6 +206,7 @@ impl<'a> Reader<'a> {
                 Ok(Err(error)) => return Some(error),
                 Err(late) => return Some(late.error(Stage::Body)),
             };
+            deadlines.received(chunk.len());
             self.wire_size += chunk.len() as u64;
             loop {
                 match self.collector.take(&mut chunk) {

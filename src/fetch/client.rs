@@ -24,6 +24,8 @@ use url::{Host, Url};
 use super::body::{BodyPool, Limits};
 use super::classify::{Route, one_line, our_limit};
 use super::connecting::Watch;
+pub use super::deadlines::LowestSpeed;
+use super::deadlines::Times;
 use super::direct::Direct;
 use super::once::{Terms, once};
 use super::proxies::{Proxies, ProxyError, ProxyVariables};
@@ -55,6 +57,8 @@ pub struct ClientSettings {
     pub connect_timeout: Option<Duration>,
     /// Longest silence in a body; None is no limit.
     pub read_timeout: Option<Duration>,
+    /// Bodies that stay slower for so long are given up; None is no limit.
+    pub lowest_speed: Option<LowestSpeed>,
     /// Memory for bodies beyond 256 KiB each, in bytes.
     pub body_pool: u64,
     /// Connections kept open without a request, for each host.
@@ -75,6 +79,7 @@ impl Default for ClientSettings {
             insecure: false,
             connect_timeout: Some(Duration::from_secs(10)),
             read_timeout: Some(Duration::from_secs(15)),
+            lowest_speed: None,
             body_pool: 64 * 1024 * 1024,
             // The requests in flight at a host bound it already.
             max_idle_per_host: usize::MAX,
@@ -107,6 +112,7 @@ pub struct Client {
     headers: HeaderMap,
     headers_with_credentials: HeaderMap,
     read_timeout: Option<Duration>,
+    lowest_speed: Option<LowestSpeed>,
     pool: BodyPool,
 }
 
@@ -149,6 +155,7 @@ impl Client {
             headers,
             headers_with_credentials,
             read_timeout: settings.read_timeout,
+            lowest_speed: settings.lowest_speed,
             pool: BodyPool::new(settings.body_pool),
         })
     }
@@ -214,7 +221,8 @@ impl Fetcher for Client {
         }
         let headers = self.headers_for(&mut request);
         let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
-        let terms = Terms { whole: request.timeout, silence: self.read_timeout, body: limits };
+        let times = Times { whole: request.timeout, silence: self.read_timeout, speed: self.lowest_speed };
+        let terms = Terms { times, body: limits };
         let body = request.body.filter(|body| !body.is_empty());
         if proxy.is_none() && request.url.scheme() == "http" {
             let direct = &self.direct[usize::from(request.guarded)];

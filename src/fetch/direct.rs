@@ -66,7 +66,7 @@ impl Direct {
         terms: Terms<'_>,
     ) -> Attempt {
         let start = Instant::now();
-        let mut deadlines = Deadlines::new(start, terms.whole, terms.silence);
+        let mut deadlines = Deadlines::new(start, terms.times);
         let exchanged = match message(url, method, headers, body) {
             Ok(message) => self.exchange(url, message, &mut deadlines).await,
             Err(error) => Err(Headless::Failed(error)),

@@ -4,7 +4,6 @@
 //! Never retries, never follows a redirect. Called by `client`.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
@@ -13,17 +12,14 @@ use super::body::{self, Limits};
 use super::classify::{self, Headless, Route};
 use super::coding::Pipeline;
 use super::connecting::Connecting;
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, Times};
 use super::{Attempt, Head};
 use crate::model::fetch_error::Stage;
 use crate::model::record::SkipReason;
 
 /// What one attempt may take.
 pub(super) struct Terms<'a> {
-    /// The whole request; None is no limit.
-    pub(super) whole: Option<Duration>,
-    /// The longest silence in the body.
-    pub(super) silence: Option<Duration>,
+    pub(super) times: Times,
     pub(super) body: Limits<'a>,
 }
 
@@ -35,7 +31,7 @@ pub(super) async fn once(
     route: impl Fn(&url::Url) -> Route,
 ) -> Attempt {
     let start = Instant::now();
-    let mut deadlines = Deadlines::new(start, terms.whole, terms.silence);
+    let mut deadlines = Deadlines::new(start, terms.times);
     let connecting = Connecting::default();
     let mut response = match deadlines.within_whole(connecting.watch(client.execute(request))).await {
         Ok(Ok(response)) => response,

@@ -423,7 +423,7 @@ mod tests {
         let both = "accept allow-private breaker-cooldown breaker-failures color concurrency config connect-timeout \
             deadline delay fail-early fail-on format grace header host-concurrency host-rate input-file insecure location \
             log-format max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy quiet rate \
-            read-timeout referer retries robots silent strict-input summary timeout user user-agent verbose with";
+            read-timeout referer retries robots silent speed-limit speed-time strict-input summary timeout user user-agent verbose with";
         let only = [
             (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
             (Run::Fetch, "data head json ordered request unique"),
@@ -466,6 +466,8 @@ mod tests {
             ("--timeout", "30s", "30s"),
             ("--connect-timeout", "10s", "10s"),
             ("--read-timeout", "15s", "15s"),
+            ("--speed-limit", "none", "none"),
+            ("--speed-time", "30s", "30s"),
             ("--grace", "10s", "10s"),
             ("--retries", "2", "2"),
             ("--max-retry-after", "5m", "5m"),

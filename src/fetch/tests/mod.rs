@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::client::{Client, ClientSettings};
+use super::client::{Client, ClientSettings, LowestSpeed};
 use super::proxies::ProxyVariables;
 use super::{Attempt, Fetcher as _, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lycosa::crawl::Settings;
 use lycosa::engine::settings::{EngineSettings, With};
-use lycosa::fetch::client::ClientSettings;
+use lycosa::fetch::client::{ClientSettings, LowestSpeed};
 use lycosa::model::units::Rate;
 use lycosa::policy::breaker::BreakerSettings;
 use lycosa::policy::retry::RetrySettings;
@@ -74,6 +74,10 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         insecure: values.switch("insecure"),
         connect_timeout: values.duration("connect-timeout")?,
         read_timeout: values.duration("read-timeout")?,
+        lowest_speed: values
+            .read("speed-limit", check::size)?
+            .zip(values.duration("speed-time")?)
+            .map(|(bytes, time)| LowestSpeed { bytes, time }),
         ..ClientSettings::default()
     };
     Ok(Resolved {

@@ -104,6 +104,9 @@ pub const SETTINGS: &[Setting] = &[
     )
     .under(LIMITS),
     Setting::new("read-timeout", Kind::Duration, "DUR", "Longest silence in a body").under(LIMITS),
+    Setting::new("speed-limit", Kind::Size, "SIZE", "Lowest speed of a body, in bytes on the wire a second; below it for too long is the failure 'too_slow'")
+        .under(LIMITS),
+    Setting::new("speed-time", Kind::Duration, "DUR", "How long a body may be slower than --speed-limit").under(LIMITS),
     Setting::new("timeout", Kind::Duration, "DUR", "Time for one request, whole").short('m').alias("max-time").under(LIMITS),
     // Failures
     Setting::new("accept", Kind::Statuses, "LIST", "Statuses that are 'ok'").under(FAILURES),
