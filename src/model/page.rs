@@ -34,6 +34,24 @@ pub struct Outlink {
     pub tag: Cow<'static, str>,
 }
 
+/// What a page asks of robots, in its head or its markup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Directives {
+    pub noindex: bool,
+    /// Its links are not to be followed.
+    pub nofollow: bool,
+}
+
+impl Directives {
+    /// Takes one directive, in any case and with white space around it. Nothing takes one back (`all`, `follow`).
+    pub fn take(&mut self, directive: &str) {
+        let is = |word: &str| directive.trim_ascii().eq_ignore_ascii_case(word);
+        let none = is("none");
+        self.noindex |= none || is("noindex");
+        self.nofollow |= none || is("nofollow");
+    }
+}
+
 /// What a page holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extraction {
