@@ -2,5 +2,6 @@
 
 mod audit;
 mod fake;
+mod robots;
 mod simulation;
 mod stories;

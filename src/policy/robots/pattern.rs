@@ -78,22 +78,18 @@ fn spell(text: &[u8], is_special: impl Fn(u8) -> bool) -> String {
         {
             at += 3;
             let is_plain = is_unreserved(octet) || (in_query && matches!(octet, b':' | b'/' | b'?' | b'@'));
-            if is_plain {
-                out.push(char::from(octet))
-            } else {
-                escape(octet, &mut out)
-            }
+            put(octet, is_plain, &mut out);
             continue;
         }
         at += 1;
         in_query |= byte == b'?';
-        let stays = match byte {
+        let is_plain = match byte {
             b'*' | b'$' => is_special(byte),
             // One that escapes nothing is itself.
             b'%' => true,
             _ => is_unreserved(byte) || is_reserved(byte),
         };
-        if stays { out.push(char::from(byte)) } else { escape(byte, &mut out) }
+        put(byte, is_plain, &mut out);
     }
     out
 }
@@ -104,7 +100,11 @@ fn escaped(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
-fn escape(octet: u8, out: &mut String) {
+/// As it is, or escaped.
+fn put(octet: u8, is_plain: bool, out: &mut String) {
+    if is_plain {
+        return out.push(char::from(octet));
+    }
     out.push('%');
     for digit in [octet >> 4, octet & 0xf] {
         out.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
