@@ -243,7 +243,7 @@ impl<F: Fetcher> Dispatcher<F> {
                     Robots::Unreachable(error, ask_again)
                 }
                 (None, _) => {
-                    tracing::warn!(%origin, "robots.txt cannot be read (server error): nothing of this origin is fetched");
+                    tracing::warn!(%origin, "robots.txt cannot be read (5xx or 429): nothing of this origin is fetched");
                     Robots::DisallowAll(ask_again)
                 }
             },

@@ -110,7 +110,7 @@ mod tests {
     async fn it_means_what_it_means_to_a_run() {
         let (lookup, _) = found(|_, _| Reply::page("User-agent: *\nDisallow: /x")).await;
         assert!(matches!(&lookup.answer, RobotsAnswer::Rules(rules) if !rules.allows("http://h.test/x")));
-        assert_eq!((lookup.status, lookup.requests, lookup.body.len()), (Some(200), 1, 27));
+        assert_eq!((lookup.status, lookup.requests, lookup.body.len()), (Some(200), 1, 26));
         let (lookup, _) = found(|_, _| Reply::status(404)).await;
         assert!(matches!(&lookup.answer, RobotsAnswer::Rules(rules) if rules.allows("http://h.test/x")));
         let (lookup, _) = found(|_, _| Reply::status(429).header("retry-after", "3000")).await;

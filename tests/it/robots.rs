@@ -57,7 +57,7 @@ impl Row {
 fn rule_at(byte: usize) -> String {
     let mut file = "User-agent: *\n".to_owned();
     while file.len() + 100 < byte {
-        file.push_str(&format!("# {:0>97}\n", file.len()));
+        file = format!("{file}# {:0>97}\n", file.len());
     }
     let left = byte - file.len() - 1;
     file.push_str(&"#".repeat(left));
@@ -417,7 +417,8 @@ fn the_command_robots_needs_no_network_with_a_file() {
 
 #[test]
 fn the_command_robots_means_what_a_crawl_does() {
-    let cases: [(&str, fn(&Request) -> Answer, bool, &str); 6] = [
+    type Case = (&'static str, fn(&Request) -> Answer, bool, &'static str);
+    let cases: [Case; 6] = [
         ("5xx", |_| status(503).into(), false, "server_error"),
         ("429", |_| status(429).header("Retry-After", "9999").into(), false, "server_error"),
         ("reset", |_| Answer::Reset, false, "unreachable"),
@@ -447,8 +448,8 @@ fn the_command_explain_asks_for_no_page() {
     let (code, answers) = told(lycosa(flags).args([&seed, &closed, &away]));
     assert_eq!(code, 0);
     assert_eq!(answers[&seed]["seed"], true);
-    let told_of = &answers[&closed];
-    assert_eq!(field(told_of, "canonical"), site.url("/docs/closed?x"));
+    let told_of = &answers[&site.url("/docs/closed?x")];
+    assert_eq!(field(told_of, "input"), closed);
     assert_eq!((field(told_of, "host_key"), &told_of["scope"]["in_scope"]), (site.host(), &json!(true)));
     assert_eq!((&told_of["robots"]["allowed"], &told_of["robots"]["rule"]["line"]), (&json!(false), &json!(3)));
     assert_eq!((&told_of["delay_s"], field(told_of, "delay_from")), (&json!(7.0), "crawl_delay"));

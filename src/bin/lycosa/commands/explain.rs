@@ -133,8 +133,8 @@ impl Explained<'_> {
 
     fn json(&self) -> serde_json::Value {
         json!({
-            "url": self.typed,
-            "canonical": self.url,
+            "input": self.typed,
+            "url": self.url,
             "host_key": host_key_of(self.url),
             "seed": self.is_seed,
             "scope": { "in_scope": self.in_scope(), "why": self.scope_text() },

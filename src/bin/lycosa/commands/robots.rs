@@ -43,8 +43,9 @@ pub fn run(flags: &QueryFlags) -> u8 {
     };
     let told: Vec<_> = query.urls.iter().map(|url| (url, known.verdict(url))).collect();
     let text = if flags.json {
-        as_array(told.iter().map(|(url, told)| {
-            let mut entry = json!({ "url": url });
+        as_array(flags.urls.iter().zip(&told).map(|(typed, (url, told))| {
+            // Under the names that records have for them.
+            let mut entry = json!({ "input": typed, "url": url });
             merge(&mut entry, told.json(&query.resolved.settings.engine.product_token));
             entry
         }))
@@ -216,7 +217,7 @@ impl Known {
             }
         }
         if robots.requests > 0 && origin_of(&robots.url) != origin_of(url) {
-            told.why.push_str(&format!(" (of {})", robots.url));
+            told.why = format!("{} (of {})", told.why, robots.url);
         }
         told
     }
@@ -299,7 +300,7 @@ pub fn as_array(entries: impl Iterator<Item = Value>) -> String {
 }
 
 /// Adds the keys of one object to another.
-pub fn merge(object: &mut Value, more: Value) {
+fn merge(object: &mut Value, more: Value) {
     if let (Value::Object(object), Value::Object(more)) = (object, more) {
         object.extend(more);
     }
