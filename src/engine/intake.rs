@@ -220,9 +220,10 @@ impl<F: Fetcher> Dispatcher<F> {
         let ask_again = now.plus(self.settings.breaker.cooldown);
         let mut sitemaps = Vec::new();
         let robots = match answer {
-            RobotsAnswer::Rules(rules) => {
+            RobotsAnswer::Rules(mut rules) => {
+                let named = rules.take_sitemaps();
                 if self.settings.sitemaps {
-                    sitemaps = rules.sitemaps().to_vec();
+                    sitemaps = named;
                 }
                 if self.settings.obey_robots
                     && let Some(delay) = rules.crawl_delay()

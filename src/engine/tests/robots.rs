@@ -130,7 +130,7 @@ async fn a_crawl_delay_is_kept_however_long_and_never_lowers_ours() {
 /// Where each page's only link to the next stands, and whether the next was asked.
 #[tokio::test(start_paused = true)]
 async fn links_that_are_not_to_be_followed_are_not() {
-    const CASES: [(&str, Option<&str>, &str, bool); 12] = [
+    const CASES: [(&str, Option<&str>, &str, bool); 13] = [
         ("plain", None, "<a href=LINK>", true),
         ("rel", None, "<a rel='noopener nofollow' href=LINK>", false),
         ("rel-of-one", None, "<a rel=nofollow href=LINK></a><a href=LINK>", true),
@@ -141,6 +141,7 @@ async fn links_that_are_not_to_be_followed_are_not() {
         ("meta-noindex", None, "<meta name=robots content=noindex><a href=LINK>", true),
         ("head", Some("nofollow"), "<a href=LINK>", false),
         ("head-ours", Some("otherbot: noindex, lycosa: nofollow"), "<a href=LINK>", false),
+        ("head-lines", Some("otherbot: noindex; nofollow"), "<a href=LINK>", false),
         ("head-other", Some("otherbot: nofollow"), "<a href=LINK>", true),
         ("head-noindex", Some("noindex"), "<a href=LINK>", true),
     ];
@@ -166,6 +167,6 @@ async fn links_that_are_not_to_be_followed_are_not() {
             let noindex = record(&records, &format!("http://h.test/{name}")).noindex;
             assert_eq!(noindex, ["meta-none", "meta-noindex", "head-noindex"].contains(&name), "{name}");
         }
-        assert_eq!(summary.refused.get(&SkipReason::Robots).copied(), obey.then_some(6), "they are counted");
+        assert_eq!(summary.refused.get(&SkipReason::Robots).copied(), obey.then_some(7), "they are counted");
     }
 }

@@ -13,6 +13,7 @@ pub(super) struct Pattern {
     text: Box<str>,
     /// A `$` stood at its end.
     anchored: bool,
+    has_star: bool,
 }
 
 impl Pattern {
@@ -28,12 +29,17 @@ impl Pattern {
             // `*.gif` and `private/`: 2.2 wants a slash, and whoever wrote this meant one.
             text.insert(0, '/');
         }
-        Some(Self { text: text.into(), anchored })
+        Some(Self { has_star: text.contains('*'), text: text.into(), anchored })
     }
 
     /// Its octets: of several patterns that match the longest decides.
     pub(super) fn len(&self) -> usize {
         self.text.len() + usize::from(self.anchored)
+    }
+
+    /// Whether comparing takes as long as the path is.
+    pub(super) fn has_star(&self) -> bool {
+        self.has_star
     }
 
     /// Whether it matches a path in the spelling of [`spelled`].

@@ -396,6 +396,19 @@ fn matches_simply(pattern: &[u8], path: &[u8]) -> bool {
     }
 }
 
+/// As many rules as fit and a URL as long as there may be: two thousand million octets, were they all compared.
+#[test]
+fn rules_cannot_hold_up_a_run_by_their_number() {
+    let file = format!("User-agent: *\n{}", "Disallow:/*a*b\n".repeat(34_000));
+    let rules = RobotsRules::parse(file.as_bytes(), "FooBot");
+    let url = |length| format!("http://a.example/{}", "a".repeat(length));
+    let refused = Decision { allowed: false, because: Because::TooMuchWork };
+    assert_eq!(rules.decide(&url(60_000)), refused);
+    assert!(rules.allows(&url(400)), "what people write is judged");
+    // A rule that matches at once is found whatever follows it.
+    assert_eq!(rules.decide(&format!("{}b", url(60_000))).because, Because::Rule { line: 2, group: 1 });
+}
+
 proptest! {
     #[test]
     fn any_octets_are_read_and_any_url_is_judged(body in proptest::collection::vec(any::<u8>(), 0..400), token in ".{0,12}", path in "/.{0,40}") {

@@ -179,7 +179,7 @@ pub struct Known {
 /// The verdict on one URL.
 pub struct Told<'a> {
     pub allowed: bool,
-    /// For scripts: `rule no_rule no_group robots_txt html no_robots server_error unreachable`.
+    /// For scripts: `rule no_rule no_group robots_txt too_much_work html no_robots server_error unreachable`.
     pub reason: &'static str,
     /// For people, in one line.
     pub why: String,
@@ -239,6 +239,7 @@ impl Told<'_> {
                 ("no_rule", format!("no rule matches, under {}", line(group.line)))
             }
             Because::RobotsTxt => ("robots_txt", "robots.txt itself always may".to_owned()),
+            Because::TooMuchWork => ("too_much_work", "too many rules with * for so long a URL".to_owned()),
             Because::NoGroup if self.has_none() => ("no_robots", format!("no robots.txt there{}", self.status())),
             Because::NoGroup if robots::is_html(&self.robots.body) => {
                 ("html", "robots.txt is an HTML page, which holds no rules".to_owned())
@@ -247,9 +248,10 @@ impl Told<'_> {
         };
     }
 
-    /// The server said that there is none.
+    /// The server said that there is none, or redirects into a private network.
     fn has_none(&self) -> bool {
-        self.robots.status.is_some_and(|status| robots::status_means(status) != RobotsStatus::Read)
+        let is_read = |status| robots::status_means(status) == RobotsStatus::Read;
+        !self.is_file && !self.robots.status.is_some_and(is_read)
     }
 
     fn status(&self) -> String {
