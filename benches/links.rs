@@ -48,7 +48,13 @@ fn links(criterion: &mut Criterion) {
         let body = page(sections);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::new("scanner", body.len()), &body, |bencher, body| {
-            let page = Page { url: &at, media_type: "text/html", header_charset: None, body: body.as_bytes() };
+            let page = Page {
+                url: &at,
+                media_type: "text/html",
+                header_charset: None,
+                body: body.as_bytes(),
+                agent: "lycosa",
+            };
             let wants = Wants { links: true, link_details: false };
             bencher.iter(|| black_box(Html.extract(black_box(&page), wants)));
         });

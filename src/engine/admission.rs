@@ -20,6 +20,7 @@ use crate::model::record::{RequestKind, SkipReason};
 use crate::model::units::Moment;
 use crate::model::url::origin_of;
 use crate::policy::breaker::{Change, Gate};
+use crate::policy::retry;
 
 /// Jobs of one host that are taken from the frontier at once. Few: a host's turn ends with them, and connections are
 /// reused within a turn.
@@ -32,7 +33,7 @@ enum RobotsVerdict {
     Unreachable(FetchError),
     /// Its request is queued or under way.
     Fetching,
-    /// It must be asked first; once, if it was given up before.
+    /// It must be asked first; once, if it was given up before, or if there is a copy of it.
     Ask {
         once: bool,
     },
@@ -207,11 +208,11 @@ impl<F: Fetcher> Dispatcher<F> {
         let Some(job) = host.job(head).filter(|job| asks && job.has_record()) else { return RobotsVerdict::Allowed };
         match host.robots_of(origin_of(&job.url)) {
             None => RobotsVerdict::Ask { once: false },
-            Some(Robots::Fetching) => RobotsVerdict::Fetching,
-            Some(Robots::Known(rules)) if !self.settings.obey_robots || rules.allows(&job.url) => {
-                RobotsVerdict::Allowed
-            }
+            Some(Robots::Fetching(_)) => RobotsVerdict::Fetching,
             Some(_) if !self.settings.obey_robots => RobotsVerdict::Allowed,
+            // Once: while it fails the copy is used on.
+            Some(Robots::Known(copy)) if copy.until <= now => RobotsVerdict::Ask { once: true },
+            Some(Robots::Known(copy)) if copy.rules.allows(&job.url) => RobotsVerdict::Allowed,
             // A verdict stands for URLs that come later; after each cooldown one of them has robots.txt asked again.
             Some(Robots::DisallowAll(again) | Robots::Unreachable(_, again)) if *again <= now => {
                 RobotsVerdict::Ask { once: true }
@@ -228,10 +229,13 @@ impl<F: Fetcher> Dispatcher<F> {
         let mut job = Job::new(JobKind::Robots, format!("{origin}/robots.txt"), host.key.clone());
         job.accepted = now;
         if once {
-            job.chain_mut().attempts = self.settings.retry.retries;
+            let chain = job.chain_mut();
+            chain.attempts = self.settings.retry.retries;
+            chain.refusals = retry::MAX_REFUSALS - 1;
         }
         host.own.push_front(job);
-        host.set_robots(&origin, Robots::Fetching);
+        let copy = host.take_robots(&origin);
+        host.set_robots(&origin, Robots::Fetching(copy));
         self.own_jobs += 1;
     }
 

@@ -25,6 +25,7 @@ mod hosts;
 pub mod input;
 mod intake;
 mod limit;
+pub mod lookup;
 mod outcome;
 mod pool;
 pub mod settings;

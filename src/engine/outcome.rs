@@ -17,11 +17,12 @@ use crate::fetch::body::Reservation;
 use crate::fetch::{Attempt, Head};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind};
-use crate::model::page::{Extraction, Outlink, Page};
+use crate::model::page::{Directives, Extraction, Outlink, Page};
 use crate::model::record::{Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
 use crate::model::url::Url;
 use crate::parse::{self, Wants, charset};
+use crate::policy::robots;
 
 /// What records need to know of the run.
 #[derive(Debug)]
@@ -117,10 +118,14 @@ impl Desk {
         record.wire_size = body.wire_size;
         record.truncated = body.truncated;
         let (media_type, header_charset) = head.as_ref().map(content_type).unwrap_or_default();
+        let mut asked = Directives::default();
         if let Some(head) = &head {
             describe_head(&mut record, head, &job.url);
             record.content_type = (!media_type.is_empty()).then(|| media_type.clone());
             record.charset = header_charset.as_ref().map(|label| label.to_ascii_lowercase().into_boxed_str());
+            let lines = head.headers.get_all("x-robots-tag").iter().map(http::HeaderValue::as_bytes);
+            asked = robots::tagged(lines, &self.settings.product_token);
+            record.noindex = asked.noindex;
         }
         match (verdict, error) {
             (Some(Verdict::Skipped(reason)), _) => skip(&mut record, job, reason),
@@ -131,7 +136,12 @@ impl Desk {
             }
         }
         let held = body.bytes.len();
-        let outlinks = self.read_page(&mut record, url, body.bytes, &media_type, header_charset.as_deref());
+        let mut outlinks = self.read_page(&mut record, url, body.bytes, &media_type, header_charset.as_deref());
+        if asked.nofollow {
+            for link in &mut outlinks {
+                link.nofollow = true;
+            }
+        }
         if self.settings.with.headers {
             record.headers = Some(head.as_ref().map(all_headers).unwrap_or_default());
         }
@@ -233,11 +243,12 @@ impl Desk {
         if let Some(extractor) = parse::extractor_for(media_type).filter(|_| complete && !body.is_empty())
             && let Some(url) = url
         {
-            let page = Page { url, media_type, header_charset, body: &body };
+            let agent = &*self.settings.product_token;
+            let page = Page { url, media_type, header_charset, body: &body, agent };
             let wants = Wants { links: follow || with.links, link_details: with.links };
-            let Extraction { title, outlinks: links, noindex, charset } = extractor.extract(&page, wants);
+            let Extraction { title, outlinks: links, directives, charset } = extractor.extract(&page, wants);
             record.title = title;
-            record.noindex |= noindex;
+            record.noindex |= directives.noindex;
             record.charset = charset.map(Into::into);
             outlinks = links;
         }
@@ -327,10 +338,6 @@ fn describe_head(record: &mut RecordBody, head: &Head, url: &str) {
     record.status = Some(head.status);
     record.http_version = Some(head.version);
     record.remote_addr = head.remote_addr.map(address_text);
-    if let Some(value) = head.headers.get("x-robots-tag").and_then(|value| value.to_str().ok()) {
-        let value = value.to_ascii_lowercase();
-        record.noindex = value.split(',').any(|part| matches!(part.trim(), "noindex" | "none"));
-    }
 }
 
 /// An address and its port as `Display` writes them; its padding is the dearest thing of a short record, so IPv4 is

@@ -51,6 +51,8 @@ pub struct EngineSettings {
     pub max_redirs: u32,
     pub accept: StatusSet,
     pub obey_robots: bool,
+    /// A longer Crawl-delay is kept too, with a warning; None: without one.
+    pub max_crawl_delay: Option<Duration>,
     /// Product token by which robots.txt names us.
     pub product_token: String,
     pub scope: ScopeSettings,
@@ -93,6 +95,7 @@ impl Default for EngineSettings {
             max_redirs: 20,
             accept: StatusSet::default(),
             obey_robots: false,
+            max_crawl_delay: Some(Duration::from_mins(1)),
             product_token: "lycosa".to_owned(),
             scope: ScopeSettings::default(),
             refused: false,

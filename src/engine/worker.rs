@@ -28,9 +28,6 @@ use crate::policy::credentials::is_credential;
 use crate::policy::retry;
 use crate::policy::robots::{self, RobotsRules, RobotsStatus};
 
-/// Redirects followed for a robots.txt: RFC 9309 2.3.1.2 asks for at least five.
-const ROBOTS_REDIRECTS: u32 = 5;
-
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
 const SITEMAP_BODY: u64 = 50 << 20;
 
@@ -176,7 +173,7 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     fn redirect_limit(&self, job: &Job) -> u32 {
-        if job.has_record() { self.shop.desk.settings.max_redirs } else { ROBOTS_REDIRECTS }
+        if job.has_record() { self.shop.desk.settings.max_redirs } else { robots::MAX_REDIRECTS }
     }
 
     /// The end of the job: reads the page and writes the record, large bodies on the parse pool.
@@ -299,17 +296,21 @@ fn retry_after(head: &Head, now_ms: i64) -> Option<Duration> {
 ///
 /// 300 and 304 are answers of their own; so is a 3xx without `Location` (RFC 9110 15.4).
 fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> Result<Option<String>, FetchError> {
-    let Some(head) = &attempt.head else { return Ok(None) };
+    let (Some(head), Some(base)) = (&attempt.head, &asked.url) else { return Ok(None) };
+    leads_to(head, base, job.chain.as_ref().map_or(0, |chain| chain.hops), limit)
+}
+
+/// The same of a head, after so many redirects.
+pub(super) fn leads_to(head: &Head, base: &Url, hops: u32, limit: u32) -> Result<Option<String>, FetchError> {
     if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
     let Some(location) = head.headers.get(http::header::LOCATION) else { return Ok(None) };
     let error = |message: String| FetchError::permanent(ErrorKind::Redirect, Stage::Head, message);
-    if job.chain.as_ref().map_or(0, |chain| chain.hops) >= limit {
+    if hops >= limit {
         return Err(error(format!("more than {limit} redirects")));
     }
     let location = location_text(location.as_bytes());
-    let Some(base) = &asked.url else { return Ok(None) };
     match url::join(base, location.trim()) {
         Ok(target) => Ok(Some(url::canonical(&target))),
         Err(cause) => Err(error(format!("the server redirects to what cannot be fetched: {cause}"))),
@@ -326,7 +327,7 @@ fn location_text(value: &[u8]) -> Cow<'_, str> {
 }
 
 /// What the final answer to a robots.txt request means.
-fn robots_answer(attempt: Attempt, product_token: &str) -> RobotsAnswer {
+pub(super) fn robots_answer(attempt: Attempt, product_token: &str) -> RobotsAnswer {
     match (attempt.head, attempt.error) {
         (Some(head), error) => match robots::status_means(head.status) {
             RobotsStatus::Read => match error {
@@ -370,7 +371,7 @@ fn build_request(
         beside_pool,
     };
     match job.kind {
-        JobKind::Robots => request.max_body = Some(robots::MAX_BODY as u64),
+        JobKind::Robots => request.max_body = Some(robots::MAX_BODY as u64 + 1),
         JobKind::Sitemap => request.max_body = Some(SITEMAP_BODY),
         JobKind::Typed | JobKind::Link => {
             let turned_get = job.chain.as_ref().is_some_and(|chain| chain.turned_get);

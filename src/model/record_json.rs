@@ -373,6 +373,7 @@ mod tests {
             text: Some(text("link text").into()),
             rel: None,
             tag: "a".into(),
+            nofollow: false,
         };
         let request = |status| RequestLog {
             url: text("request").into(),

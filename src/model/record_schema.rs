@@ -341,6 +341,7 @@ mod samples {
                 text: Some("x".into()),
                 rel: None,
                 tag: "a".into(),
+                nofollow: false,
             }]),
             body: Some(Some("text".to_owned())),
             body_base64: Some("AP8=".to_owned()),

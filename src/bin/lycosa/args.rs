@@ -10,6 +10,10 @@ use std::path::PathBuf;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+pub mod query;
+
+use query::{QueryFlags, Question, query_command, query_flags};
+
 use crate::exit;
 use crate::file::{self, Wanted};
 use crate::settings::check;
@@ -25,6 +29,8 @@ pub enum Typed {
     Config(ConfigAction),
     Demo,
     Generate(Artefact),
+    /// `robots` or `explain`.
+    Query(Box<QueryFlags>),
     /// Help or version: the text, for standard output.
     Show(String),
 }
@@ -77,7 +83,11 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
         Some(("demo", _)) => Ok(Typed::Demo),
         Some(("config", matches)) => Ok(Typed::Config(config_action(matches))),
         Some(("generate", matches)) => Ok(Typed::Generate(artefact(matches))),
-        _ => Ok(Typed::Show(command().render_help().to_string())),
+        Some((name, matches)) => match Question::ALL.into_iter().find(|question| question.as_str() == name) {
+            Some(question) => Ok(Typed::Query(Box::new(query_flags(question, matches)?))),
+            None => Ok(Typed::Show(command().render_help().to_string())),
+        },
+        None => Ok(Typed::Show(command().render_help().to_string())),
     }
 }
 
@@ -118,7 +128,7 @@ fn run_flags(run: Run, matches: &ArgMatches) -> Result<Typed, UsageError> {
     };
     Ok(Typed::Run(Box::new(RunFlags {
         run,
-        flags: flags_of_settings(run, matches)?,
+        flags: layer_of(SETTINGS.iter().filter(|setting| setting.on.covers(run)), matches)?,
         urls: texts("url"),
         inputs: matches.get_many::<PathBuf>("input-file").map(|paths| paths.cloned().collect()).unwrap_or_default(),
         request,
@@ -130,9 +140,10 @@ fn wanted(matches: &ArgMatches) -> Wanted {
     Wanted { file: matches.get_one("config").cloned(), none: matches.get_flag("no-config") }
 }
 
-fn flags_of_settings(run: Run, matches: &ArgMatches) -> Result<Layer, UsageError> {
+/// What was typed of these settings.
+fn layer_of(settings: impl Iterator<Item = &'static Setting>, matches: &ArgMatches) -> Result<Layer, UsageError> {
     let mut layer = Layer::default();
-    for setting in SETTINGS.iter().filter(|setting| setting.on.covers(run)) {
+    for setting in settings {
         let origin = Origin::Flag(format!("--{}", setting.name));
         let texts = match setting.kind {
             Kind::Switch if matches.get_flag(setting.name) => vec!["true".to_owned()],
@@ -191,6 +202,7 @@ pub fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand(run_command(Run::Crawl))
         .subcommand(run_command(Run::Fetch))
+        .subcommands(Question::ALL.map(query_command))
         .subcommand(
             Command::new("demo")
                 .about("Serve a bundled site of several hosts on loopback, crawl it, and tell what was seen"),
@@ -422,8 +434,9 @@ mod tests {
     fn flags_are_those_of_this_version() {
         let both = "accept allow-private breaker-cooldown breaker-failures color concurrency config connect-timeout \
             deadline delay fail-early fail-on format grace header host-concurrency host-rate input-file insecure location \
-            log-format max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy quiet rate \
-            read-timeout referer retries robots silent speed-limit speed-time strict-input summary timeout user user-agent verbose with";
+            log-format max-crawl-delay max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy \
+            quiet rate read-timeout referer retries robots silent speed-limit speed-time strict-input summary timeout user \
+            user-agent verbose with";
         let only = [
             (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
             (Run::Fetch, "data head json ordered request unique"),
@@ -495,6 +508,8 @@ mod tests {
     fn help_pages() {
         insta::assert_snapshot!("help_crawl", help(&["crawl"]));
         insta::assert_snapshot!("help_fetch", help(&["fetch"]));
+        insta::assert_snapshot!("help_robots", help(&["robots"]));
+        insta::assert_snapshot!("help_explain", help(&["explain"]));
         insta::assert_snapshot!("help", help(&[]));
     }
 
@@ -560,6 +575,9 @@ mod tests {
         assert!(error("demo -q").ends_with("all flags: lycosa demo --help"));
         assert!(error("config show -j 9").ends_with("all flags: lycosa config show --help"));
         assert!(error("-q").contains("flags stand after the command"));
+        assert!(error("robots -j 3 http://h/").ends_with("all flags: lycosa robots --help"));
+        assert_eq!(error("explain --scope host"), "lycosa: no URL given\n  lycosa explain URL");
+        assert!(error("explain --scope hots u").ends_with("did you mean 'host'?"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use args::Typed;
+use args::query::Question;
 use settings::UsageError;
 
 mod args;
@@ -63,6 +64,10 @@ fn command() -> u8 {
         Err(error) => usage(&error, args::quiet(&words).max(env::quiet())),
         Ok(Typed::Show(text)) => print(text.as_bytes()),
         Ok(Typed::Demo) => commands::demo::run(&commands::demo::DISPLAY),
+        Ok(Typed::Query(flags)) => match flags.question {
+            Question::Robots => commands::robots::run(&flags),
+            Question::Explain => commands::explain::run(&flags),
+        },
         Ok(Typed::Run(flags)) => commands::run::run(&flags),
         Ok(Typed::Config(action)) => match commands::config::print(&action) {
             Ok((text, warnings)) => {

@@ -109,7 +109,13 @@ fn compare(page: &str, name: &str) {
     let at = Url::parse("https://h.example/dir/page.html?q").unwrap();
     let (title, links) = expected(page, &at);
     let read = |links, link_details| {
-        let page = Page { url: &at, media_type: "text/html", header_charset: Some("utf-8"), body: page.as_bytes() };
+        let page = Page {
+            url: &at,
+            media_type: "text/html",
+            header_charset: Some("utf-8"),
+            body: page.as_bytes(),
+            agent: "lycosa",
+        };
         Html.extract(&page, Wants { links, link_details })
     };
     let all = read(true, true);

@@ -2,5 +2,7 @@
 
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod generate;
+pub mod robots;
 pub mod run;

@@ -178,7 +178,7 @@ fn concurrency_within(limit: u64, wanted: usize) -> usize {
 }
 
 /// How quiet a run is that has no settings yet.
-fn quiet(layers: &Layer) -> u32 {
+pub fn quiet(layers: &Layer) -> u32 {
     layers.get("quiet").and_then(|given| given.texts.last()?.parse().ok()).unwrap_or(0)
 }
 
@@ -239,7 +239,10 @@ fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files {
 }
 
 /// Checks what stands for a URL.
-fn argument(text: &str) -> Result<(), UsageError> {
+///
+/// # Errors
+/// It is none, or stands for something else.
+pub fn argument(text: &str) -> Result<(), UsageError> {
     let command = text.trim();
     if command == "-" {
         return Err(UsageError::new("'-' is not a URL; to read a list from standard input: -i -"));

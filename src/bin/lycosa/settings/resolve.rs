@@ -125,6 +125,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         max_redirs: values.whole("max-redirs")?.unwrap_or(u32::MAX),
         accept: values.read("accept", check::statuses)?,
         obey_robots: values.word("robots")? == "obey",
+        max_crawl_delay: values.duration("max-crawl-delay")?,
         scope: if crawl { scope(values)? } else { ScopeSettings::default() },
         refused: values.switch("refused"),
         sitemaps: values.switch("sitemaps"),

@@ -89,8 +89,9 @@ pub const SETTINGS: &[Setting] = &[
     )
     .under(POLITENESS),
     Setting::new("host-rate", Kind::Rate, "RATE", "Starts of requests at one host, evenly spaced: 20/s, 30/m, 100/h, 500/d").under(POLITENESS),
+    Setting::new("max-crawl-delay", Kind::Duration, "DUR", "A longer Crawl-delay of robots.txt is kept too, with a warning").under(POLITENESS),
     Setting::new("rate", Kind::Rate, "RATE", "Starts of requests, whole run, evenly spaced").under(POLITENESS),
-    Setting::new("robots", Kind::Word(&["obey", "ignore"]), "MODE", "robots.txt and its Crawl-delay (obey, ignore)").under(POLITENESS),
+    Setting::new("robots", Kind::Word(&["obey", "ignore"]), "MODE", "robots.txt, its Crawl-delay, and nofollow of pages and links (obey, ignore)").under(POLITENESS),
     // Limits
     Setting::new("connect-timeout", Kind::Duration, "DUR", "Time to connect, TLS included").under(LIMITS),
     Setting::new("deadline", Kind::Duration, "DUR", "Time for the whole run").under(LIMITS),
