@@ -12,6 +12,7 @@ use crate::model::units::Moment;
 
 #[cfg(test)]
 mod contract;
+pub mod journal;
 pub mod memory;
 pub mod seen;
 
@@ -91,6 +92,11 @@ pub trait Frontier: Send {
 
     /// Whether more jobs can be taken at all without growing memory: false when the temporary file is full too.
     fn has_room(&self) -> bool;
+
+    /// The journal in which a later process reads what has become of the run; None if nothing outlives this one.
+    fn journal(&mut self) -> Option<&mut journal::Journal> {
+        None
+    }
 
     /// Ends the store; nothing may be called after it.
     ///

@@ -2,6 +2,7 @@
 
 pub mod fetch_error;
 pub mod job;
+pub mod mark;
 pub mod page;
 pub mod record;
 pub mod record_json;

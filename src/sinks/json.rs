@@ -3,16 +3,19 @@
 //! The comma is written with the record that follows, so that the array can be closed at any time: at every normal end,
 //! and in a regular file also after a failed write. Called by delivery's thread through [`Sink`].
 
+use std::fs::File;
+
 use super::jsonl::after_brace;
 use super::output::Output;
 use super::{Format, Line, Sink, SinkError};
+use crate::model::mark::OutputMark;
 use crate::model::record_json::write_head;
 
 /// Its entry in the format table.
 pub(super) const FORMAT: Format = Format {
     name: "json",
     endings: &["json"],
-    open: |output| Box::new(Json { output, next: 0, is_empty: true, has_failed: false }),
+    open: |output, next| Box::new(Json { output, next, is_empty: next == 0, has_failed: false }),
 };
 
 struct Json {
@@ -52,6 +55,14 @@ impl Sink for Json {
 
     fn atomic_bytes(&self) -> Option<usize> {
         self.output.atomic_bytes()
+    }
+
+    fn mark(&self) -> Option<OutputMark> {
+        self.output.mark()
+    }
+
+    fn file(&self) -> Option<File> {
+        self.output.file()
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {

@@ -2,13 +2,16 @@
 //!
 //! Decides only the bytes of a line. Called by delivery's thread through [`Sink`].
 
+use std::fs::File;
+
 use super::output::Output;
 use super::{Format, Line, Sink, SinkError};
+use crate::model::mark::OutputMark;
 use crate::model::record_json::write_head;
 
 /// Its entry in the format table.
 pub(super) const FORMAT: Format =
-    Format { name: "jsonl", endings: &["jsonl", "ndjson"], open: |output| Box::new(Jsonl { output, next: 0 }) };
+    Format { name: "jsonl", endings: &["jsonl", "ndjson"], open: |output, next| Box::new(Jsonl { output, next }) };
 
 struct Jsonl {
     output: Output,
@@ -33,6 +36,14 @@ impl Sink for Jsonl {
 
     fn atomic_bytes(&self) -> Option<usize> {
         self.output.atomic_bytes()
+    }
+
+    fn mark(&self) -> Option<OutputMark> {
+        self.output.mark()
+    }
+
+    fn file(&self) -> Option<File> {
+        self.output.file()
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {

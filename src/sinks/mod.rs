@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::model::mark::OutputMark;
 use crate::model::record::RecordBody;
 
 pub mod channel;
@@ -25,7 +26,8 @@ pub struct Format {
     pub name: &'static str,
     /// Endings of file names that stand for it, in lower case and without the dot.
     pub endings: &'static [&'static str],
-    open: fn(Output) -> Box<dyn Sink>,
+    /// With the next `seq`.
+    open: fn(Output, u64) -> Box<dyn Sink>,
 }
 
 /// The format that a file's ending asks for: `jsonl` if it has none. None if no format has that ending.
@@ -41,11 +43,43 @@ pub fn format_for_path(path: &Path) -> Option<&'static str> {
 /// # Errors
 /// The file cannot be created (a directory that does not exist is not made), or no format has that name.
 pub fn open(settings: &OutputSettings) -> Result<Box<dyn Sink>, SinkError> {
-    let Some(format) = FORMATS.iter().find(|format| format.name == settings.format) else {
+    let format = format_of(settings)?;
+    Output::open(settings).map(|output| (format.open)(output, 0))
+}
+
+/// Opens an output to go on with it behind the record before `next_seq`, where `mark` was made: what stands behind it is
+/// cut off. Without a mark nothing is cut, but of a run that has no record yet.
+///
+/// # Errors
+/// As [`open`], or it is shorter than the mark says, or does not end there as it did.
+pub fn reopen(settings: &OutputSettings, mark: Option<OutputMark>, next_seq: u64) -> Result<Box<dyn Sink>, SinkError> {
+    let format = format_of(settings)?;
+    if next_seq == 0 {
+        return open(settings);
+    }
+    Output::reopen(settings, mark).map(|output| (format.open)(output, next_seq))
+}
+
+/// Whether an output holds what it did when the mark was made. True without a mark.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn holds(settings: &OutputSettings, mark: Option<OutputMark>) -> std::io::Result<bool> {
+    match (&settings.target, mark) {
+        (Target::File(path), Some(mark)) => match std::fs::File::open(path) {
+            Ok(mut file) => output::ends_as(&mut file, mark).map(|tail| tail.is_some()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        },
+        _ => Ok(true),
+    }
+}
+
+fn format_of(settings: &OutputSettings) -> Result<&'static Format, SinkError> {
+    FORMATS.iter().find(|format| format.name == settings.format).ok_or_else(|| {
         let source = std::io::Error::new(std::io::ErrorKind::Unsupported, format!("no format '{}'", settings.format));
-        return Err(SinkError { target: settings.format.to_owned(), written: 0, source });
-    };
-    Output::open(settings).map(format.open)
+        SinkError { target: settings.format.to_owned(), written: 0, source }
+    })
 }
 
 /// A record with its place in the output.
@@ -100,6 +134,17 @@ pub trait Sink: Send {
     /// Bytes that its target takes whole or not at all, if batches are to be that small: the reader of a pipe may stop
     /// at any time, and what it has must be known although the write never returns.
     fn atomic_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    /// Where the output stands behind the last whole record that was written: what [`reopen`] can go back to. None if
+    /// nothing can be cut off it.
+    fn mark(&self) -> Option<OutputMark> {
+        None
+    }
+
+    /// Its file, to be synced from another thread, if it is one that can be.
+    fn file(&self) -> Option<std::fs::File> {
         None
     }
 

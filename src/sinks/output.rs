@@ -4,11 +4,14 @@
 //! Never forms lines. Called by the text sinks of this module's siblings.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read as _, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{OutputSettings, SinkError, Target};
+use crate::model::mark::OutputMark;
 
 /// Bytes that are handed over at once. Larger ones gain nothing: a pipe holds 64 KiB.
 const CHUNK: usize = 64 * 1024;
@@ -30,6 +33,30 @@ pub struct Output {
     written: usize,
     is_torn: bool,
     is_pipe: bool,
+    /// Of a file that was opened by its name: where it stands, and its last bytes.
+    place: Option<Place>,
+}
+
+/// Where a regular file stands behind its last whole line.
+#[derive(Debug, Default)]
+struct Place {
+    bytes: u64,
+    tail: Vec<u8>,
+}
+
+/// As many of the last bytes are looked at to know an output again: a record's own times and its place are in them.
+const TAIL: usize = 256;
+
+impl Place {
+    fn go_on(&mut self, parts: [&[u8]; 3]) {
+        self.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        for part in parts {
+            let last = &part[part.len().saturating_sub(TAIL)..];
+            let keep = TAIL - last.len();
+            self.tail.drain(..self.tail.len().saturating_sub(keep));
+            self.tail.extend_from_slice(last);
+        }
+    }
 }
 
 impl Output {
@@ -41,14 +68,24 @@ impl Output {
             Target::File(path) => (path.display().to_string(), create(path)),
         };
         match file {
-            Ok(file) => Ok(Self::new(target, file)),
+            Ok(file) => Ok(Self { place: place(settings, &file), ..Self::new(target, file) }),
+            Err(source) => Err(SinkError { target, written: 0, source }),
+        }
+    }
+
+    /// As [`super::reopen`].
+    pub(super) fn reopen(settings: &OutputSettings, mark: Option<OutputMark>) -> Result<Self, SinkError> {
+        let Target::File(path) = &settings.target else { return Self::open(settings) };
+        let target = path.display().to_string();
+        match go_back(path, mark) {
+            Ok((file, place)) => Ok(Self { place, ..Self::new(target, file) }),
             Err(source) => Err(SinkError { target, written: 0, source }),
         }
     }
 
     pub(super) fn new(target: String, file: File) -> Self {
         let is_pipe = is_pipe(&file);
-        Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false, is_pipe }
+        Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false, is_pipe, place: None }
     }
 
     /// Takes one line: its start, which is formed here, the rest of it, and its end; and hands over what has gathered
@@ -76,6 +113,18 @@ impl Output {
         self.is_pipe.then_some(PIPE_BUF)
     }
 
+    /// As [`super::Sink::mark`]; between batches only.
+    pub(super) fn mark(&self) -> Option<OutputMark> {
+        let Place { bytes, tail } = self.place.as_ref()?;
+        let tail_bytes = u32::try_from(tail.len()).expect("a tail is short");
+        Some(OutputMark { bytes: *bytes, tail_bytes, tail: xxh3_64(tail) })
+    }
+
+    /// As [`super::Sink::file`].
+    pub(super) fn file(&self) -> Option<File> {
+        self.place.as_ref().and_then(|_| self.file.try_clone().ok())
+    }
+
     /// Part of a line is in the output and could not be taken back.
     pub(super) fn is_torn(&self) -> bool {
         self.is_torn
@@ -86,6 +135,9 @@ impl Output {
         let mut done = 0;
         let parts = [&self.buffer, rest, end];
         let result = parts.into_iter().try_for_each(|part| write_all(&mut self.file, part, &mut done));
+        if let Some(place) = self.place.as_mut().filter(|_| result.is_ok()) {
+            place.go_on(parts);
+        }
         let whole = self.ends.partition_point(|end| *end <= done);
         self.written += whole;
         let kept = if whole == 0 { 0 } else { self.ends[whole - 1] };
@@ -96,6 +148,42 @@ impl Output {
         let written = std::mem::take(&mut self.written);
         Err(SinkError { target: self.target.clone(), written, source })
     }
+}
+
+/// Only of a file that has a name: what standard output leads to is somebody else's.
+fn place(settings: &OutputSettings, file: &File) -> Option<Place> {
+    let by_name = matches!(settings.target, Target::File(_));
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    (by_name && is_file).then(Place::default)
+}
+
+/// The last bytes before a mark, if they are what they were.
+pub(super) fn ends_as(file: &mut File, mark: OutputMark) -> io::Result<Option<Vec<u8>>> {
+    let Some(start) = mark.bytes.checked_sub(u64::from(mark.tail_bytes)) else { return Ok(None) };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() < mark.bytes {
+        return Ok(None);
+    }
+    let mut tail = vec![0; mark.tail_bytes as usize];
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(&mut tail)?;
+    Ok((xxh3_64(&tail) == mark.tail).then_some(tail))
+}
+
+/// Opens a file and cuts it back to a mark.
+fn go_back(path: &Path, mark: Option<OutputMark>) -> io::Result<(File, Option<Place>)> {
+    let Some(mark) = mark else {
+        let mut file = File::options().write(true).open(path)?;
+        // A pipe or a device: there is nothing to go back to.
+        let _ = file.seek(SeekFrom::End(0));
+        return Ok((file, None));
+    };
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let changed = || io::Error::new(io::ErrorKind::InvalidData, "it is not what this run has written");
+    let tail = ends_as(&mut file, mark)?.ok_or_else(changed)?;
+    file.set_len(mark.bytes)?;
+    file.seek(SeekFrom::Start(mark.bytes))?;
+    Ok((file, Some(Place { bytes: mark.bytes, tail })))
 }
 
 fn create(path: &Path) -> io::Result<File> {

@@ -137,7 +137,7 @@ fn a_closed_pipe_tells_what_was_whole() {
         let file = std::os::fd::OwnedFd::from(writer).into();
         #[cfg(windows)]
         let file = std::os::windows::io::OwnedHandle::from(writer).into();
-        let mut sink = open(Output::new("standard output".to_owned(), file));
+        let mut sink = open(Output::new("standard output".to_owned(), file), 0);
         let reading = std::thread::Builder::new().spawn(move || {
             let mut head = vec![0; 100_000];
             reader.read_exact(&mut head).unwrap();
@@ -157,13 +157,13 @@ fn a_closed_pipe_tells_what_was_whole() {
 }
 
 /// A sink on a pipe without a reader.
-fn to_gone(open: fn(Output) -> Box<dyn Sink>) -> Box<dyn Sink> {
+fn to_gone(open: fn(Output, u64) -> Box<dyn Sink>) -> Box<dyn Sink> {
     let (_, writer) = std::io::pipe().unwrap();
     #[cfg(unix)]
     let file = std::os::fd::OwnedFd::from(writer).into();
     #[cfg(windows)]
     let file = std::os::windows::io::OwnedHandle::from(writer).into();
-    open(Output::new("pipe".to_owned(), file))
+    open(Output::new("pipe".to_owned(), file), 0)
 }
 
 /// A limit on the size of files is the one full disk that every machine has. It holds for a whole process, so the test
@@ -252,4 +252,41 @@ fn a_channel_without_a_receiver_is_a_closed_pipe() {
     let error = sink.write(&[Line { seq: 1, json: Vec::new(), record: Some(Box::new(record)) }]).unwrap_err();
     assert!(error.is_closed_pipe() && error.written == 0);
     assert_eq!(sink.commit().unwrap(), 1);
+}
+
+#[test]
+fn an_output_goes_on_where_it_was_marked() {
+    let directory = tempfile::tempdir().unwrap();
+    for (format, length) in [("jsonl", 10), ("json", 10), ("jsonl", 100_000), ("json", 100_000)] {
+        let path = directory.path().join("out");
+        let whole = directory.path().join("whole");
+        let settings = OutputSettings { target: Target::File(path.clone()), format };
+        let mut sink = to_file(&path, format);
+        assert_eq!(sink.mark().map(|mark| mark.bytes), Some(0));
+        let mut marks = Vec::new();
+        for seq in 0..6 {
+            marks.push((seq, sink.mark()));
+            sink.write(&lines(seq..seq + 1, length)).unwrap();
+        }
+        sink.finish().unwrap();
+        fs::copy(&path, &whole).unwrap();
+        for (next, mark) in marks {
+            fs::copy(&whole, &path).unwrap();
+            assert!(holds(&settings, mark).unwrap(), "{format} {next}");
+            let mut sink = reopen(&settings, mark, next).unwrap();
+            sink.write(&lines(next..6, length)).unwrap();
+            sink.finish().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), fs::read(&whole).unwrap(), "{format} {next}");
+            if next > 0 {
+                // Its last byte before the mark is another one, or is not there.
+                let mut bytes = fs::read(&path).unwrap();
+                let last = usize::try_from(mark.unwrap().bytes).unwrap() - 1;
+                bytes[last] ^= 1;
+                fs::write(&path, &bytes).unwrap();
+                assert!(!holds(&settings, mark).unwrap() && reopen(&settings, mark, next).is_err());
+                fs::write(&path, &bytes[..last]).unwrap();
+                assert!(!holds(&settings, mark).unwrap() && reopen(&settings, mark, next).is_err());
+            }
+        }
+    }
 }

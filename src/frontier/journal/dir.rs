@@ -1,0 +1,195 @@
+//! The directory of a run: made, locked, and its journal opened.
+//!
+//! Decides whether a directory can be used at all: one process at a time, one version of the format. What a journal says
+//! is not read here but for its preamble. Called by whoever starts or resumes a run, before anything is fetched.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::block::{self, FORMAT, PREAMBLE_BYTES, PREAMBLE_LENGTH};
+
+const LOCK: &str = "lock";
+const JOURNAL: &str = "journal";
+
+/// Why a state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    #[error("the state directory {} is in use by process {pid}", path.display())]
+    Locked { path: PathBuf, pid: String },
+    /// No directory, no journal in it.
+    #[error("{} holds no run", path.display())]
+    NoRun { path: PathBuf },
+    #[error(
+        "the run in {} was made by another version of lycosa (format {format}; this one has {FORMAT}): finish it with that version, or start it anew in another directory",
+        path.display()
+    )]
+    Version { path: PathBuf, format: u32 },
+    /// Some byte is not what was written.
+    #[error("{} is damaged at byte {at}: {what}", path.display())]
+    Damaged { path: PathBuf, at: u64, what: String },
+    #[error("cannot {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl StateError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// A state directory that this process holds, until this is dropped.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    lock: File,
+}
+
+/// What is in a state directory.
+#[derive(Debug)]
+pub enum Opened {
+    /// No run yet: its journal is empty.
+    New(File),
+    /// A run, finished or not.
+    Run(File),
+}
+
+impl StateDir {
+    /// Makes the directory if it is not there (but not the one above it), and takes its lock. One whose process is dead
+    /// is taken over: the system has let it go.
+    ///
+    /// # Errors
+    /// A living run holds it, or it cannot be made or written.
+    pub fn lock(path: &Path) -> Result<Self, StateError> {
+        match std::fs::create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(StateError::io("make the state directory", path)(error));
+            }
+            _ => {}
+        }
+        Self::take(path)
+    }
+
+    /// Takes the lock of a directory that is there.
+    ///
+    /// # Errors
+    /// As [`StateDir::lock`], or no run is there.
+    pub fn lock_existing(path: &Path) -> Result<Self, StateError> {
+        if !path.join(JOURNAL).is_file() {
+            return Err(StateError::NoRun { path: path.to_owned() });
+        }
+        Self::take(path)
+    }
+
+    fn take(path: &Path) -> Result<Self, StateError> {
+        let name = path.join(LOCK);
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name);
+        let mut lock = open.map_err(StateError::io("write", &name))?;
+        // `status` holds the lock for an instant to see whether anybody does.
+        let mut held = lock.try_lock();
+        for _ in 0..5 {
+            if matches!(held, Err(TryLockError::WouldBlock)) {
+                std::thread::sleep(Duration::from_millis(20));
+                held = lock.try_lock();
+            }
+        }
+        match held {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let _ = (&lock).take(20).read_to_string(&mut pid);
+                let pid = pid.trim().to_owned();
+                return Err(StateError::Locked { path: path.to_owned(), pid });
+            }
+            Err(TryLockError::Error(error)) => return Err(StateError::io("lock", &name)(error)),
+        }
+        // The number is for messages only: that a run is alive is known by the lock.
+        let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        noted.map_err(StateError::io("write", &name))?;
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its journal, for messages.
+    #[must_use]
+    pub fn journal_path(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+
+    /// Opens the journal, made if there is none.
+    ///
+    /// # Errors
+    /// It cannot be opened, is damaged at its very start, or of another version.
+    pub fn open(&self) -> Result<Opened, StateError> {
+        let path = self.journal_path();
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = open.map_err(StateError::io("write", &path))?;
+        let length = file.metadata().map_err(StateError::io("read", &path))?.len();
+        if length < PREAMBLE_BYTES {
+            // A process that was killed while it wrote these few bytes.
+            let begun = file.set_len(0).and_then(|()| file.write_all(&block::preamble()));
+            begun.map_err(StateError::io("write", &path))?;
+            sync_directory(&self.path);
+            return Ok(Opened::New(file));
+        }
+        check_preamble(&mut file, &path)?;
+        if length == PREAMBLE_BYTES { Ok(Opened::New(file)) } else { Ok(Opened::Run(file)) }
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        let _ = self.lock.set_len(0);
+        let _ = self.lock.unlock();
+    }
+}
+
+/// The journal of a directory, to be read beside a process that may be writing it; and that process, if there is one.
+pub(super) fn open_to_read(path: &Path) -> Result<(File, PathBuf, Option<String>), StateError> {
+    let name = path.join(JOURNAL);
+    let mut file = match File::open(&name) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(StateError::NoRun { path: path.to_owned() });
+        }
+        Err(error) => return Err(StateError::io("read", &name)(error)),
+    };
+    if file.metadata().is_ok_and(|metadata| metadata.len() < PREAMBLE_BYTES) {
+        return Err(StateError::NoRun { path: path.to_owned() });
+    }
+    check_preamble(&mut file, &name)?;
+    let living = File::open(path.join(LOCK)).ok().and_then(|mut lock| {
+        let held = matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let mut pid = String::new();
+        let read = lock.read_to_string(&mut pid);
+        (held && read.is_ok()).then(|| pid.trim().to_owned())
+    });
+    Ok((file, name, living))
+}
+
+fn check_preamble(file: &mut File, path: &Path) -> Result<(), StateError> {
+    let mut start = [0; PREAMBLE_LENGTH];
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut start));
+    read.map_err(StateError::io("read", path))?;
+    match block::format_of(&start) {
+        Some(FORMAT) => Ok(()),
+        Some(format) => Err(StateError::Version { path: path.to_owned(), format }),
+        None => {
+            let what = "this is not the start of a journal".to_owned();
+            Err(StateError::Damaged { path: path.to_owned(), at: 0, what })
+        }
+    }
+}
+
+/// A file that is new must be found after a loss of power too. Where directories cannot be synced, there is no way to
+/// ask for it.
+fn sync_directory(path: &Path) {
+    let _ = File::open(path).and_then(|directory| directory.sync_all());
+}
