@@ -12,6 +12,7 @@ use super::hosts::{Head, Place, Robots};
 use super::intake::host_name_entry;
 use super::limit::Limiter;
 use super::outcome::Verdict;
+use super::race::is_lane;
 use super::worker::{Errand, work};
 use crate::fetch::Fetcher;
 use crate::model::fetch_error::FetchError;
@@ -46,6 +47,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 self.reconsider(id, now);
             }
         }
+        self.queue_due_legs(now);
         loop {
             let full = !self.delivery.has_room();
             let busy = self.phase != Phase::Running
@@ -54,6 +56,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 || self.pages_needed() == Some(0)
                 || self.run_limiter.as_ref().is_some_and(|limiter| limiter.next() > now);
             if busy {
+                if self.phase == Phase::Running && self.pages_needed() == Some(0) {
+                    self.admit_legs_in_flight(now);
+                }
                 return Idle::Busy;
             }
             let chosen = self.choose(full, now);
@@ -96,6 +101,7 @@ impl<F: Fetcher> Dispatcher<F> {
     fn lease(&mut self, now: Moment) {
         let mut jobs = Vec::with_capacity(LEASE);
         match self.frontier.lease(now, LEASE, &mut jobs) {
+            Ok(Some(key)) if is_lane(&key) => self.open_races(&key, jobs, now),
             Ok(Some(key)) => {
                 let id = self.hosts.id(&key, &self.settings, now);
                 let host = self.hosts.get_mut(id);
@@ -140,7 +146,7 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Takes a ready host through the gate: starts one request, or ends jobs that may never be asked, or parks it.
-    fn consider(&mut self, id: HostId, now: Moment) {
+    pub(super) fn consider(&mut self, id: HostId, now: Moment) {
         loop {
             let host = self.hosts.get(id);
             let Some((head, job)) = host.head(now).and_then(|head| Some((head, host.job(head)?))) else {
@@ -257,7 +263,11 @@ impl<F: Fetcher> Dispatcher<F> {
             job.chain_mut().requests.append(&mut host.side_requests);
         }
         self.in_flight += 1;
-        self.pages_in_flight += u64::from(job.has_record());
+        let boarding = self.flights.take_off(Moment::NEVER);
+        match job.leg() {
+            Some(leg) => self.start_leg(&job, leg, boarding.id, now),
+            None => self.pages_in_flight += u64::from(job.has_record()),
+        }
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
         let typed_host = self.typed_hosts.contains(&job.host);
         let errand = Errand {
@@ -271,6 +281,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 && !typed_host
                 && !self.typed_hosts.contains(&host_name_entry(&job.host)),
             beside_pool: self.delivery.oldest() == Some(job.number),
+            boarding,
             job,
         };
         // The one place that spawns requests, into the run's JoinSet.
@@ -287,6 +298,7 @@ fn request_kind(job: &Job, probe: bool) -> RequestKind {
         JobKind::Typed | JobKind::Link => match &job.chain {
             Some(chain) if chain.tries > 0 => RequestKind::Retry,
             Some(chain) if chain.hops > 0 => RequestKind::Redirect,
+            _ if job.leg().is_some() => RequestKind::Race,
             _ => RequestKind::Page,
         },
     }

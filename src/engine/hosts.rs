@@ -278,6 +278,12 @@ impl Hosts {
         self.table[id as usize].as_ref().is_some_and(|host| host.ticket == ticket)
     }
 
+    /// Of all hosts that are known.
+    #[must_use]
+    pub fn ids(&self) -> Vec<HostId> {
+        self.by_key.values().copied().collect()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Host> {
         self.table.iter().flatten()
     }

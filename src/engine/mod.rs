@@ -21,12 +21,15 @@ mod closing;
 mod delivery;
 mod dispatcher;
 mod event;
+mod flights;
 mod hosts;
 pub mod input;
 mod intake;
 mod limit;
 mod outcome;
 mod pool;
+mod race;
+mod racing;
 pub mod settings;
 mod snapshot;
 pub mod stats;
@@ -82,6 +85,8 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         typed_hosts: Seen::new(rng.u64(..)),
         scope: Scope::new(settings.scope.clone()),
         input,
+        races: race::Races::default(),
+        flights: flights::Flights::default(),
         delivery: delivery::Delivery::new(sinks, settings.ordered, inline),
         permits: Arc::new(Semaphore::new(settings.concurrency)),
         run_limiter: settings.rate.map(limit::Limiter::new),

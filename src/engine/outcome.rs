@@ -16,11 +16,11 @@ use super::settings::EngineSettings;
 use crate::fetch::body::Reservation;
 use crate::fetch::{Attempt, Head};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
-use crate::model::job::{Job, JobKind};
+use crate::model::job::{Job, JobKind, Mirror};
 use crate::model::page::{Extraction, Outlink, Page};
-use crate::model::record::{Outcome, RecordBody, SkipReason};
+use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
-use crate::model::url::Url;
+use crate::model::url::{Url, host_key_of};
 use crate::parse::{self, Wants, charset};
 
 /// What records need to know of the run.
@@ -178,7 +178,7 @@ impl Desk {
     fn begin(&self, job: &mut Job, now: Moment) -> RecordBody {
         let mut record = RecordBody::blank(self.run.clone(), job.id(), Outcome::Skipped);
         record.url = Some(job.first_url().into());
-        record.host_key = Some(job.host.clone());
+        record.host_key = Some(host_key_of(&job.url).into());
         let method = self.method(job);
         if *record.method != *method {
             record.method = method.into();
@@ -191,6 +191,13 @@ impl Desk {
         }
         if let Some(spec) = &mut job.spec {
             record.meta = spec.meta.take();
+            let unasked = |mirror: &Mirror| MirrorEnd {
+                url: mirror.url.clone(),
+                outcome: Outcome::Skipped,
+                total_ms: None,
+                wire_size: 0,
+            };
+            record.mirrors = Some(spec.mirrors.iter().map(unasked).collect()).filter(|all: &Vec<_>| !all.is_empty());
         }
         let mut waited_until = now;
         if let Some(chain) = &mut job.chain {
@@ -261,7 +268,16 @@ impl Desk {
         record.links = with.links.then(Vec::new);
     }
 
+    /// The line of a race, whose record was put together from those of its legs.
+    pub fn seal_race(&self, finished: Finished) -> Finished {
+        let Finished { number, counted, record, memory, .. } = finished;
+        let json = record.as_ref().filter(|_| self.needs_json).map(|record| record.to_json()).unwrap_or_default();
+        Finished { number, counted, json, record: record.filter(|_| self.needs_record), memory }
+    }
+
     fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
+        // A leg's record is only a part of one.
+        let is_leg = job.leg().is_some();
         Finished {
             number: job.number,
             counted: Counted {
@@ -270,8 +286,8 @@ impl Desk {
                 error: record.error.as_ref().map(|error| error.kind),
                 skip: record.skip_reason,
             },
-            json: if self.needs_json { record.to_json() } else { Vec::new() },
-            record: self.needs_record.then(|| Box::new(record)),
+            json: if self.needs_json && !is_leg { record.to_json() } else { Vec::new() },
+            record: (self.needs_record || is_leg).then(|| Box::new(record)),
             memory,
         }
     }

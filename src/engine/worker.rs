@@ -14,8 +14,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, RobotsAnswer};
+use super::flights::{Boarding, Cut};
 use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, Verdict};
 use super::pool::ParsePool;
+use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Fetcher, Head, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Chain, Job, JobKind};
@@ -57,19 +59,28 @@ pub struct Errand {
     pub guarded: bool,
     /// May take body memory beside the pool.
     pub beside_pool: bool,
+    pub boarding: Boarding,
 }
 
 /// Performs the request and reports. A panic of ours ends the job as `internal`, not the run.
 pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
-    let Errand { mut job, host, kind, probe, permit, started, credentials, guarded, beside_pool } = errand;
-    let mut round = Round { shop: &shop, host, kind, probe, started, reported: false };
-    let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool);
-    let next = match AssertUnwindSafe(round.go(&mut job, request)).catch_unwind().await {
-        Ok(next) => next,
-        Err(_) => round.panicked(&mut job),
+    let Errand { mut job, host, kind, probe, permit, started, credentials, guarded, beside_pool, boarding } = errand;
+    let Boarding { id: flight, progress, cut } = boarding;
+    let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool, &progress);
+    let mut round = Round { shop: &shop, host, kind, probe, started, progress, reported: false };
+    let over = tokio::select! {
+        biased;
+        done = AssertUnwindSafe(round.go(&mut job, request)).catch_unwind() => Ok(done),
+        // What was under way is dropped here, and its connection with it.
+        Ok(why) = cut => Err(why),
+    };
+    let next = match over {
+        Ok(Ok(next)) => next,
+        Ok(Err(_)) => round.panicked(&mut job),
+        Err(why) => round.cut_off(&mut job, why),
     };
     // The dispatcher outlives its tasks; at the very end it may be gone, and with it the interest in this.
-    let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit })));
+    let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit, flight })));
 }
 
 /// What was asked; nothing if no request could be made of the job.
@@ -86,6 +97,7 @@ struct Round<'a, F> {
     kind: RequestKind,
     probe: bool,
     started: Moment,
+    progress: Arc<Progress>,
     /// The dispatcher knows that the exchange is over.
     reported: bool,
 }
@@ -110,6 +122,7 @@ impl<F: Fetcher> Round<'_, F> {
         if sent {
             note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
         }
+        chain.wire_bytes += attempt.body.wire_size;
         if refused {
             chain.refusals += 1;
         } else {
@@ -226,20 +239,39 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     fn panicked(&mut self, job: &mut Job) -> Next {
+        self.report_unanswered(Signal::Neutral);
+        self.internal(job)
+    }
+
+    /// Gives back the host's place after an exchange that nobody has seen the end of.
+    fn report_unanswered(&mut self, signal: Signal) {
         if !self.reported {
             self.report(Answered {
                 host: self.host,
                 sent: true,
-                signal: Signal::Neutral,
+                signal,
                 probe: self.probe,
                 has_status: false,
                 hold: None,
                 refused: false,
-                wire_bytes: 0,
+                wire_bytes: self.progress.wire_bytes(),
                 elapsed: self.shop.desk.clock.now().since(self.started),
             });
         }
-        self.internal(job)
+    }
+
+    /// The dispatcher has ended it in the middle. What it has cost until then counts.
+    fn cut_off(&mut self, job: &mut Job, why: Cut) -> Next {
+        let desk = &self.shop.desk;
+        if !self.reported {
+            let chain = job.chain.get_or_insert_default();
+            let times = (self.started, desk.clock.now());
+            note_request(chain, &job.url, &job.host, self.kind, self.progress.status(), &desk.clock, times);
+            chain.wire_bytes += self.progress.wire_bytes();
+        }
+        tracing::debug!(request_id = %job.id(), url = %job.url, ?why, stage = ?self.progress.stage(), "request cut off");
+        self.report_unanswered(Signal::Neutral);
+        Next::Nothing
     }
 
     fn internal(&self, job: &mut Job) -> Next {
@@ -350,6 +382,7 @@ fn build_request(
     credentials: bool,
     guarded: bool,
     beside_pool: bool,
+    progress: &Arc<Progress>,
 ) -> Result<Request, FetchError> {
     let settings = &desk.settings;
     let invalid = |what: String| FetchError::permanent(ErrorKind::InvalidInput, Stage::Send, what).before_sending();
@@ -366,6 +399,7 @@ fn build_request(
         guarded,
         max_body: settings.max_filesize,
         beside_pool,
+        progress: Arc::clone(progress),
     };
     match job.kind {
         JobKind::Robots => request.max_body = Some(robots::MAX_BODY as u64),

@@ -222,7 +222,8 @@ impl Fetcher for Client {
         };
         let headers = self.headers_for(&mut request);
         let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
-        let terms = Terms { whole: request.timeout, silence: self.read_timeout, body: limits };
+        let progress = Arc::clone(&request.progress);
+        let terms = Terms { whole: request.timeout, silence: self.read_timeout, body: limits, progress: &progress };
         let mut message = reqwest::Request::new(request.method, request.url);
         *message.headers_mut() = headers;
         *message.body_mut() = request.body.filter(|body| !body.is_empty()).map(reqwest::Body::from);

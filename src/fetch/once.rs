@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::body::{self, Limits};
 use super::classify::{self, Headless, Route};
 use super::coding::Pipeline;
-use super::connecting::Connecting;
 use super::deadlines::Deadlines;
+use super::progress::Progress;
 use super::{Attempt, Head};
 use crate::model::fetch_error::Stage;
 use crate::model::record::SkipReason;
@@ -24,6 +24,7 @@ pub(super) struct Terms<'a> {
     /// The longest silence in the body.
     pub(super) silence: Option<Duration>,
     pub(super) body: Limits<'a>,
+    pub(super) progress: &'a Progress,
 }
 
 /// Sends a request and reads its answer to the end. `route` is asked only if no head came.
@@ -35,7 +36,7 @@ pub(super) async fn once(
 ) -> Attempt {
     let start = Instant::now();
     let mut deadlines = Deadlines::new(start, terms.whole, terms.silence);
-    let connecting = Connecting::default();
+    let connecting = terms.progress.connecting();
     let mut response = match deadlines.within_whole(connecting.watch(client.execute(request))).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -55,7 +56,8 @@ pub(super) async fn once(
     let first_byte = Some(start.elapsed());
     let pipeline = Pipeline::of(response.headers());
     let head = head_of(&mut response);
-    let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines).await;
+    terms.progress.head(head.status);
+    let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines, terms.progress).await;
     Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Counts, Frontier, Rank};
-use crate::model::job::{Chain, Job, JobKind, JobSpec};
+use crate::model::job::{Chain, Job, JobKind, JobSpec, Mirror};
 use crate::model::record::{RequestKind, RequestLog};
 use crate::model::units::{Moment, WallTime};
 
@@ -225,6 +225,8 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         timeout: Some(Duration::from_nanos(1_500_000_001)),
         meta: Some(r#"{"a":[1,2.50,"x"]}"#.into()),
         user_info: Some(("user".into(), "pass:word".into())),
+        mirrors: vec![Mirror { url: "https://b.example/".into(), user_info: None, repeated: false }],
+        leg: Some(1),
     };
     let request = RequestLog {
         url: "http://first/".into(),
@@ -244,6 +246,7 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         refusals: 1,
         turned_get: true,
         left_origin: true,
+        wire_bytes: 7,
     };
     Job {
         kind: JobKind::Typed,

@@ -9,6 +9,7 @@
 //! - `crawl` is about which links are followed, and that each page is asked once.
 //! - `politeness` is about how fast and how much at once; every test has a control run without the limit.
 //! - `resilience` is about servers that fail, refuse, die and return.
+//! - `race` is about jobs with mirrors: who wins, and how the others are let go.
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
@@ -33,6 +34,7 @@ mod http;
 mod input;
 mod layering;
 mod politeness;
+mod race;
 mod records;
 mod resilience;
 mod support;

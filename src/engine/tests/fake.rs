@@ -14,7 +14,7 @@ use crate::engine::{Controls, Parts, input, run};
 use crate::fetch::{Attempt, Body, Fetcher, Head, Request};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
-use crate::model::job::{Job, JobKind};
+use crate::model::job::{Job, JobKind, JobSpec, Mirror};
 use crate::model::record::RecordBody;
 use crate::model::url::{canonical, host_key, host_key_of};
 use crate::seeds::Seed;
@@ -68,6 +68,8 @@ pub struct Seen {
     pub host: String,
     pub start: Instant,
     pub end: Option<Instant>,
+    /// It was dropped before its answer.
+    pub cut: bool,
     /// In flight at the host with this request.
     pub at_host: usize,
 }
@@ -146,12 +148,12 @@ impl World {
         let at_host = state.in_flight;
         let index = log.requests.len();
         if log.keep_requests {
-            log.requests.push(Seen { url, host, start: now, end: None, at_host });
+            log.requests.push(Seen { url, host, start: now, end: None, cut: false, at_host });
         }
         (reply, index)
     }
 
-    fn end(&self, url: &str, index: usize) {
+    fn end(&self, url: &str, index: usize, cut: bool) {
         let mut log = self.log.lock().unwrap();
         let now = Instant::now();
         log.in_flight -= 1;
@@ -161,7 +163,22 @@ impl World {
         }
         if log.keep_requests {
             log.requests[index].end = Some(now);
+            log.requests[index].cut = cut;
         }
+    }
+}
+
+/// One request at its server: it ends there when it is answered, or dropped.
+struct Exchange<'a> {
+    world: &'a World,
+    url: String,
+    index: usize,
+    answered: bool,
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        self.world.end(&self.url, self.index, !self.answered);
     }
 }
 
@@ -173,8 +190,11 @@ impl Fetcher for Fake {
         let start = Instant::now();
         let (reply, index) = self.0.begin(&request);
         let timeout = request.timeout.unwrap_or(Duration::MAX);
+        let url = request.url.as_str().to_owned();
+        let mut exchange = Exchange { world: &self.0, url, index, answered: false };
         tokio::time::sleep(reply.latency.min(timeout)).await;
-        self.0.end(request.url.as_str(), index);
+        exchange.answered = true;
+        drop(exchange);
         assert!(!reply.panics, "the script says so");
         let elapsed = start.elapsed();
         if reply.latency > timeout {
@@ -227,6 +247,15 @@ impl Sink for KeepSink {
 pub fn seed(url: &str) -> Seed {
     let url = crate::model::url::parse(url).unwrap();
     Seed::Job(Box::new(Job::new(JobKind::Typed, canonical(&url), host_key(&url))))
+}
+
+/// A job with mirrors, as its line would give it.
+pub fn mirrored(urls: &[&str]) -> Seed {
+    let mirrors = urls.iter().map(|url| Mirror { url: (*url).into(), user_info: None, repeated: false }).collect();
+    let mut job = Job::new(JobKind::Typed, urls[0], host_key_of(urls[0]).into());
+    job.input = Some(urls.join(" ").into());
+    job.spec = Some(Box::new(JobSpec { mirrors, ..JobSpec::default() }));
+    Seed::Job(Box::new(job))
 }
 
 pub fn seeds(urls: impl IntoIterator<Item = String>) -> Vec<Seed> {

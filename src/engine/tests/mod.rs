@@ -2,5 +2,6 @@
 
 mod audit;
 mod fake;
+mod races;
 mod simulation;
 mod stories;
