@@ -15,7 +15,7 @@ use super::outcome::Verdict;
 use super::race::is_lane;
 use super::worker::{Errand, work};
 use crate::fetch::Fetcher;
-use crate::model::fetch_error::FetchError;
+use crate::model::fetch_error::{FetchError, Stage};
 use crate::model::job::{Job, JobKind};
 use crate::model::record::{RequestKind, SkipReason};
 use crate::model::units::Moment;
@@ -70,9 +70,15 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Pages that `--max-pages` still needs beside those under way.
-    fn pages_needed(&self) -> Option<u64> {
+    pub(super) fn pages_needed(&self) -> Option<u64> {
         let limit = self.settings.max_pages?;
         Some(limit.saturating_sub(self.tally.pages() + self.pages_in_flight))
+    }
+
+    /// Whether its next request, or its end without one, is a page more than those under way: a further leg of a race is
+    /// none.
+    fn adds_page(&self, job: &Job) -> bool {
+        job.has_record() && !(job.leg().is_some() && self.races.get(job.number).is_some_and(|race| race.counted))
     }
 
     /// The host whose turn it is: the best among those below a quarter of the permits, from the frontier too; one that
@@ -155,6 +161,16 @@ impl<F: Fetcher> Dispatcher<F> {
             // A record needs room, and so does that of a verdict.
             if job.has_record() && !self.delivery.has_room() && self.delivery.oldest_admitted() != Some(job.number) {
                 return self.reconsider(id, now);
+            }
+            // A verdict may be a failure, and so a page: `--max-pages` is exact.
+            if self.adds_page(job) && self.pages_needed() == Some(0) {
+                return self.reconsider(id, now);
+            }
+            if self.url_due(job) <= now {
+                if let Some(job) = self.hosts.get_mut(id).take(head) {
+                    self.end_late(job, Stage::Queue, now);
+                }
+                continue;
             }
             let robots = self.robots_verdict(id, head, now);
             match robots {
@@ -263,7 +279,9 @@ impl<F: Fetcher> Dispatcher<F> {
             job.chain_mut().requests.append(&mut host.side_requests);
         }
         self.in_flight += 1;
-        let boarding = self.flights.take_off(Moment::NEVER);
+        let timeout = job.spec.as_ref().and_then(|spec| spec.timeout).or(self.settings.timeout);
+        let due = timeout.map_or(Moment::NEVER, |timeout| now.plus(timeout));
+        let boarding = self.flights.take_off(due, self.url_due(&job));
         match job.leg() {
             Some(leg) => self.start_leg(&job, leg, boarding.id, now),
             None => self.pages_in_flight += u64::from(job.has_record()),

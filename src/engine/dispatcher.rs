@@ -78,6 +78,8 @@ pub struct Dispatcher<F> {
     pub(super) races: Races,
     /// What is in flight, and how to cut it off.
     pub(super) flights: Flights,
+    /// When URLs that wait are next looked at for `--url-deadline`.
+    pub(super) expiry_due: Moment,
     pub(super) frontier: Box<dyn Frontier>,
     /// Canonical URLs that have a job. In the engine and not in the frontier: a link is looked up in it before a job is
     /// made of it, and a frontier on a thread of its own could not answer within a turn.
@@ -140,7 +142,9 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         while self.tasks.try_join_next().is_some() {}
         self.check_stop(now);
+        self.flights.watch(now);
         self.hand_over(now);
+        self.expire(now);
         let idle = self.admit(now);
         // Verdicts without a request (robots, breaker) are settled in the same turn.
         self.hand_over(now);
@@ -166,6 +170,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     pub(super) fn hand_over_discovered(&mut self, now: Moment) {
         if !self.discovered.is_empty() {
+            self.note_accepted(self.discovered.iter().map(|job| job.accepted).min());
             let result = self.frontier.discover(&mut self.discovered);
             self.check_frontier(result, now);
         }
@@ -424,14 +429,15 @@ impl<F: Fetcher> Dispatcher<F> {
         let deadline = self.settings.deadline.map(|deadline| Moment::START.plus(deadline));
         if self.phase != Phase::Running {
             let stop = (self.phase == Phase::Draining).then_some(self.stop_due);
-            let deadline = deadline.filter(|_| self.phase == Phase::Draining);
-            return flush.into_iter().chain(stop).chain(deadline).min();
+            let ends = deadline.into_iter().chain(self.flights.next_look()).filter(|_| self.phase == Phase::Draining);
+            return flush.into_iter().chain(stop).chain(ends).min();
         }
         let hosts = self.bench.next_due(&self.hosts);
         let frontier = self.frontier.next_due();
         let rate = self.run_limiter.as_ref().map(Limiter::next);
         let races = self.races.next_due();
         let hosts = hosts.into_iter().chain(frontier).chain(rate).chain(races).filter(|due| *due > now);
-        hosts.chain(flush).chain(deadline).min()
+        let expiry = Some(self.expiry_due).filter(|due| *due < Moment::NEVER);
+        hosts.chain(flush).chain(deadline).chain(self.flights.next_look()).chain(expiry).min()
     }
 }

@@ -21,6 +21,7 @@ mod closing;
 mod delivery;
 mod dispatcher;
 mod event;
+mod expiry;
 mod flights;
 mod hosts;
 pub mod input;
@@ -87,6 +88,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         input,
         races: race::Races::default(),
         flights: flights::Flights::default(),
+        expiry_due: Moment::NEVER,
         delivery: delivery::Delivery::new(sinks, settings.ordered, inline),
         permits: Arc::new(Semaphore::new(settings.concurrency)),
         run_limiter: settings.rate.map(limit::Limiter::new),

@@ -144,12 +144,13 @@ impl Desk {
 
     /// The record of a job that ends without (another) request.
     ///
-    /// `redirect` is the status of a redirect that is not followed, and its target.
-    pub fn verdict(&self, job: &mut Job, verdict: Verdict, redirect: Option<(u16, Box<str>)>, now: Moment) -> Finished {
+    /// `head` is the status of a redirect that is not followed, and its target; or that of an answer that is not read to
+    /// its end, and its URL.
+    pub fn verdict(&self, job: &mut Job, verdict: Verdict, head: Option<(u16, Box<str>)>, now: Moment) -> Finished {
         let mut record = self.begin(job, now);
-        if let Some((status, target)) = redirect {
+        if let Some((status, url)) = head {
             record.status = Some(status);
-            record.final_url = Some(target);
+            record.final_url = Some(url);
         }
         match verdict {
             Verdict::Skipped(reason) => skip(&mut record, job, reason),
@@ -157,6 +158,17 @@ impl Desk {
         }
         self.add_empty_body(&mut record);
         self.seal(job, record, None)
+    }
+
+    /// The failure of a URL whose whole time is over.
+    #[must_use]
+    pub fn url_is_late(&self, stage: Stage) -> FetchError {
+        let time = self.settings.url_deadline.unwrap_or_default();
+        FetchError::transient(
+            ErrorKind::Timeout,
+            stage,
+            format!("not complete within {time:?}, all attempts and waits included"),
+        )
     }
 
     /// The record of a line that cannot be read.

@@ -152,6 +152,19 @@ impl Race {
         job
     }
 
+    /// When its job was accepted.
+    #[must_use]
+    pub fn accepted(&self) -> Moment {
+        self.parent.accepted
+    }
+
+    /// The legs whose turn has not come will not be asked.
+    pub fn drop_waiting(&mut self) {
+        for leg in self.legs.iter_mut().filter(|leg| leg.place == Place::Waiting) {
+            leg.place = Place::Over;
+        }
+    }
+
     /// A leg stands in the queue of a host: for the first time, again for a retry, or at the target of a redirect.
     pub fn queue(&mut self, leg: usize, host: HostId, now: Moment) {
         let entry = &mut self.legs[leg];

@@ -66,6 +66,11 @@ impl<F: Fetcher> Dispatcher<F> {
     /// Queues the next leg at its host, and all of them with `--race all`. So it does if the host may not be asked
     /// before the one after it is due: nothing is to be expected from it.
     fn queue_next_leg(&mut self, number: u64, now: Moment) {
+        if let (Some(time), Some(race)) = (self.settings.url_deadline, self.races.get_mut(number))
+            && race.accepted().plus(time) <= now
+        {
+            return race.drop_waiting();
+        }
         while let Some((leg, job)) = self.races.get(number).and_then(|race| {
             let leg = race.next_leg()?;
             Some((leg, race.job_of(leg)))

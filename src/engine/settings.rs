@@ -57,6 +57,8 @@ pub struct EngineSettings {
     pub delay: Duration,
     /// One request, whole.
     pub timeout: Option<Duration>,
+    /// One URL, from its acceptance to its record: all attempts and waits.
+    pub url_deadline: Option<Duration>,
     /// The whole run.
     pub deadline: Option<Duration>,
     /// Time for what is in flight after the first stop.
@@ -107,6 +109,7 @@ impl Default for EngineSettings {
             host_rate: None,
             delay: Duration::ZERO,
             timeout: Some(Duration::from_secs(30)),
+            url_deadline: None,
             deadline: None,
             grace: Duration::from_secs(10),
             retry: RetrySettings::default(),

@@ -113,6 +113,7 @@ impl<F: Fetcher> Round<'_, F> {
             }
             Err(error) => (Asked::default(), Attempt { error: Some(error), ..Attempt::default() }),
         };
+        self.progress.reading();
         let now = desk.clock.now();
         let status = attempt.head.as_ref().map(|head| head.status);
         let retry_after = attempt.head.as_ref().and_then(|head| retry_after(head, desk.clock.wall(now).0));
@@ -263,27 +264,51 @@ impl<F: Fetcher> Round<'_, F> {
     /// The dispatcher has ended it in the middle. What it has cost until then counts.
     fn cut_off(&mut self, job: &mut Job, why: Cut) -> Next {
         let desk = &self.shop.desk;
+        let (stage, took) = (self.progress.stage(), desk.clock.now().since(self.started));
         if !self.reported {
             let chain = job.chain.get_or_insert_default();
             let times = (self.started, desk.clock.now());
             note_request(chain, &job.url, &job.host, self.kind, self.progress.status(), &desk.clock, times);
             chain.wire_bytes += self.progress.wire_bytes();
         }
-        tracing::debug!(request_id = %job.id(), url = %job.url, ?why, stage = ?self.progress.stage(), "request cut off");
-        self.report_unanswered(Signal::Neutral);
-        Next::Nothing
+        match why {
+            Cut::Unwanted => {
+                tracing::debug!(request_id = %job.id(), url = %job.url, ?stage, "request cut off");
+                self.report_unanswered(Signal::Neutral);
+                Next::Nothing
+            }
+            Cut::UrlDeadline => {
+                // Our own limit: it says nothing about the host.
+                self.report_unanswered(Signal::Neutral);
+                self.give_up(job, self.shop.desk.url_is_late(stage))
+            }
+            Cut::Overdue => {
+                tracing::warn!(
+                    request_id = %job.id(), url = %job.url, ?stage, ?took, "a request outlived its deadline, and is ended"
+                );
+                self.report_unanswered(Signal::Failure);
+                let message = format!("ended after {took:?}: it had outlived its deadline");
+                self.give_up(job, FetchError::transient(ErrorKind::Timeout, stage, message))
+            }
+        }
     }
 
     fn internal(&self, job: &mut Job) -> Next {
         tracing::error!(request_id = %job.id(), url = %job.url, "a panic of ours ended this job");
         let error =
             FetchError::permanent(ErrorKind::Internal, Stage::Parse, "an internal error (a panic) ended this job");
+        self.give_up(job, error)
+    }
+
+    /// The end of the job, without an answer.
+    fn give_up(&self, job: &mut Job, error: FetchError) -> Next {
         match job.kind {
             JobKind::Robots => Next::Robots(RobotsAnswer::Unreachable(error)),
             JobKind::Sitemap => Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() },
             JobKind::Typed | JobKind::Link => {
                 let now = self.shop.desk.clock.now();
-                let finished = self.shop.desk.verdict(job, Verdict::Failed(error), None, now);
+                let head = self.progress.status().map(|status| (status, job.url.clone()));
+                let finished = self.shop.desk.verdict(job, Verdict::Failed(error), head, now);
                 Next::Record { finished: Box::new(finished), outlinks: Vec::new() }
             }
         }

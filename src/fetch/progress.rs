@@ -16,6 +16,7 @@ pub struct Progress {
     status: AtomicU16,
     wire_bytes: AtomicU64,
     waits_for_memory: AtomicBool,
+    reading: AtomicBool,
     /// Nanoseconds that its deadlines stood still.
     stopped: AtomicU64,
 }
@@ -46,10 +47,17 @@ impl Progress {
         self.stopped.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Where it is: waiting for its connection, for the head, or in the body.
+    /// The exchange is over, and its page is read now.
+    pub fn reading(&self) {
+        self.reading.store(true, Ordering::Relaxed);
+    }
+
+    /// Where it is: waiting for its connection, for the head, in the body, or past the exchange.
     #[must_use]
     pub fn stage(&self) -> Stage {
-        if self.status().is_some() {
+        if self.reading.load(Ordering::Relaxed) {
+            Stage::Parse
+        } else if self.status().is_some() {
             Stage::Body
         } else if self.connecting.is_on() {
             Stage::Connect

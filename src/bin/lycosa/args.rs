@@ -426,7 +426,7 @@ mod tests {
         let both = "accept allow-private breaker-cooldown breaker-failures color concurrency config connect-timeout \
             deadline delay fail-early fail-on format grace header hedge-after host-concurrency host-rate input-file insecure location \
             log-format max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy quiet race rate \
-            read-timeout referer retries robots silent strict-input summary timeout user user-agent verbose with";
+            read-timeout referer retries robots silent strict-input summary timeout url-deadline user user-agent verbose with";
         let only = [
             (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
             (Run::Fetch, "data head json mirrors ordered request unique"),

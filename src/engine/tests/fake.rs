@@ -29,16 +29,23 @@ pub struct Reply {
     pub body: String,
     pub error: Option<FetchError>,
     pub panics: bool,
+    /// Breaks the fetcher's word: its future never completes, whatever the timeout.
+    pub never: bool,
 }
 
 impl Reply {
     pub fn status(status: u16) -> Self {
         let latency = Duration::from_millis(10);
-        Self { latency, status, headers: Vec::new(), body: String::new(), error: None, panics: false }
+        Self { latency, status, headers: Vec::new(), body: String::new(), error: None, panics: false, never: false }
     }
 
     pub fn page(body: impl Into<String>) -> Self {
         Self { body: body.into(), ..Self::status(200) }.header("content-type", "text/html; charset=utf-8")
+    }
+
+    /// Never comes back; with a status, its head has come.
+    pub fn never(status: u16) -> Self {
+        Self { never: true, ..Self::status(status) }
     }
 
     pub fn redirect(status: u16, target: &str) -> Self {
@@ -192,6 +199,12 @@ impl Fetcher for Fake {
         let timeout = request.timeout.unwrap_or(Duration::MAX);
         let url = request.url.as_str().to_owned();
         let mut exchange = Exchange { world: &self.0, url, index, answered: false };
+        if reply.never {
+            if reply.status > 0 {
+                request.progress.head(reply.status);
+            }
+            std::future::pending::<()>().await;
+        }
         tokio::time::sleep(reply.latency.min(timeout)).await;
         exchange.answered = true;
         drop(exchange);

@@ -5,3 +5,4 @@ mod fake;
 mod races;
 mod simulation;
 mod stories;
+mod time;

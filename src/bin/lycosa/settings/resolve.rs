@@ -105,6 +105,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         host_rate: values.rate("host-rate")?,
         delay: values.duration("delay")?.unwrap_or_default(),
         timeout: values.duration("timeout")?,
+        url_deadline: values.duration("url-deadline")?,
         deadline: values.duration("deadline")?,
         grace: values.duration("grace")?.unwrap_or(UNLIMITED),
         retry: RetrySettings {

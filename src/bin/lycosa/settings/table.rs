@@ -112,6 +112,7 @@ pub const SETTINGS: &[Setting] = &[
     .under(LIMITS),
     Setting::new("read-timeout", Kind::Duration, "DUR", "Longest silence in a body").under(LIMITS),
     Setting::new("timeout", Kind::Duration, "DUR", "Time for one request, whole").short('m').alias("max-time").under(LIMITS),
+    Setting::new("url-deadline", Kind::Duration, "DUR", "Time for one URL: all its attempts and waits").under(LIMITS),
     // Failures
     Setting::new("accept", Kind::Statuses, "LIST", "Statuses that are 'ok'").under(FAILURES),
     Setting::new("breaker-cooldown", Kind::Duration, "DUR", "Time from the opening of a breaker to the first probe").under(FAILURES),
