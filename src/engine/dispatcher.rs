@@ -228,6 +228,9 @@ impl<F: Fetcher> Dispatcher<F> {
         if has_status {
             self.note_latency(id, elapsed);
         }
+        if hold.is_some() || !self.hosts.get(id).breaker.is_closed() {
+            self.pass_by(id, now);
+        }
         self.reconsider(id, now);
     }
 

@@ -158,6 +158,12 @@ impl Race {
         self.parent.accepted
     }
 
+    /// Whether the next leg is due before that moment.
+    #[must_use]
+    pub fn is_due_before(&self, moment: Moment) -> bool {
+        self.due <= moment
+    }
+
     /// The legs whose turn has not come will not be asked.
     pub fn drop_waiting(&mut self) {
         for leg in self.legs.iter_mut().filter(|leg| leg.place == Place::Waiting) {

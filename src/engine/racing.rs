@@ -141,10 +141,26 @@ impl<F: Fetcher> Dispatcher<F> {
         false
     }
 
-    /// A leg waits at a host again, for a retry or at the target of a redirect.
+    /// A leg waits at a host again, for a retry or at the target of a redirect. A host that refuses for long is not
+    /// waited for.
     pub(super) fn leg_waits(&mut self, job: &Job, host: HostId, now: Moment) {
-        if let (Some(leg), Some(race)) = (job.leg(), self.races.get_mut(job.number)) {
-            race.queue(leg, host, now);
+        let Some(leg) = job.leg() else { return };
+        let free = self.may_be_asked(host, now);
+        let Some(race) = self.races.get_mut(job.number) else { return };
+        race.queue(leg, host, now);
+        if race.is_due_before(free) {
+            self.races.set_due(job.number, now);
+        }
+    }
+
+    /// A host may not be asked for a while: legs in its queue do not keep the next ones waiting.
+    pub(super) fn pass_by(&mut self, host: HostId, now: Moment) {
+        let free = self.may_be_asked(host, now);
+        let legs = self.hosts.get(host).fresh.iter().filter(|job| job.leg().is_some());
+        let late =
+            |job: &Job| self.races.get(job.number).is_some_and(|race| race.is_due_before(free)).then_some(job.number);
+        for number in legs.filter_map(late).collect::<Vec<_>>() {
+            self.races.set_due(number, now);
         }
     }
 

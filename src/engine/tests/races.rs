@@ -158,10 +158,42 @@ async fn a_mirror_whose_host_cannot_be_asked_is_not_waited_for() {
         _ => Reply::status(200),
     });
     let lines = [mirrored(&[A, B]), mirrored(&["http://a.test/g", "http://b.test/g"])];
-    let settings = EngineSettings { concurrency: 1, hedge_after: HedgeAfter::Time(ms(300)), ..fetch() };
+    let settings = EngineSettings { hedge_after: HedgeAfter::Time(Duration::from_secs(20)), ..fetch() };
     let (summary, records) = run_world(&world, settings, lines).await;
     assert!(records.iter().all(|record| record.host_key.as_deref() == Some("b.test")), "{records:?}");
     assert!(summary.elapsed < Duration::from_secs(1), "{:?}", summary.elapsed);
+}
+
+/// The wait counts from the request, not from the queue: a leg that had to wait for robots.txt has its full time.
+#[tokio::test(start_paused = true)]
+async fn a_mirror_has_its_time_from_its_request_on() {
+    let world = World::new(|request, _| match (host(request).as_str(), request.url.path()) {
+        ("a.test", "/robots.txt") => Reply::status(404).after(ms(300)),
+        (_, "/robots.txt") => Reply::status(404).after(ms(0)),
+        ("a.test", _) => Reply::status(200).after(Duration::from_secs(20)),
+        _ => Reply::status(200),
+    });
+    run_world(&world, EngineSettings { obey_robots: true, ..fetch() }, [mirrored(&[A, B])]).await;
+    let b = starts(&world).into_iter().find(|(host, ..)| host == "b.test").unwrap();
+    assert_eq!(b.1, 800);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_winner_is_written_although_the_run_is_cut_off_at_that_moment() {
+    let world =
+        World::new(|request, _| Reply::status(200).after(if host(request) == "b.test" { ms(500) } else { ms(9000) }));
+    let controls = Controls::default();
+    let stop = controls.clone();
+    let run = run_controlled(&world, all_at_once(), [mirrored(&[A, B])], controls);
+    let signal = async move {
+        tokio::time::sleep(ms(500)).await;
+        // The tasks have their turn first, and the dispatcher learns of both at once.
+        tokio::task::yield_now().await;
+        stop.abort.cancel();
+    };
+    let ((), (summary, records)) = tokio::join!(signal, run);
+    assert_eq!((summary.stopped_by, summary.left, records.len()), (StoppedBy::Signal, 0, 1));
+    assert_eq!(costs(&records[0]), [("skipped", false), ("ok", true)]);
 }
 
 #[tokio::test(start_paused = true)]
