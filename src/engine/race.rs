@@ -164,6 +164,12 @@ impl Race {
         self.due <= moment
     }
 
+    /// A leg was queued already.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.legs.iter().any(|leg| leg.queued.is_some())
+    }
+
     /// The legs whose turn has not come will not be asked.
     pub fn drop_waiting(&mut self) {
         for leg in self.legs.iter_mut().filter(|leg| leg.place == Place::Waiting) {

@@ -66,7 +66,9 @@ impl<F: Fetcher> Dispatcher<F> {
     /// Queues the next leg at its host, and all of them with `--race all`. So it does if the host may not be asked
     /// before the one after it is due: nothing is to be expected from it.
     fn queue_next_leg(&mut self, number: u64, now: Moment) {
+        // The first leg is queued however late it is: it ends there, with the record that the race needs.
         if let (Some(time), Some(race)) = (self.settings.url_deadline, self.races.get_mut(number))
+            && race.has_begun()
             && race.accepted().plus(time) <= now
         {
             return race.drop_waiting();
@@ -214,8 +216,9 @@ impl<F: Fetcher> Dispatcher<F> {
         let lane: Box<str> = race.lane().into();
         self.give_lane_back(&lane, false, now);
         let Some(Front { job, finished, outlinks }) = race.into_front(now) else {
+            // Better a job without its record, which counts as left, than a run without an end.
             debug_assert!(false, "a race ended without a record");
-            return;
+            return self.settled.push(number);
         };
         let finished = self.shop.desk.seal_race(finished);
         self.widen_scope(&job, &finished);

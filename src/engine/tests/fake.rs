@@ -290,13 +290,23 @@ pub async fn run_controlled(
     seeds: impl IntoIterator<Item = Seed, IntoIter: Send + 'static>,
     controls: Controls,
 ) -> (Summary, Vec<RecordBody>) {
+    run_input(world, settings, input::Input::Inline(Box::new(seeds.into_iter())), controls).await
+}
+
+/// The same, with seeds that may come later.
+pub async fn run_input(
+    world: &Arc<World>,
+    settings: EngineSettings,
+    input: input::Input,
+    controls: Controls,
+) -> (Summary, Vec<RecordBody>) {
     let kept = Arc::new(Mutex::new(Kept::default()));
     let summary = run(Parts {
         run: "test".into(),
         settings,
         fetcher: Fake(world.clone()),
         frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
-        input: input::Input::Inline(Box::new(seeds.into_iter())),
+        input,
         sinks: vec![("kept".to_owned(), Box::new(KeepSink(kept.clone())))],
         controls,
         inline: true,

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::fake::{Reply, World, mirrored, record, run_controlled, run_world, seed, seeds};
+use super::fake::{Reply, World, mirrored, record, run_controlled, run_input, run_world, seed, seeds};
 use crate::engine::Controls;
+use crate::engine::input::Input;
 use crate::engine::settings::EngineSettings;
 use crate::engine::stats::StoppedBy;
 use crate::model::fetch_error::{ErrorKind, Stage};
@@ -13,6 +14,7 @@ use crate::model::record::{Outcome, RecordBody, SkipReason};
 use crate::model::units::parse_rate;
 use crate::policy::breaker::BreakerSettings;
 use crate::policy::retry::RetrySettings;
+use crate::seeds::Seed;
 
 fn fetch() -> EngineSettings {
     EngineSettings::default()
@@ -130,6 +132,38 @@ async fn a_race_ends_at_its_deadline_too() {
     assert!(records.iter().all(|record| failure(record).0 == ErrorKind::Timeout));
     assert!(records.iter().all(|record| record.mirrors.as_ref().unwrap().len() == 2));
     assert!(records.iter().all(|record| record.host_key.as_deref() == Some("a.test")));
+}
+
+/// URLs that wait are looked at once in a while. A race that would begin in between, too late, ends all the same.
+#[tokio::test(start_paused = true)]
+async fn a_race_that_begins_too_late_ends() {
+    let world = World::new(|request, _| match host(request).as_str() {
+        "first.test" => Reply::status(200).after(Duration::from_secs(1)),
+        "last.test" => Reply::status(200).after(Duration::from_millis(99_650)),
+        other => panic!("{other} is not asked"),
+    });
+    let (sender, receiver) = tokio::sync::mpsc::channel(9);
+    let run = run_input(
+        &world,
+        EngineSettings { concurrency: 1, timeout: None, ..within(100) },
+        Input::Thread(receiver),
+        Controls::default(),
+    );
+    let input = async move {
+        sender.send(vec![seed("http://first.test/"), seed("http://late.test/")]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        sender.send(vec![mirrored(&["http://a.test/", "http://b.test/"])]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let mut urgent = seed("http://last.test/");
+        if let Seed::Job(job) = &mut urgent {
+            job.priority = 9;
+        }
+        sender.send(vec![urgent]).await.unwrap();
+    };
+    let ((summary, records), ()) = tokio::join!(run, input);
+    assert_eq!((records.len(), summary.left, summary.outcomes[&Outcome::Ok]), (4, 0, 2));
+    assert_eq!(failure(record(&records, "http://a.test/")), (ErrorKind::Timeout, Stage::Queue, 100));
+    assert!((100_600..100_700).contains(&summary.elapsed.as_millis()), "{:?}", summary.elapsed);
 }
 
 #[tokio::test(start_paused = true)]
