@@ -88,6 +88,32 @@ fn sources_follow_each_other_and_count_their_own_lines() {
 }
 
 #[test]
+fn with_mirrors_a_line_and_all_arguments_are_one_job_each() {
+    let lines = "https://a.example/ b.example \n{\"url\":\"https://c.example/\"}\nhttps://d.example/ ftp://e\n";
+    let file = file(lines);
+    let arguments = vec!["https://f.example/".to_owned(), " https://g.example/".to_owned()];
+    let sources = vec![Source::Arguments(arguments), Source::File(file.path().to_owned())];
+    let settings = SeedSettings { sources, mirrors: true };
+    let seeds = all(&settings);
+    let name = file.path().display();
+    assert_eq!(
+        told(&seeds),
+        [
+            "1 job https://f.example/".to_owned(),
+            format!("notice {name}:1: no scheme, asking https://a.example/ https://b.example/"),
+            "1 job https://a.example/".to_owned(),
+            "2 job https://c.example/".to_owned(),
+            "3 broken https://d.example/ ftp://e: ftp://e: scheme 'ftp' is not http or https".to_owned(),
+        ]
+    );
+    let counts =
+        seeds.iter().filter_map(|seed| if let Seed::Job(job) = seed { Some(job.mirrors().len()) } else { None });
+    assert_eq!(counts.collect::<Vec<_>>(), [2, 2, 0]);
+    let StrictError::Lines { count, .. } = check_all(&settings).unwrap_err() else { panic!("one bad line") };
+    assert_eq!(count, 1);
+}
+
+#[test]
 fn a_missing_file_is_told_before_anything_is_read() {
     let good = file("https://a.example/");
     let missing = good.path().with_extension("gone");

@@ -405,7 +405,7 @@ fn answer(url: &str, tries: usize, seed_number: u64) -> Reply {
         3 => Reply::status(503).after(latency),
         4 => Reply::redirect(302, &format!("http://h{}.test/moved{}", dice % 30, dice % 900)).after(latency),
         5 => Reply::status(200).after(latency * 100),
-        6 if dice % 5 == 0 => Reply::never(if dice % 2 == 0 { 200 } else { 0 }),
+        6 if dice.is_multiple_of(5) => Reply::never(if dice.is_multiple_of(2) { 200 } else { 0 }),
         _ => Reply::page("<title>x</title>").after(latency),
     }
 }
