@@ -12,9 +12,10 @@ use super::hosts::{Head, Place, Robots};
 use super::intake::host_name_entry;
 use super::limit::Limiter;
 use super::outcome::Verdict;
+use super::race::is_lane;
 use super::worker::{Errand, work};
 use crate::fetch::Fetcher;
-use crate::model::fetch_error::FetchError;
+use crate::model::fetch_error::{FetchError, Stage};
 use crate::model::job::{Job, JobKind};
 use crate::model::record::{RequestKind, SkipReason};
 use crate::model::units::Moment;
@@ -47,6 +48,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 self.reconsider(id, now);
             }
         }
+        self.queue_due_legs(now);
         loop {
             let full = !self.delivery.has_room();
             let busy = self.phase != Phase::Running
@@ -55,6 +57,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 || self.pages_needed() == Some(0)
                 || self.run_limiter.as_ref().is_some_and(|limiter| limiter.next() > now);
             if busy {
+                if self.phase == Phase::Running && self.pages_needed() == Some(0) {
+                    self.admit_legs_in_flight(now);
+                }
                 return Idle::Busy;
             }
             let chosen = self.choose(full, now);
@@ -66,9 +71,15 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Pages that `--max-pages` still needs beside those under way.
-    fn pages_needed(&self) -> Option<u64> {
+    pub(super) fn pages_needed(&self) -> Option<u64> {
         let limit = self.settings.max_pages?;
         Some(limit.saturating_sub(self.tally.pages() + self.pages_in_flight))
+    }
+
+    /// Whether its next request, or its end without one, is a page more than those under way: a further leg of a race is
+    /// none.
+    fn adds_page(&self, job: &Job) -> bool {
+        job.has_record() && !(job.leg().is_some() && self.races.get(job.number).is_some_and(|race| race.counted))
     }
 
     /// The host whose turn it is: the best among those below a quarter of the permits, from the frontier too; one that
@@ -97,6 +108,7 @@ impl<F: Fetcher> Dispatcher<F> {
     fn lease(&mut self, now: Moment) {
         let mut jobs = Vec::with_capacity(LEASE);
         match self.frontier.lease(now, LEASE, &mut jobs) {
+            Ok(Some(key)) if is_lane(&key) => self.open_races(&key, jobs, now),
             Ok(Some(key)) => {
                 let id = self.hosts.id(&key, &self.settings, now);
                 let host = self.hosts.get_mut(id);
@@ -141,7 +153,7 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Takes a ready host through the gate: starts one request, or ends jobs that may never be asked, or parks it.
-    fn consider(&mut self, id: HostId, now: Moment) {
+    pub(super) fn consider(&mut self, id: HostId, now: Moment) {
         loop {
             let host = self.hosts.get(id);
             let Some((head, job)) = host.head(now).and_then(|head| Some((head, host.job(head)?))) else {
@@ -150,6 +162,16 @@ impl<F: Fetcher> Dispatcher<F> {
             // A record needs room, and so does that of a verdict.
             if job.has_record() && !self.delivery.has_room() && self.delivery.oldest_admitted() != Some(job.number) {
                 return self.reconsider(id, now);
+            }
+            // A verdict may be a failure, and so a page: `--max-pages` is exact.
+            if self.adds_page(job) && self.pages_needed() == Some(0) {
+                return self.reconsider(id, now);
+            }
+            if self.url_due(job) <= now {
+                if let Some(job) = self.hosts.get_mut(id).take(head) {
+                    self.end_late(job, Stage::Queue, now);
+                }
+                continue;
             }
             let robots = self.robots_verdict(id, head, now);
             match robots {
@@ -261,7 +283,13 @@ impl<F: Fetcher> Dispatcher<F> {
             job.chain_mut().requests.append(&mut host.side_requests);
         }
         self.in_flight += 1;
-        self.pages_in_flight += u64::from(job.has_record());
+        let timeout = job.spec.as_ref().and_then(|spec| spec.timeout).or(self.settings.timeout);
+        let due = timeout.map_or(Moment::NEVER, |timeout| now.plus(timeout));
+        let boarding = self.flights.take_off(due, self.url_due(&job));
+        match job.leg() {
+            Some(leg) => self.start_leg(&job, leg, boarding.id, now),
+            None => self.pages_in_flight += u64::from(job.has_record()),
+        }
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
         let typed_host = self.typed_hosts.contains(&job.host);
         let errand = Errand {
@@ -275,6 +303,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 && !typed_host
                 && !self.typed_hosts.contains(&host_name_entry(&job.host)),
             beside_pool: self.delivery.oldest() == Some(job.number),
+            boarding,
             job,
         };
         // The one place that spawns requests, into the run's JoinSet.
@@ -291,6 +320,7 @@ fn request_kind(job: &Job, probe: bool) -> RequestKind {
         JobKind::Typed | JobKind::Link => match &job.chain {
             Some(chain) if chain.tries > 0 => RequestKind::Retry,
             Some(chain) if chain.hops > 0 => RequestKind::Redirect,
+            _ if job.leg().is_some() => RequestKind::Race,
             _ => RequestKind::Page,
         },
     }

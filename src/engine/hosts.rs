@@ -303,6 +303,12 @@ impl Hosts {
         self.table[id as usize].as_ref().is_some_and(|host| host.ticket == ticket)
     }
 
+    /// Of all hosts that are known, always in the same order.
+    #[must_use]
+    pub fn ids(&self) -> Vec<HostId> {
+        (0..).zip(&self.table).filter_map(|(id, host)| host.as_ref().map(|_| id)).collect()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Host> {
         self.table.iter().flatten()
     }

@@ -41,7 +41,7 @@ impl<F: Fetcher> Dispatcher<F> {
                     self.typed_hosts.claim(&host_name_entry(&job.host));
                 }
                 let once = self.settings.follow || self.settings.unique;
-                if once && !self.seen.claim(&job.url) {
+                if !self.claim_typed(&mut job, once) {
                     let finished = self.shop.desk.verdict(&mut job, Verdict::Skipped(SkipReason::Duplicate), None, now);
                     self.deliver_without_host(finished, now);
                     return;
@@ -118,6 +118,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// A job that failed and may try again: back to its host's queue, not before its backoff is over.
     pub(super) fn retry_later(&mut self, job: Job, host: HostId, now: Moment) {
+        self.leg_waits(&job, host, now);
         if matches!(self.hosts.get(host).breaker.gate(now), Gate::GivenUp(_)) {
             return self.queue_again(job, host, now);
         }
@@ -142,6 +143,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// A refused job: its host is held, and it keeps its place in the queue.
     pub(super) fn queue_again(&mut self, job: Job, host: HostId, now: Moment) {
+        self.leg_waits(&job, host, now);
         if job.has_record() {
             self.insert_fresh(host, job);
         } else {
@@ -151,9 +153,10 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Puts a leased job back among those of its host that are here, by rank.
-    fn insert_fresh(&mut self, host: HostId, job: Job) {
+    pub(super) fn insert_fresh(&mut self, host: HostId, job: Job) {
         let fresh = &mut self.hosts.get_mut(host).fresh;
-        let at = fresh.partition_point(|other| Rank::of(other) < Rank::of(&job));
+        let place = |job: &Job| (Rank::of(job), job.leg());
+        let at = fresh.partition_point(|other| place(other) < place(&job));
         fresh.insert(at, job);
     }
 
@@ -183,7 +186,10 @@ impl<F: Fetcher> Dispatcher<F> {
         job.host = host_key_of(&target).into();
         job.url = target;
         let id = self.hosts.id(&job.host, &self.settings, now);
-        if !job.has_record() {
+        if job.leg().is_some() {
+            self.leg_waits(&job, id, now);
+            self.put_leg(job, id, now);
+        } else if !job.has_record() {
             self.hosts.get_mut(id).own.push_back(job);
             self.reconsider(id, now);
         } else if self.settings.ordered && self.hosts.get(id).leased {

@@ -82,6 +82,7 @@ fn request(url: &Url, origin: &str, settings: &EngineSettings) -> Request {
         guarded: !settings.allow_private && !is_typed,
         max_body: Some(robots::MAX_BODY as u64 + 1),
         beside_pool: false,
+        progress: std::sync::Arc::default(),
     }
 }
 

@@ -21,6 +21,8 @@ mod closing;
 mod delivery;
 mod dispatcher;
 mod event;
+mod expiry;
+mod flights;
 mod hosts;
 pub mod input;
 mod intake;
@@ -28,6 +30,8 @@ mod limit;
 pub mod lookup;
 mod outcome;
 mod pool;
+mod race;
+mod racing;
 pub mod settings;
 mod snapshot;
 pub mod stats;
@@ -83,6 +87,9 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         typed_hosts: Seen::new(rng.u64(..)),
         scope: Scope::new(settings.scope.clone()),
         input,
+        races: race::Races::default(),
+        flights: flights::Flights::default(),
+        expiry_due: Moment::NEVER,
         delivery: delivery::Delivery::new(sinks, settings.ordered, inline),
         permits: Arc::new(Semaphore::new(settings.concurrency)),
         run_limiter: settings.rate.map(limit::Limiter::new),

@@ -16,11 +16,11 @@ use super::settings::EngineSettings;
 use crate::fetch::body::Reservation;
 use crate::fetch::{Attempt, Head};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
-use crate::model::job::{Job, JobKind};
+use crate::model::job::{Job, JobKind, Mirror};
 use crate::model::page::{Directives, Extraction, Outlink, Page};
-use crate::model::record::{Outcome, RecordBody, SkipReason};
+use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
-use crate::model::url::Url;
+use crate::model::url::{Url, host_key_of};
 use crate::parse::{self, Wants, charset};
 use crate::policy::robots;
 
@@ -154,12 +154,13 @@ impl Desk {
 
     /// The record of a job that ends without (another) request.
     ///
-    /// `redirect` is the status of a redirect that is not followed, and its target.
-    pub fn verdict(&self, job: &mut Job, verdict: Verdict, redirect: Option<(u16, Box<str>)>, now: Moment) -> Finished {
+    /// `head` is the status of a redirect that is not followed, and its target; or that of an answer that is not read to
+    /// its end, and its URL.
+    pub fn verdict(&self, job: &mut Job, verdict: Verdict, head: Option<(u16, Box<str>)>, now: Moment) -> Finished {
         let mut record = self.begin(job, now);
-        if let Some((status, target)) = redirect {
+        if let Some((status, url)) = head {
             record.status = Some(status);
-            record.final_url = Some(target);
+            record.final_url = Some(url);
         }
         match verdict {
             Verdict::Skipped(reason) => skip(&mut record, job, reason),
@@ -167,6 +168,17 @@ impl Desk {
         }
         self.add_empty_body(&mut record);
         self.seal(job, record, None)
+    }
+
+    /// The failure of a URL whose whole time is over.
+    #[must_use]
+    pub fn url_is_late(&self, stage: Stage) -> FetchError {
+        let time = self.settings.url_deadline.unwrap_or_default();
+        FetchError::transient(
+            ErrorKind::Timeout,
+            stage,
+            format!("not complete within {time:?}, all attempts and waits included"),
+        )
     }
 
     /// The record of a line that cannot be read.
@@ -188,7 +200,7 @@ impl Desk {
     fn begin(&self, job: &mut Job, now: Moment) -> RecordBody {
         let mut record = RecordBody::blank(self.run.clone(), job.id(), Outcome::Skipped);
         record.url = Some(job.first_url().into());
-        record.host_key = Some(job.host.clone());
+        record.host_key = Some(host_key_of(&job.url).into());
         let method = self.method(job);
         if *record.method != *method {
             record.method = method.into();
@@ -201,6 +213,13 @@ impl Desk {
         }
         if let Some(spec) = &mut job.spec {
             record.meta = spec.meta.take();
+            let unasked = |mirror: &Mirror| MirrorEnd {
+                url: mirror.url.clone(),
+                outcome: Outcome::Skipped,
+                total_ms: None,
+                wire_size: 0,
+            };
+            record.mirrors = Some(spec.mirrors.iter().map(unasked).collect()).filter(|all: &Vec<_>| !all.is_empty());
         }
         let mut waited_until = now;
         if let Some(chain) = &mut job.chain {
@@ -272,7 +291,16 @@ impl Desk {
         record.links = with.links.then(Vec::new);
     }
 
+    /// The line of a race, whose record was put together from those of its legs.
+    pub fn seal_race(&self, finished: Finished) -> Finished {
+        let Finished { number, counted, record, memory, .. } = finished;
+        let json = record.as_ref().filter(|_| self.needs_json).map(|record| record.to_json()).unwrap_or_default();
+        Finished { number, counted, json, record: record.filter(|_| self.needs_record), memory }
+    }
+
     fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
+        // A leg's record is only a part of one.
+        let is_leg = job.leg().is_some();
         Finished {
             number: job.number,
             counted: Counted {
@@ -281,8 +309,8 @@ impl Desk {
                 error: record.error.as_ref().map(|error| error.kind),
                 skip: record.skip_reason,
             },
-            json: if self.needs_json { record.to_json() } else { Vec::new() },
-            record: self.needs_record.then(|| Box::new(record)),
+            json: if self.needs_json && !is_leg { record.to_json() } else { Vec::new() },
+            record: (self.needs_record || is_leg).then(|| Box::new(record)),
             memory,
         }
     }

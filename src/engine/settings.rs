@@ -20,6 +20,26 @@ pub struct With {
     pub digest: bool,
 }
 
+/// How the mirrors of one job are asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RaceMode {
+    /// The next one some time after the one before, or when that has failed.
+    #[default]
+    Hedge,
+    /// All at once.
+    All,
+}
+
+/// When the next mirror is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HedgeAfter {
+    /// Only when the one before has failed.
+    Never,
+    Time(Duration),
+    /// When the one before has taken longer than 95 of 100 requests of its host; 500 ms until that is known.
+    P95,
+}
+
 /// Resolved settings of a run. The defaults are those of a fetch.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
@@ -37,6 +57,8 @@ pub struct EngineSettings {
     pub delay: Duration,
     /// One request, whole.
     pub timeout: Option<Duration>,
+    /// One URL, from its acceptance to its record: all attempts and waits.
+    pub url_deadline: Option<Duration>,
     /// The whole run.
     pub deadline: Option<Duration>,
     /// Time for what is in flight after the first stop.
@@ -61,6 +83,9 @@ pub struct EngineSettings {
     /// Also start from the sitemaps that robots.txt names.
     pub sitemaps: bool,
     pub ordered: bool,
+    /// Of jobs with mirrors.
+    pub race: RaceMode,
+    pub hedge_after: HedgeAfter,
     pub fail_early: bool,
     /// Follow discovered links to private, loopback and link-local addresses.
     pub allow_private: bool,
@@ -86,6 +111,7 @@ impl Default for EngineSettings {
             host_rate: None,
             delay: Duration::ZERO,
             timeout: Some(Duration::from_secs(30)),
+            url_deadline: None,
             deadline: None,
             grace: Duration::from_secs(10),
             retry: RetrySettings::default(),
@@ -101,6 +127,8 @@ impl Default for EngineSettings {
             refused: false,
             sitemaps: false,
             ordered: false,
+            race: RaceMode::Hedge,
+            hedge_after: HedgeAfter::Time(Duration::from_millis(500)),
             fail_early: false,
             allow_private: false,
             with: With::default(),

@@ -14,8 +14,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, RobotsAnswer};
+use super::flights::{Boarding, Cut};
 use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, Verdict};
 use super::pool::ParsePool;
+use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Fetcher, Head, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Chain, Job, JobKind};
@@ -54,19 +56,28 @@ pub struct Errand {
     pub guarded: bool,
     /// May take body memory beside the pool.
     pub beside_pool: bool,
+    pub boarding: Boarding,
 }
 
 /// Performs the request and reports. A panic of ours ends the job as `internal`, not the run.
 pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
-    let Errand { mut job, host, kind, probe, permit, started, credentials, guarded, beside_pool } = errand;
-    let mut round = Round { shop: &shop, host, kind, probe, started, reported: false };
-    let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool);
-    let next = match AssertUnwindSafe(round.go(&mut job, request)).catch_unwind().await {
-        Ok(next) => next,
-        Err(_) => round.panicked(&mut job),
+    let Errand { mut job, host, kind, probe, permit, started, credentials, guarded, beside_pool, boarding } = errand;
+    let Boarding { id: flight, progress, cut } = boarding;
+    let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool, &progress);
+    let mut round = Round { shop: &shop, host, kind, probe, started, progress, reported: false };
+    let over = tokio::select! {
+        biased;
+        done = AssertUnwindSafe(round.go(&mut job, request)).catch_unwind() => Ok(done),
+        // What was under way is dropped here, and its connection with it.
+        Ok(why) = cut => Err(why),
+    };
+    let next = match over {
+        Ok(Ok(next)) => next,
+        Ok(Err(_)) => round.panicked(&mut job),
+        Err(why) => round.cut_off(&mut job, why),
     };
     // The dispatcher outlives its tasks; at the very end it may be gone, and with it the interest in this.
-    let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit })));
+    let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit, flight })));
 }
 
 /// What was asked; nothing if no request could be made of the job.
@@ -83,6 +94,7 @@ struct Round<'a, F> {
     kind: RequestKind,
     probe: bool,
     started: Moment,
+    progress: Arc<Progress>,
     /// The dispatcher knows that the exchange is over.
     reported: bool,
 }
@@ -98,6 +110,7 @@ impl<F: Fetcher> Round<'_, F> {
             }
             Err(error) => (Asked::default(), Attempt { error: Some(error), ..Attempt::default() }),
         };
+        self.progress.reading();
         let now = desk.clock.now();
         let status = attempt.head.as_ref().map(|head| head.status);
         let retry_after = attempt.head.as_ref().and_then(|head| retry_after(head, desk.clock.wall(now).0));
@@ -107,6 +120,7 @@ impl<F: Fetcher> Round<'_, F> {
         if sent {
             note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
         }
+        chain.wire_bytes += attempt.body.wire_size;
         if refused {
             chain.refusals += 1;
         } else {
@@ -225,32 +239,75 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     fn panicked(&mut self, job: &mut Job) -> Next {
+        self.report_unanswered(Signal::Neutral);
+        self.internal(job)
+    }
+
+    /// Gives back the host's place after an exchange that nobody has seen the end of.
+    fn report_unanswered(&mut self, signal: Signal) {
         if !self.reported {
             self.report(Answered {
                 host: self.host,
                 sent: true,
-                signal: Signal::Neutral,
+                signal,
                 probe: self.probe,
                 has_status: false,
                 hold: None,
                 refused: false,
-                wire_bytes: 0,
+                wire_bytes: self.progress.wire_bytes(),
                 elapsed: self.shop.desk.clock.now().since(self.started),
             });
         }
-        self.internal(job)
+    }
+
+    /// The dispatcher has ended it in the middle. What it has cost until then counts.
+    fn cut_off(&mut self, job: &mut Job, why: Cut) -> Next {
+        let desk = &self.shop.desk;
+        let (stage, took) = (self.progress.stage(), desk.clock.now().since(self.started));
+        if !self.reported {
+            let chain = job.chain.get_or_insert_default();
+            let times = (self.started, desk.clock.now());
+            note_request(chain, &job.url, &job.host, self.kind, self.progress.status(), &desk.clock, times);
+            chain.wire_bytes += self.progress.wire_bytes();
+        }
+        match why {
+            Cut::Unwanted => {
+                tracing::debug!(request_id = %job.id(), url = %job.url, ?stage, "request cut off");
+                self.report_unanswered(Signal::Neutral);
+                Next::Nothing
+            }
+            Cut::UrlDeadline => {
+                // Our own limit: it says nothing about the host.
+                self.report_unanswered(Signal::Neutral);
+                self.give_up(job, self.shop.desk.url_is_late(stage))
+            }
+            Cut::Overdue => {
+                tracing::warn!(
+                    request_id = %job.id(), url = %job.url, ?stage, ?took, "a request outlived its deadline, and is ended"
+                );
+                self.report_unanswered(Signal::Failure);
+                let message = format!("ended after {took:?}: it had outlived its deadline");
+                self.give_up(job, FetchError::transient(ErrorKind::Timeout, stage, message))
+            }
+        }
     }
 
     fn internal(&self, job: &mut Job) -> Next {
         tracing::error!(request_id = %job.id(), url = %job.url, "a panic of ours ended this job");
         let error =
             FetchError::permanent(ErrorKind::Internal, Stage::Parse, "an internal error (a panic) ended this job");
+        self.give_up(job, error)
+    }
+
+    /// The end of the job, without an answer.
+    fn give_up(&self, job: &mut Job, error: FetchError) -> Next {
         match job.kind {
             JobKind::Robots => Next::Robots(RobotsAnswer::Unreachable(error)),
             JobKind::Sitemap => Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() },
             JobKind::Typed | JobKind::Link => {
                 let now = self.shop.desk.clock.now();
-                let finished = self.shop.desk.verdict(job, Verdict::Failed(error), None, now);
+                let head = self.progress.status().map(|status| (status, job.url.clone()));
+                let finished = self.shop.desk.verdict(job, Verdict::Failed(error), head, now);
                 Next::Record { finished: Box::new(finished), outlinks: Vec::new() }
             }
         }
@@ -353,6 +410,7 @@ fn build_request(
     credentials: bool,
     guarded: bool,
     beside_pool: bool,
+    progress: &Arc<Progress>,
 ) -> Result<Request, FetchError> {
     let settings = &desk.settings;
     let invalid = |what: String| FetchError::permanent(ErrorKind::InvalidInput, Stage::Send, what).before_sending();
@@ -369,6 +427,7 @@ fn build_request(
         guarded,
         max_body: settings.max_filesize,
         beside_pool,
+        progress: Arc::clone(progress),
     };
     match job.kind {
         JobKind::Robots => request.max_body = Some(robots::MAX_BODY as u64 + 1),

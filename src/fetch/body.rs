@@ -17,6 +17,7 @@ use super::Body;
 use super::classify;
 use super::coding::{Fault, Pipeline};
 use super::deadlines::Deadlines;
+use super::progress::Progress;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 
 /// What every body may hold without asking.
@@ -142,6 +143,7 @@ pub(super) async fn read(
     pipeline: Result<Option<Pipeline>, Fault>,
     limits: Limits<'_>,
     deadlines: &mut Deadlines,
+    progress: &Progress,
 ) -> (Body, Option<FetchError>) {
     let pipeline = match pipeline {
         Ok(pipeline) => pipeline,
@@ -154,7 +156,7 @@ pub(super) async fn read(
     {
         return unread(too_large(cap));
     }
-    let mut reader = Reader::new(pipeline, announced, limits);
+    let mut reader = Reader::new(pipeline, announced, limits, progress);
     let error = reader.run(source, deadlines).await;
     let body = reader.into_body(error.is_some());
     (body, error)
@@ -170,6 +172,7 @@ fn too_large(cap: u64) -> FetchError {
 
 struct Reader<'a> {
     limits: Limits<'a>,
+    progress: &'a Progress,
     collector: Collector,
     memory: Option<Reservation>,
     wire_size: u64,
@@ -178,7 +181,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(mut pipeline: Option<Pipeline>, announced: Option<u64>, limits: Limits<'a>) -> Self {
+    fn new(mut pipeline: Option<Pipeline>, announced: Option<u64>, limits: Limits<'a>, progress: &'a Progress) -> Self {
         let cap = limits.max_body.and_then(|cap| usize::try_from(cap).ok()).unwrap_or(usize::MAX);
         // The stack holds servers to what they announce, so it is a cap as well.
         let exact = match pipeline {
@@ -191,7 +194,7 @@ impl<'a> Reader<'a> {
         }
         let granted = FREE.min(cap);
         let collector = Collector { pipeline, first: Bytes::new(), bytes: Vec::new(), granted, cap, exact };
-        Self { limits, collector, memory: None, wire_size: 0, wire_cap }
+        Self { limits, progress, collector, memory: None, wire_size: 0, wire_cap }
     }
 
     async fn run(&mut self, source: &mut impl Source, deadlines: &mut Deadlines) -> Option<FetchError> {
@@ -208,6 +211,7 @@ impl<'a> Reader<'a> {
             };
             deadlines.received(chunk.len());
             self.wire_size += chunk.len() as u64;
+            self.progress.body_bytes(chunk.len() as u64);
             loop {
                 match self.collector.take(&mut chunk) {
                     Ok(Taken::All) => break,
@@ -235,7 +239,10 @@ impl<'a> Reader<'a> {
         self.memory = match self.limits.pool.try_reserve(wanted) {
             None if !self.limits.beside_pool => {
                 let since = Instant::now();
+                self.progress.wait_for_memory(true);
                 let memory = self.limits.pool.reserve(wanted).await;
+                self.progress.wait_for_memory(false);
+                self.progress.stopped_for(since.elapsed());
                 deadlines.stop_for(since.elapsed());
                 Some(memory)
             }

@@ -222,7 +222,7 @@ impl Fetcher for Client {
         let headers = self.headers_for(&mut request);
         let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
         let times = Times { whole: request.timeout, silence: self.read_timeout, speed: self.lowest_speed };
-        let terms = Terms { times, body: limits };
+        let terms = Terms { times, body: limits, progress: &request.progress };
         let body = request.body.filter(|body| !body.is_empty());
         if proxy.is_none() && request.url.scheme() == "http" {
             let direct = &self.direct[usize::from(request.guarded)];

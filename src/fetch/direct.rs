@@ -34,6 +34,7 @@ use super::coding::Pipeline;
 use super::deadlines::Deadlines;
 use super::idle::{Idle, Reusable};
 use super::once::{Terms, head_of};
+use super::progress::Progress;
 use super::resolve::Resolver;
 use crate::model::fetch_error::{FetchError, Stage};
 use crate::model::record::SkipReason;
@@ -68,7 +69,7 @@ impl Direct {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(start, terms.times);
         let exchanged = match message(url, method, headers, body) {
-            Ok(message) => self.exchange(url, message, &mut deadlines).await,
+            Ok(message) => self.exchange(url, message, &mut deadlines, terms.progress).await,
             Err(error) => Err(Headless::Failed(error)),
         };
         let (mut connection, response) = match exchanged {
@@ -85,8 +86,9 @@ impl Direct {
         let pipeline = Pipeline::of(response.headers());
         let (parts, incoming) = response.into_parts();
         let head = head_of(parts.status, parts.version, parts.headers, connection.remote_addr);
+        terms.progress.head(head.status);
         let mut arriving = Arriving { connection: &mut connection, incoming };
-        let (body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines).await;
+        let (body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
         drop(arriving);
         // One whose body was not read to the end is not ready, and is closed.
         if connection.is_usable(&mut Context::from_waker(Waker::noop())) {
@@ -101,18 +103,22 @@ impl Direct {
         url: &Url,
         mut message: Request,
         deadlines: &mut Deadlines,
+        progress: &Progress,
     ) -> Result<(Connection, Response<Incoming>), Headless> {
         loop {
             let kept = self.idle.take(authority(url));
             let is_new = kept.is_none();
-            let mut connection = match kept {
-                Some(connection) => connection,
+            let mut connection = if let Some(connection) = kept {
+                connection
+            } else {
+                progress.connecting().set(true);
                 // In a box, as it is rare: what a request may ever await is memory of each.
-                None => match Box::pin(deadlines.within_whole(self.connect(url))).await {
+                match Box::pin(deadlines.within_whole(self.connect(url))).await {
                     Ok(connected) => connected?,
                     Err(late) => return Err(Headless::Failed(late.error(Stage::Connect))),
-                },
+                }
             };
+            progress.connecting().set(false);
             let mut error = match deadlines.within_whole(connection.send(message)).await {
                 Ok(Ok(response)) => return Ok((connection, response)),
                 Ok(Err(error)) => error,

@@ -24,6 +24,7 @@ mod deadlines;
 mod direct;
 mod idle;
 mod once;
+pub mod progress;
 mod proxies;
 pub mod resolve;
 #[cfg(test)]
@@ -63,6 +64,8 @@ pub struct Request {
     pub max_body: Option<u64>,
     /// May take body memory beside the pool: the oldest line under `--ordered`, which must be able to finish.
     pub beside_pool: bool,
+    /// Told how far the request has come.
+    pub progress: Arc<progress::Progress>,
 }
 
 /// What one request did.

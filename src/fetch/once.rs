@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::body::{self, Limits};
 use super::classify::{self, Headless, Route};
 use super::coding::Pipeline;
-use super::connecting::Connecting;
 use super::deadlines::{Deadlines, Times};
+use super::progress::Progress;
 use super::{Attempt, Head};
 use crate::model::fetch_error::Stage;
 use crate::model::record::SkipReason;
@@ -21,6 +21,7 @@ use crate::model::record::SkipReason;
 pub(super) struct Terms<'a> {
     pub(super) times: Times,
     pub(super) body: Limits<'a>,
+    pub(super) progress: &'a Progress,
 }
 
 /// Sends a request and reads its answer to the end. `route` is asked only if no head came.
@@ -32,7 +33,7 @@ pub(super) async fn once(
 ) -> Attempt {
     let start = Instant::now();
     let mut deadlines = Deadlines::new(start, terms.times);
-    let connecting = Connecting::default();
+    let connecting = terms.progress.connecting();
     let mut response = match deadlines.within_whole(connecting.watch(client.execute(request))).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -54,7 +55,8 @@ pub(super) async fn once(
     // The body does not need the headers any more.
     let headers = std::mem::take(response.headers_mut());
     let head = head_of(response.status(), response.version(), headers, response.remote_addr());
-    let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines).await;
+    terms.progress.head(head.status);
+    let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines, terms.progress).await;
     Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
 }
 

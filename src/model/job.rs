@@ -38,6 +38,21 @@ pub struct JobSpec {
     pub meta: Option<Box<str>>,
     /// User and password that stood in the URL, percent-decoded.
     pub user_info: Option<(Box<str>, Box<str>)>,
+    /// All places of the document, in order of preference: the first to answer is its record. Empty for most jobs.
+    pub mirrors: Vec<Mirror>,
+    /// The job is a leg of the race of a job with mirrors, and asks this one of them.
+    pub leg: Option<u32>,
+}
+
+/// One of the places where a job's document is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// Canonical.
+    pub url: Box<str>,
+    /// User and password that stood in it, percent-decoded.
+    pub user_info: Option<(Box<str>, Box<str>)>,
+    /// Another job has it, and each URL is asked once: this one leaves it alone.
+    pub repeated: bool,
 }
 
 /// What happened to a job so far: present from its first request on.
@@ -61,6 +76,8 @@ pub struct Chain {
     pub turned_get: bool,
     /// A redirect has led to another origin: credentials are not sent any more.
     pub left_origin: bool,
+    /// Body bytes on the wire, of all its requests.
+    pub wire_bytes: u64,
 }
 
 /// One accepted URL.
@@ -87,6 +104,13 @@ pub struct Job {
     pub line: u64,
     pub spec: Option<Box<JobSpec>>,
     pub chain: Option<Box<Chain>>,
+}
+
+impl Mirror {
+    fn heap_size(&self) -> usize {
+        let user_info = self.user_info.as_ref().map_or(0, |(user, password)| user.len() + password.len() + 32);
+        size_of::<Self>() + self.url.len() + 16 + user_info
+    }
 }
 
 impl Job {
@@ -125,6 +149,18 @@ impl Job {
         ["r-", &self.number.to_string()].concat()
     }
 
+    /// All places of the job's document; empty if it has but its URL.
+    #[must_use]
+    pub fn mirrors(&self) -> &[Mirror] {
+        self.spec.as_ref().map_or(&[], |spec| &spec.mirrors)
+    }
+
+    /// Which of its parent's mirrors the job asks, if it is a leg of a race: it has no record of its own then.
+    #[must_use]
+    pub fn leg(&self) -> Option<usize> {
+        self.spec.as_ref().and_then(|spec| spec.leg).map(|leg| leg as usize)
+    }
+
     /// The URL as first requested.
     #[must_use]
     pub fn first_url(&self) -> &str {
@@ -150,6 +186,7 @@ impl Job {
                 + spec.body.as_ref().map_or(0, |body| body.capacity() + BLOCK)
                 + spec.headers.iter().map(|(n, v)| n.len() + v.len() + 2 * BLOCK + 32).sum::<usize>()
                 + spec.user_info.as_ref().map_or(0, |(u, p)| u.len() + p.len() + 2 * BLOCK)
+                + spec.mirrors.iter().map(Mirror::heap_size).sum::<usize>()
         });
         let chain = self.chain.as_ref().map_or(0, |chain| {
             size_of::<Chain>()
@@ -185,6 +222,8 @@ mod tests {
             timeout: Some(Duration::from_millis(1500)),
             meta: Some("{\"a\": 1.50}".into()),
             user_info: Some(("me".into(), "secret".into())),
+            mirrors: vec![Mirror { url: "https://example.org/b".into(), user_info: None, repeated: true }],
+            leg: Some(3),
         }));
         *job.chain_mut() = Chain {
             first_url: Some("https://example.org/a".into()),
@@ -203,6 +242,7 @@ mod tests {
             refusals: 3,
             turned_get: true,
             left_origin: true,
+            wire_bytes: 1 << 40,
         };
         job
     }
@@ -251,7 +291,8 @@ mod tests {
         };
         let whole = size(&|_| {});
         let long = || "x".repeat(1000).into_boxed_str();
-        let changes: [&dyn Fn(&mut Job); 8] = [
+        let changes: [&dyn Fn(&mut Job); 9] = [
+            &|job| job.spec.as_mut().unwrap().mirrors[0].url = long(),
             &|job| job.url = long(),
             &|job| job.host = long(),
             &|job| job.input = Some(long()),

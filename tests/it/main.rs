@@ -10,6 +10,8 @@
 //! - `politeness` is about how fast and how much at once; every test has a control run without the limit.
 //! - `robots` is about robots.txt however it comes, nofollow, and the commands that only tell.
 //! - `resilience` is about servers that fail, refuse, die and return.
+//! - `race` is about jobs with mirrors: who wins, and how the others are let go.
+//! - `time` is about the deadline of one URL.
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
@@ -34,7 +36,9 @@ mod http;
 mod input;
 mod layering;
 mod politeness;
+mod race;
 mod records;
 mod resilience;
 mod robots;
 mod support;
+mod time;

@@ -273,7 +273,10 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
         arg = arg.value_name(setting.value).value_parser(ValueParser::string());
     }
     // `-1` is a bad number, not an unknown flag.
-    if matches!(setting.kind, Kind::Whole { .. } | Kind::Duration | Kind::Size | Kind::Rate | Kind::FailOn) {
+    if matches!(
+        setting.kind,
+        Kind::Whole { .. } | Kind::Duration | Kind::Size | Kind::Rate | Kind::FailOn | Kind::HedgeAfter
+    ) {
         arg = arg.allow_negative_numbers(true);
     }
     // What a person or a site wrote may start with a dash; a number or a duration never does.
@@ -433,13 +436,13 @@ mod tests {
     #[test]
     fn flags_are_those_of_this_version() {
         let both = "accept allow-private breaker-cooldown breaker-failures color concurrency config connect-timeout \
-            deadline delay fail-early fail-on format grace header host-concurrency host-rate input-file insecure location \
-            log-format max-crawl-delay max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy \
-            quiet rate read-timeout referer retries robots silent speed-limit speed-time strict-input summary timeout user \
-            user-agent verbose with";
+            deadline delay fail-early fail-on format grace header hedge-after host-concurrency host-rate input-file insecure \
+            location log-format max-crawl-delay max-filesize max-pages max-redirs max-retry-after no-config no-progress \
+            output proxy quiet race rate read-timeout referer retries robots silent speed-limit speed-time strict-input \
+            summary timeout url-deadline user user-agent verbose with";
         let only = [
             (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
-            (Run::Fetch, "data head json ordered request unique"),
+            (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
         let letters = [(Run::Crawl, "AHLeijklmoqsuvx"), (Run::Fetch, "AHILXdeijkmoqsuvx")];
         for ((run, only), (_, letters)) in only.into_iter().zip(letters) {

@@ -2,6 +2,8 @@
 
 mod audit;
 pub(super) mod fake;
+mod races;
 mod robots;
 mod simulation;
 mod stories;
+mod time;

@@ -31,6 +31,7 @@ fn get(url: &str) -> Request {
         guarded: false,
         max_body: Some(16 * 1024 * 1024),
         beside_pool: false,
+        progress: std::sync::Arc::default(),
     }
 }
 

@@ -142,7 +142,7 @@ async fn ask_all(client: &Client, urls: &[String], settings: &EngineSettings) ->
 /// The canonical form of arguments; a bare host gets `https://`, with a notice, as everywhere.
 fn canonical(texts: &[String], console: &Console) -> Result<Vec<String>, UsageError> {
     texts.iter().try_for_each(|text| argument(text))?;
-    let settings = SeedSettings { sources: vec![Source::Arguments(texts.to_vec())] };
+    let settings = SeedSettings::from(vec![Source::Arguments(texts.to_vec())]);
     let mut reader = lycosa::seeds::open(&settings).map_err(|error| UsageError::new(error.to_string()))?;
     let mut urls = Vec::with_capacity(texts.len());
     while let Ok(Some(batch)) = reader.next_batch(texts.len()) {

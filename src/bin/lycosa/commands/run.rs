@@ -198,7 +198,7 @@ fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> 
     flags.urls.iter().try_for_each(|url| argument(url))?;
     let (sources, implicit) = sources(flags)?;
     files(flags, &sources, resolved).check()?;
-    let mut seeds = SeedSettings { sources };
+    let mut seeds = SeedSettings { sources, mirrors: resolved.settings.seeds.mirrors };
     if resolved.strict_input {
         seeds = check_all(&seeds).map_err(|error| strict_error(&error))?;
     }

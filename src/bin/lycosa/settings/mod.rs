@@ -66,6 +66,8 @@ pub enum Kind {
     Statuses,
     /// `never`, `seeds`, `any`, a count or a share.
     FailOn,
+    /// A duration as above, or `p95`.
+    HedgeAfter,
     /// Any text; `none` is no text.
     Text,
     /// Texts, in order.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lycosa::crawl::Settings;
-use lycosa::engine::settings::{EngineSettings, With};
+use lycosa::engine::settings::{EngineSettings, RaceMode, With};
 use lycosa::fetch::client::{ClientSettings, LowestSpeed};
 use lycosa::model::units::Rate;
 use lycosa::policy::breaker::BreakerSettings;
@@ -80,6 +80,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
             .map(|(bytes, time)| LowestSpeed { bytes, time }),
         ..ClientSettings::default()
     };
+    let seeds = SeedSettings { mirrors: values.switch("mirrors"), ..SeedSettings::default() };
     Ok(Resolved {
         display: Display {
             color: values.word("color")?,
@@ -91,7 +92,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         fail_on: values.read("fail-on", check::fail_on)?,
         summary: summary(&values, &outputs)?,
         strict_input: values.switch("strict-input"),
-        settings: Settings { engine, client, seeds: SeedSettings::default(), outputs },
+        settings: Settings { engine, client, seeds, outputs },
         warnings,
     })
 }
@@ -108,6 +109,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         host_rate: values.rate("host-rate")?,
         delay: values.duration("delay")?.unwrap_or_default(),
         timeout: values.duration("timeout")?,
+        url_deadline: values.duration("url-deadline")?,
         deadline: values.duration("deadline")?,
         grace: values.duration("grace")?.unwrap_or(UNLIMITED),
         retry: RetrySettings {
@@ -130,6 +132,8 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         refused: values.switch("refused"),
         sitemaps: values.switch("sitemaps"),
         ordered: values.switch("ordered"),
+        race: if values.word("race")? == "all" { RaceMode::All } else { RaceMode::Hedge },
+        hedge_after: values.read("hedge-after", check::hedge_after)?,
         fail_early: values.switch("fail-early"),
         allow_private: values.switch("allow-private"),
         with: with(values),
