@@ -22,6 +22,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
@@ -32,10 +33,16 @@ use crate::engine::settings::EngineSettings;
 use crate::engine::stats::{Counters, Summary};
 use crate::engine::{self, Controls, Parts};
 use crate::fetch::client::{Client, ClientSettings};
+use crate::frontier::Frontier;
+use crate::frontier::journal::{DurableFrontier, Past};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::model::record::Record;
 use crate::seeds::{self, Reader, SeedSettings};
 use crate::sinks::{self, OutputSettings, Sink};
+
+mod state;
+
+pub use state::{State, StateOptions};
 
 /// Everything a run needs, resolved.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +63,9 @@ pub enum StartError {
     /// An output that cannot be created: exit code 3.
     #[error("{0}")]
     Output(String),
+    /// A state directory that cannot be used as it is: exit code 2.
+    #[error("{0}")]
+    State(String),
 }
 
 /// Stops and watches a run from outside; cheap to clone, usable from any thread.
@@ -92,8 +102,18 @@ pub struct Crawl {
     handle: RunHandle,
     settings: EngineSettings,
     client: Client,
-    reader: Reader,
+    /// None: the input has been read to its end, or is not given again.
+    reader: Option<Reader>,
     sinks: Vec<(String, Box<dyn Sink>)>,
+    kept: Option<Kept>,
+}
+
+/// What a run on disk starts with.
+struct Kept {
+    run: Arc<str>,
+    frontier: DurableFrontier,
+    past: Option<Box<Past>>,
+    input_missing: bool,
 }
 
 impl fmt::Debug for Crawl {
@@ -119,7 +139,16 @@ impl Crawl {
             let sink = sinks::open(output).map_err(|error| StartError::Output(chain(&error)))?;
             sinks.push((output.target.to_string(), sink));
         }
-        Ok(Self { handle: RunHandle::default(), settings: engine, client, reader, sinks })
+        Ok(Self { handle: RunHandle::default(), settings: engine, client, reader: Some(reader), sinks, kept: None })
+    }
+
+    /// The same for a run that is kept in a state directory, or goes on there.
+    ///
+    /// # Errors
+    /// As [`Crawl::new`]; also a state that is damaged, an output that is not what the run has written, and an input that
+    /// is not the one that was read before.
+    pub fn with_state(settings: Settings, state: State, options: StateOptions) -> Result<Self, StartError> {
+        state::begin(settings, state, options)
     }
 
     #[must_use]
@@ -133,17 +162,29 @@ impl Crawl {
     /// # Cancel safety
     /// Dropping the future cuts off what is in flight; records that no output has written are lost.
     pub async fn run(self) -> Summary {
-        let Self { handle, settings, client, reader, sinks } = self;
-        let input = Input::read(reader).unwrap_or_else(|error| {
-            tracing::error!(%error, "no thread for the input");
-            Input::Ended
-        });
+        let Self { handle, settings, client, reader, sinks, kept } = self;
+        let read = |reader| {
+            Input::read(reader).unwrap_or_else(|error| {
+                tracing::error!(%error, "no thread for the input");
+                Input::Ended
+            })
+        };
+        let input = reader.map_or(Input::Ended, read);
+        let (run, frontier, past, input_missing): (Arc<str>, Box<dyn Frontier>, _, _) = match kept {
+            Some(Kept { run, frontier, past, input_missing }) => (run, Box::new(frontier), past, input_missing),
+            None => {
+                let memory = MemoryFrontier::new(MemorySettings::default());
+                (run_name().into(), Box::new(memory), None, false)
+            }
+        };
         let parts = Parts {
-            run: format!("{:012x}", fastrand::u64(..) >> 16).into(),
+            run,
             settings,
             fetcher: client,
-            frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
+            frontier,
             input,
+            past,
+            input_missing,
             sinks,
             controls: handle.controls,
             inline: false,
@@ -174,6 +215,11 @@ impl Crawl {
             .map_err(|error| StartError::Input(format!("no thread for the run: {error}")))?;
         Ok(Run { records, summary, handle })
     }
+}
+
+/// A name for a run that is new.
+fn run_name() -> String {
+    format!("{:012x}", fastrand::u64(..) >> 16)
 }
 
 /// Records that may wait between a run and the reader of its stream.

@@ -53,6 +53,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let full = !self.delivery.has_room();
             let busy = self.phase != Phase::Running
                 || self.permits.available_permits() == 0
+                || self.disk_is_behind()
                 || (full && self.delivery.oldest_admitted().is_none())
                 || self.pages_needed() == Some(0)
                 || self.run_limiter.as_ref().is_some_and(|limiter| limiter.next() > now);
@@ -282,6 +283,7 @@ impl<F: Fetcher> Dispatcher<F> {
         if job.has_record() && !host.side_requests.is_empty() {
             job.chain_mut().requests.append(&mut host.side_requests);
         }
+        self.note_start(&job, now);
         self.in_flight += 1;
         let timeout = job.spec.as_ref().and_then(|spec| spec.timeout).or(self.settings.timeout);
         let due = timeout.map_or(Moment::NEVER, |timeout| now.plus(timeout));

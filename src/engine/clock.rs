@@ -25,6 +25,15 @@ impl Clock {
         Self { start: Instant::now(), wall_start }
     }
 
+    /// The wall time now, for what begins before a run has its clock.
+    #[must_use]
+    pub fn wall_now() -> WallTime {
+        #[expect(clippy::disallowed_methods, reason = "when a run was begun is kept over its processes")]
+        let wall = std::time::SystemTime::now();
+        let millis = wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        WallTime(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+
     #[must_use]
     pub fn now(&self) -> Moment {
         Moment::START.plus(self.start.elapsed())

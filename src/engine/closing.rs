@@ -28,16 +28,17 @@ impl<F: Fetcher> Dispatcher<F> {
             self.failure.get_or_insert(cause);
             self.stopped_by = Some(StoppedBy::Error);
         }
-        let input_unread = self.has_unread_input().await;
+        let input_unread = self.has_unread_input().await || self.input_missing;
+        self.close_ledger(self.clock.now());
         if let Err(error) = self.frontier.close() {
             self.failure.get_or_insert(error.to_string());
         }
         self.publish();
         let (hosts, host_count) = self.hosts.busiest(10);
-        let written = self.delivery.written();
         for counted in self.delivery.unwritten() {
             self.tally.uncount(counted);
         }
+        let written = self.delivery.settled();
         let now = self.clock.now();
         let left = self.tally.accepted.saturating_sub(written);
         Summary {
@@ -110,7 +111,8 @@ impl<F: Fetcher> Dispatcher<F> {
             return !self.input.has_ended();
         }
         let moment = std::time::Duration::from_millis(200);
-        tokio::time::timeout(moment, self.input.next()).await.is_ok_and(|seeds| !seeds.is_empty())
-            || !self.input.has_ended()
+        let unread = tokio::time::timeout(moment, self.input.next()).await.is_ok_and(|seeds| !seeds.is_empty());
+        self.note_input(unread);
+        unread || !self.input.has_ended()
     }
 }

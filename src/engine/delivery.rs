@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use super::outcome::{Counted, Finished};
 use crate::fetch::body::Reservation;
+use crate::model::mark::OutputMark;
 use crate::model::units::Moment;
 use crate::sinks::{Line, Sink, SinkError};
 
@@ -45,7 +46,12 @@ struct Progress {
     written: AtomicU64,
     failed: AtomicBool,
     error: Mutex<Option<SinkError>>,
+    /// With a journal: where the output stood behind each batch, with the next `seq`, since these were last taken.
+    marks: Option<Mutex<VecDeque<Mark>>>,
 }
+
+/// The next `seq`, and where an output stands before it.
+type Mark = (u64, Option<OutputMark>);
 
 /// One sink with what drives it.
 struct Output {
@@ -82,9 +88,22 @@ pub struct Delivery {
     order: Option<Order>,
     room: Arc<Notify>,
     crossings: u64,
-    /// What the records from here on counted as: those that may not be in every sink yet.
-    unsure: VecDeque<Counted>,
+    /// Of which jobs the records from here on are, and what they counted as: those that may not be in every sink yet.
+    unsure: VecDeque<(u64, Counted)>,
     unsure_from: u64,
+    /// With a journal: where each output stands at `unsure_from`. A record is sure when the journal is to say so.
+    marks: Option<Vec<Option<OutputMark>>>,
+    /// Records that were held back for their turn, and that a later process will ask for again.
+    dropped: Vec<Counted>,
+}
+
+/// How a run goes on that was begun by an earlier process, or that a later one may go on with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Continuation {
+    /// The `seq` of the next record.
+    pub next_seq: u64,
+    /// A journal is told of each record that is written, with the places of the outputs.
+    pub journaled: bool,
 }
 
 #[derive(Default)]
@@ -95,23 +114,29 @@ struct Order {
 }
 
 impl Delivery {
-    /// `inline`: no threads, as simulations need it. `first_seq` is 0 for a new run.
+    /// `inline`: no threads, as simulations need it.
     #[must_use]
-    pub fn new(sinks: Vec<(String, Box<dyn Sink>)>, ordered: bool, inline: bool) -> Self {
+    pub fn new(sinks: Vec<(String, Box<dyn Sink>)>, ordered: bool, inline: bool, before: Continuation) -> Self {
         let room = Arc::new(Notify::new());
-        let outputs = sinks.into_iter().map(|(name, sink)| Output::new(name, sink, inline, &room)).collect();
+        let marks = before.journaled.then(|| sinks.iter().map(|(_, sink)| sink.mark()).collect());
+        let outputs: Vec<Output> =
+            sinks.into_iter().map(|(name, sink)| Output::new(name, sink, inline, &room, before)).collect();
+        // With a journal every line has its record at its own place: there are none between that were written before.
+        let order = Order { next: before.next_seq, ..Order::default() };
         Self {
             outputs,
-            next_seq: 0,
+            next_seq: before.next_seq,
             batch: Vec::new(),
             memory: Vec::new(),
             batch_bytes: 0,
             batch_since: None,
-            order: ordered.then(Order::default),
+            order: ordered.then_some(order),
             room,
             crossings: 0,
             unsure: VecDeque::new(),
-            unsure_from: 0,
+            unsure_from: before.next_seq,
+            marks,
+            dropped: Vec::new(),
         }
     }
 
@@ -174,10 +199,14 @@ impl Delivery {
         self.oldest().filter(|_| self.sinks_have_room())
     }
 
-    /// The run stops: records that wait for an older one that will not come are written now, in their order.
+    /// The run stops: records that wait for an older one that will not come are written now, in their order. With a
+    /// journal they are dropped: whoever goes on asks again, and keeps the order.
     pub fn give_up_order(&mut self, now: Moment) {
-        if let Some(order) = self.order.take() {
-            for finished in order.held.into_values() {
+        let Some(order) = self.order.take() else { return };
+        for finished in order.held.into_values() {
+            if self.marks.is_some() {
+                self.dropped.push(finished.counted);
+            } else {
                 self.emit(finished, now);
             }
         }
@@ -185,7 +214,7 @@ impl Delivery {
 
     fn emit(&mut self, finished: Finished, now: Moment) {
         let size = finished.size();
-        self.unsure.push_back(finished.counted);
+        self.unsure.push_back((finished.number, finished.counted));
         self.batch.push(Line { seq: self.next_seq, json: finished.json, record: finished.record });
         self.memory.extend(finished.memory);
         self.next_seq += 1;
@@ -218,16 +247,61 @@ impl Delivery {
     }
 
     fn settle_written(&mut self) {
+        if self.marks.is_some() {
+            return;
+        }
         let written = self.written();
         while self.unsure_from < written && self.unsure.pop_front().is_some() {
             self.unsure_from += 1;
         }
     }
 
+    /// Records that were accepted and are not known to be written, however many of them are.
+    #[must_use]
+    pub fn has_unsure(&self) -> bool {
+        !self.unsure.is_empty()
+    }
+
+    /// What the records counted as that are not known to be written.
+    pub fn unsure(&self) -> impl Iterator<Item = Counted> {
+        let held = self.order.iter().flat_map(|order| order.held.values().map(|finished| finished.counted));
+        self.unsure.iter().map(|(_, counted)| *counted).chain(held)
+    }
+
+    /// With a journal: what has been written to every output since this was last called, in the order of `seq`, as the
+    /// job's number and what it counted as; and where each output stands behind it. None if there is nothing new.
+    pub fn take_written(&mut self) -> Option<(Vec<(u64, Counted)>, Vec<Option<OutputMark>>)> {
+        let sure = self.sure();
+        let marks = self.marks.as_mut()?;
+        let count = usize::try_from(sure.checked_sub(self.unsure_from)?).ok().filter(|count| *count > 0)?;
+        for (output, mark) in self.outputs.iter().zip(marks.iter_mut()) {
+            output.progress.take_mark(sure, mark);
+        }
+        self.unsure_from = sure;
+        let marks = marks.clone();
+        Some((self.unsure.drain(..count).collect(), marks))
+    }
+
+    /// Up to where all outputs have written whole batches that can be gone back to; outputs whose reader has gone away
+    /// do not count, unless all have.
+    fn sure(&self) -> u64 {
+        let last = |output: &Output| output.progress.last_mark().unwrap_or(self.unsure_from);
+        let open = self.outputs.iter().filter(|output| !output.has_closed_pipe()).map(last).min();
+        open.or_else(|| self.outputs.iter().map(last).max()).unwrap_or(self.next_seq - self.batch.len() as u64)
+    }
+
     /// What the records counted as that are not in every sink.
-    pub fn unwritten(&mut self) -> VecDeque<Counted> {
+    pub fn unwritten(&mut self) -> Vec<Counted> {
         self.settle_written();
-        std::mem::take(&mut self.unsure)
+        let unsure = std::mem::take(&mut self.unsure).into_iter().map(|(_, counted)| counted);
+        unsure.chain(std::mem::take(&mut self.dropped)).collect()
+    }
+
+    /// Records that are in every sink for sure, those of earlier processes among them. To be asked after
+    /// [`Delivery::unwritten`] or [`Delivery::take_written`].
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.unsure_from
     }
 
     /// Records that are in every sink that can still be written; of the last sink, if all have failed.
@@ -277,8 +351,12 @@ impl Delivery {
 }
 
 impl Output {
-    fn new(name: String, sink: Box<dyn Sink>, inline: bool, room: &Arc<Notify>) -> Self {
-        let progress = Arc::new(Progress::default());
+    fn new(name: String, sink: Box<dyn Sink>, inline: bool, room: &Arc<Notify>, before: Continuation) -> Self {
+        let progress = Arc::new(Progress {
+            written: AtomicU64::new(before.next_seq),
+            marks: before.journaled.then(Mutex::default),
+            ..Progress::default()
+        });
         let (done, finished) = watch::channel(inline);
         if inline {
             return Self { name, progress, drive: Drive::Inline(sink), finished };
@@ -335,6 +413,21 @@ impl Progress {
         self.failed.store(true, Ordering::Release);
     }
 
+    /// The `seq` behind the last whole batch, if there was one since these were taken.
+    fn last_mark(&self) -> Option<u64> {
+        let marks = self.marks.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.back().map(|(seq, _)| *seq)
+    }
+
+    /// Takes what was noted up to a `seq`; the last of it is where the output stands there.
+    fn take_mark(&self, sure: u64, mark: &mut Option<OutputMark>) {
+        let Some(marks) = &self.marks else { return };
+        let mut marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
+        while marks.front().is_some_and(|(seq, _)| *seq <= sure) {
+            *mark = marks.pop_front().and_then(|(_, mark)| mark);
+        }
+    }
+
     fn write(&self, sink: &mut dyn Sink, batch: &Batch) {
         let mut rest = &batch.lines[..];
         while !rest.is_empty() && !self.failed.load(Ordering::Acquire) {
@@ -349,6 +442,11 @@ impl Progress {
                 }
             }
             rest = later;
+        }
+        if let (Some(marks), Some(last)) = (&self.marks, batch.lines.last())
+            && !self.failed.load(Ordering::Acquire)
+        {
+            marks.lock().unwrap_or_else(PoisonError::into_inner).push_back((last.seq + 1, sink.mark()));
         }
     }
 }
@@ -439,7 +537,7 @@ mod tests {
 
     fn ordered() -> (Delivery, mpsc::Sender<()>) {
         let (reader, gate) = mpsc::channel();
-        (Delivery::new(vec![("stuck".to_owned(), Box::new(Stuck(gate)))], true, false), reader)
+        (Delivery::new(vec![("stuck".to_owned(), Box::new(Stuck(gate)))], true, false, Continuation::default()), reader)
     }
 
     fn finished(number: u64, bytes: usize) -> Finished {

@@ -19,6 +19,7 @@ use super::event::{Answered, Ended, Event, HostId, Next};
 use super::flights::Flights;
 use super::hosts::Hosts;
 use super::input::Input;
+use super::ledger::Ledger;
 use super::limit::Limiter;
 use super::outcome::{Finished, Verdict};
 use super::race::Races;
@@ -27,6 +28,7 @@ use super::stats::{Counters, StoppedBy, Summary, Tally};
 use super::workbench::Workbench;
 use super::worker::Workshop;
 use crate::fetch::Fetcher;
+use crate::frontier::journal::Past;
 use crate::frontier::seen::Seen;
 use crate::frontier::{Frontier, FrontierError};
 use crate::model::job::Job;
@@ -97,6 +99,9 @@ pub struct Dispatcher<F> {
     pub(super) tasks: JoinSet<()>,
     pub(super) tally: Tally,
     pub(super) rng: fastrand::Rng,
+    /// What the frontier's journal is told; None without one.
+    pub(super) ledger: Option<Ledger>,
+    pub(super) input_missing: bool,
     /// Number of the next job that is accepted.
     pub(super) next_number: u64,
     /// Requests under way, and those among them whose job ends in a record.
@@ -120,7 +125,10 @@ pub struct Dispatcher<F> {
 
 impl<F: Fetcher> Dispatcher<F> {
     /// Runs to the end. Always ends: by count, or by a stop and its deadline.
-    pub async fn run(mut self) -> Summary {
+    pub async fn run(mut self, past: Option<Box<Past>>) -> Summary {
+        if let Some(past) = past {
+            self.revive(*past, self.clock.now());
+        }
         let started = self.clock.wall(Moment::START);
         let mut timer = Box::pin(tokio::time::sleep_until(self.clock.instant(Moment::START)));
         loop {
@@ -152,6 +160,7 @@ impl<F: Fetcher> Dispatcher<F> {
         if self.delivery.flush_due().is_some_and(|due| due <= now) {
             self.delivery.flush();
         }
+        self.keep_ledger(now);
         self.publish();
         #[cfg(test)]
         self.audit(idle, now);
@@ -416,19 +425,25 @@ impl<F: Fetcher> Dispatcher<F> {
 
     fn accept_seeds(&mut self, seeds: VecDeque<Seed>, now: Moment) {
         self.check_stop(now);
+        let mut cut = false;
         for seed in seeds {
             // A limit may be reached by a broken line: what follows it is not accepted any more.
             self.check_pages(now);
             if self.phase == Phase::Running {
+                self.note_seed(&seed);
                 self.accept_seed(seed, now);
+            } else {
+                cut = true;
             }
         }
+        self.note_input(cut);
     }
 
     /// The next moment that matters. `now` is the moment of this turn: what has become due since fires at once, and what
     /// was due before waits for an event, since nothing could be admitted (no permit, no room).
     fn next_due(&mut self, now: Moment) -> Option<Moment> {
         let flush = self.delivery.flush_due();
+        let flush = flush.into_iter().chain(self.ledger.as_ref().and_then(Ledger::due)).min();
         let deadline = self.settings.deadline.map(|deadline| Moment::START.plus(deadline));
         if self.phase != Phase::Running {
             let stop = (self.phase == Phase::Draining).then_some(self.stop_due);

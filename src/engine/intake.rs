@@ -9,6 +9,7 @@ use super::hosts::{Delayed, Robots, RobotsCopy};
 use super::outcome::{BrokenLine, Finished, Verdict};
 use crate::fetch::Fetcher;
 use crate::frontier::Rank;
+use crate::frontier::journal::Entry;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind};
 use crate::model::page::Outlink;
@@ -31,6 +32,7 @@ impl<F: Fetcher> Dispatcher<F> {
             Seed::Broken { input, line, id, meta, message } => {
                 let number = self.accept();
                 let broken = BrokenLine { input, line, id, meta, message };
+                self.note_broken(number, &broken);
                 let finished = self.shop.desk.broken_line(number, broken);
                 self.deliver_without_host(finished, now);
             }
@@ -42,6 +44,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
                 let once = self.settings.follow || self.settings.unique;
                 if !self.claim_typed(&mut job, once) {
+                    self.note_skipped(&job, SkipReason::Duplicate);
                     let finished = self.shop.desk.verdict(&mut job, Verdict::Skipped(SkipReason::Duplicate), None, now);
                     self.deliver_without_host(finished, now);
                     return;
@@ -58,7 +61,7 @@ impl<F: Fetcher> Dispatcher<F> {
         }
     }
 
-    fn accept(&mut self) -> u64 {
+    pub(super) fn accept(&mut self) -> u64 {
         self.tally.accepted += 1;
         self.next_number += 1;
         self.next_number - 1
@@ -72,6 +75,7 @@ impl<F: Fetcher> Dispatcher<F> {
             && matches!(finished.counted.outcome, Outcome::Ok | Outcome::HttpError)
             && self.scope.add_seed(&job.url)
         {
+            self.note(&Entry::Scope(job.url.as_ref().into()));
             tracing::warn!(
                 target: "lycosa::notice",
                 "the seed {} redirects to {}, which is in scope now too",
@@ -109,6 +113,7 @@ impl<F: Fetcher> Dispatcher<F> {
             match verdict {
                 Ok(()) => self.discovered.push(job),
                 Err(reason) => {
+                    self.note_skipped(&job, reason);
                     let finished = self.shop.desk.verdict(&mut job, Verdict::Skipped(reason), None, now);
                     self.deliver_without_host(finished, now);
                 }
@@ -118,6 +123,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// A job that failed and may try again: back to its host's queue, not before its backoff is over.
     pub(super) fn retry_later(&mut self, job: Job, host: HostId, now: Moment) {
+        self.note_return(&job);
         self.leg_waits(&job, host, now);
         if matches!(self.hosts.get(host).breaker.gate(now), Gate::GivenUp(_)) {
             return self.queue_again(job, host, now);
@@ -143,6 +149,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// A refused job: its host is held, and it keeps its place in the queue.
     pub(super) fn queue_again(&mut self, job: Job, host: HostId, now: Moment) {
+        self.note_return(&job);
         self.leg_waits(&job, host, now);
         if job.has_record() {
             self.insert_fresh(host, job);
@@ -279,6 +286,7 @@ impl<F: Fetcher> Dispatcher<F> {
             return;
         }
         self.own_jobs -= 1;
+        self.note_own_done(&job, now);
         let mut job = job;
         let origin: Box<str> = origin_of(job.first_url()).into();
         let id = self.keep_requests(&mut job, now);
@@ -310,13 +318,15 @@ impl<F: Fetcher> Dispatcher<F> {
             };
             let canonical = url::canonical(&parsed);
             // A sitemap is no page: the same URL may be both.
-            if !self.seen.claim(&format!("sitemap {canonical}")) {
+            let claim = format!("sitemap {canonical}");
+            if !self.seen.claim(&claim) {
                 continue;
             }
             let mut job = Job::new(JobKind::Sitemap, canonical, url::host_key(&parsed));
             job.depth = level;
             job.accepted = now;
             job.source = Some(home.into());
+            self.note_own(&job, &claim);
             let id = self.hosts.id(&job.host, &self.settings, now);
             self.own_jobs += 1;
             self.hosts.get_mut(id).own.push_back(job);
@@ -349,6 +359,7 @@ impl<F: Fetcher> Dispatcher<F> {
             start.source = Some(source.clone());
             self.discovered.push(start);
         }
+        self.note_own_done(job, now);
     }
 }
 

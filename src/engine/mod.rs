@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::fetch::Fetcher;
 use crate::frontier::Frontier;
+use crate::frontier::journal::Past;
 use crate::frontier::seen::Seen;
 use crate::model::units::Moment;
 use crate::policy::scope::Scope;
@@ -26,6 +27,7 @@ mod flights;
 mod hosts;
 pub mod input;
 mod intake;
+pub mod ledger;
 mod limit;
 pub mod lookup;
 mod outcome;
@@ -34,6 +36,7 @@ mod race;
 mod racing;
 pub mod settings;
 mod snapshot;
+pub mod standing;
 pub mod stats;
 mod workbench;
 mod worker;
@@ -51,6 +54,10 @@ pub struct Parts<F> {
     pub fetcher: F,
     pub frontier: Box<dyn Frontier>,
     pub input: input::Input,
+    /// What an earlier process has left of this run, if `frontier` has a journal.
+    pub past: Option<Box<Past>>,
+    /// The input had not ended then, and is not given again: what was accepted is finished.
+    pub input_missing: bool,
     /// With the name that messages call it by.
     pub sinks: Vec<(String, Box<dyn Sink>)>,
     pub controls: Controls,
@@ -63,7 +70,7 @@ pub struct Parts<F> {
 /// # Cancel safety
 /// Dropping the future cuts off what is in flight; records that no sink has written are lost.
 pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
-    let Parts { run, settings, fetcher, frontier, input, sinks, controls, inline } = parts;
+    let Parts { run, settings, fetcher, mut frontier, input, mut past, input_missing, sinks, controls, inline } = parts;
     let settings = Arc::new(settings);
     let (sender, events) = mpsc::unbounded_channel();
     let clock = clock::Clock::start();
@@ -76,28 +83,36 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
     };
     let pool = pool::ParsePool::new(if inline { 0 } else { parse_threads() });
     let mut rng = fastrand::Rng::with_seed(settings.seed);
+    let journaled = frontier.journal().is_some();
+    let before = ledger::continuation(past.as_deref(), journaled);
+    let (seen, seen_refused) = match &mut past {
+        Some(past) => (std::mem::take(&mut past.seen), std::mem::take(&mut past.refused)),
+        None => (Seen::new(rng.u64(..)), Seen::new(rng.u64(..))),
+    };
     let dispatcher = dispatcher::Dispatcher {
         shop: Arc::new(worker::Workshop { fetcher, desk, pool, events: sender }),
         clock,
         hosts: hosts::Hosts::default(),
         bench: workbench::Workbench::new(settings.ordered),
         frontier,
-        seen: Seen::new(rng.u64(..)),
-        seen_refused: Seen::new(rng.u64(..)),
+        seen,
+        seen_refused,
         typed_hosts: Seen::new(rng.u64(..)),
         scope: Scope::new(settings.scope.clone()),
         input,
         races: race::Races::default(),
         flights: flights::Flights::default(),
         expiry_due: Moment::NEVER,
-        delivery: delivery::Delivery::new(sinks, settings.ordered, inline),
+        delivery: delivery::Delivery::new(sinks, settings.ordered, inline, before),
         permits: Arc::new(Semaphore::new(settings.concurrency)),
         run_limiter: settings.rate.map(limit::Limiter::new),
         events,
         tasks: tokio::task::JoinSet::new(),
-        tally: stats::Tally::default(),
+        tally: past.as_deref().map(ledger::tally_of).unwrap_or_default(),
         rng,
-        next_number: 0,
+        next_number: past.as_ref().map_or(0, |past| past.next_number),
+        ledger: journaled.then(|| ledger::Ledger::new(past.as_deref())),
+        input_missing,
         in_flight: 0,
         pages_in_flight: 0,
         own_jobs: 0,
@@ -112,7 +127,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         next_audit: 0,
         settings,
     };
-    dispatcher.run().await
+    dispatcher.run(past).await
 }
 
 /// Threads of the parse pool: as many as cores, two to four. Bodies that wait for a thread are memory: with one thread the

@@ -225,6 +225,7 @@ impl Desk {
         if let Some(chain) = &mut job.chain {
             record.requests = std::mem::take(&mut chain.requests);
             record.attempts = chain.tries;
+            record.retry_of = chain.retry_of;
             if let Some((wall, moment)) = chain.first_started {
                 record.started_at = Some(wall);
                 waited_until = moment;

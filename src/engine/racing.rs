@@ -9,6 +9,7 @@ use super::outcome::Finished;
 use super::race::{Front, LegEnd, Place, lane_of};
 use super::settings::{HedgeAfter, RaceMode};
 use crate::fetch::Fetcher;
+use crate::frontier::journal::Entry;
 use crate::model::job::{Job, JobKind};
 use crate::model::page::Outlink;
 use crate::model::units::Moment;
@@ -222,6 +223,10 @@ impl<F: Fetcher> Dispatcher<F> {
         };
         let finished = self.shop.desk.seal_race(finished);
         self.widen_scope(&job, &finished);
+        if self.settings.follow && job.chain.as_ref().is_some_and(|chain| chain.hops > 0) {
+            // A leg's redirect is claimed, and its queue is not the frontier's.
+            self.note(&Entry::Claimed(job.url.as_ref().into()));
+        }
         self.discover_links(&job, outlinks, now);
         self.hand_over_discovered(now);
         let host = self.hosts.id(&job.host, &self.settings, now);

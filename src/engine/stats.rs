@@ -109,7 +109,7 @@ pub struct Summary {
 }
 
 /// What the dispatcher counts as it goes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tally {
     /// Seeds, lines and links that will have a record.
     pub accepted: u64,
@@ -128,17 +128,22 @@ pub struct Tally {
 impl Tally {
     /// Counts a record.
     pub fn count(&mut self, counted: Counted) {
-        self.records += 1;
-        *self.outcomes.entry(counted.outcome).or_default() += 1;
+        self.count_many(counted, 1);
+    }
+
+    /// Counts so many records that count alike.
+    pub fn count_many(&mut self, counted: Counted, count: u64) {
+        self.records += count;
+        *self.outcomes.entry(counted.outcome).or_default() += count;
         if let Some(kind) = counted.error {
-            *self.errors.entry(kind).or_default() += 1;
-            self.panics += u64::from(kind == ErrorKind::Internal);
+            *self.errors.entry(kind).or_default() += count;
+            self.panics += if kind == ErrorKind::Internal { count } else { 0 };
         }
         if let Some(reason) = counted.skip {
-            *self.skips.entry(reason).or_default() += 1;
+            *self.skips.entry(reason).or_default() += count;
         }
-        self.failures += u64::from(counted.is_failure());
-        self.seeds_failed += u64::from(counted.is_failed_seed());
+        self.failures += if counted.is_failure() { count } else { 0 };
+        self.seeds_failed += if counted.is_failed_seed() { count } else { 0 };
     }
 
     /// Takes a record back that was counted and then could not be written: it is `left`.

@@ -247,6 +247,7 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         turned_get: true,
         left_origin: true,
         wire_bytes: 7,
+        retry_of: Some(8),
     };
     Job {
         kind: JobKind::Typed,

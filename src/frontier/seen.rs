@@ -31,6 +31,13 @@ struct Segment {
     len: usize,
 }
 
+impl Default for Seen {
+    /// Without a seed of its own: for what is never filled.
+    fn default() -> Self {
+        Self { seed: 0, segments: Box::default(), has_zero: false, len: 0 }
+    }
+}
+
 impl Seen {
     /// An empty set; `seed` should be random and is kept for the run.
     #[must_use]

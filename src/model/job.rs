@@ -78,6 +78,8 @@ pub struct Chain {
     pub left_origin: bool,
     /// Body bytes on the wire, of all its requests.
     pub wire_bytes: u64,
+    /// The `seq` of the record of a failure that this job is another chance of.
+    pub retry_of: Option<u64>,
 }
 
 /// One accepted URL.
@@ -243,6 +245,7 @@ mod tests {
             turned_get: true,
             left_origin: true,
             wire_bytes: 1 << 40,
+            retry_of: Some(5),
         };
         job
     }

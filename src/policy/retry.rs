@@ -114,11 +114,17 @@ fn is_retried_status(status: Option<u16>) -> bool {
     matches!(status, Some(408 | 425 | 429 | 500 | 502 | 503 | 504))
 }
 
-/// Whether repeating can do no harm. PUT and DELETE are idempotent by RFC 9110, but the answer to the second differs
-/// (a DELETE that worked gives 404 then), so they count with POST; so does any method we do not know.
+/// Whether repeating can do no harm, though the first request may have worked.
 fn may_repeat(exchange: &Exchange<'_>) -> bool {
-    matches!(exchange.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE")
-        || exchange.error.is_some_and(|error| !error.sent)
+    is_repeatable(exchange.method.as_str()) || exchange.error.is_some_and(|error| !error.sent)
+}
+
+/// Whether a request with this method may be sent again when nobody knows what became of it. PUT and DELETE are
+/// idempotent by RFC 9110, but the answer to the second differs (a DELETE that worked gives 404 then), so they count
+/// with POST; so does any method we do not know.
+#[must_use]
+pub fn is_repeatable(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
 /// What an exchange tells the breaker.

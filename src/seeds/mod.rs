@@ -15,6 +15,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use crate::model::job::Job;
 
 mod job_line;
@@ -25,6 +27,9 @@ mod strict;
 
 use lines::{Lines, Raw};
 pub use strict::{StrictError, StrictLine, check_all};
+
+/// What standard input is called in messages.
+const STDIN: &str = "standard input";
 
 /// A batch ends after this many bytes of input: jobs with large bodies must not come by the thousand.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -47,6 +52,39 @@ pub enum Seed {
     },
     /// Something the user should know: a bare host got `https://`. Comes before the job it speaks of.
     Notice(String),
+}
+
+impl Seed {
+    /// A hash over all entries so far and this one, by which an input that is given again is known. Notices are no
+    /// entries.
+    #[must_use]
+    pub fn chain(&self, before: u64) -> u64 {
+        let bytes = match self {
+            Self::Notice(_) => return before,
+            Self::Job(job) => postcard::to_allocvec(job),
+            Self::Broken { input, line, id, meta, .. } => postcard::to_allocvec(&(input, line, id, meta)),
+        };
+        xxh3_64_with_seed(&bytes.expect("seeds are made of types that postcard knows"), before)
+    }
+
+    /// Whether it counts in [`Reader::taken`].
+    #[must_use]
+    pub fn is_entry(&self) -> bool {
+        !matches!(self, Self::Notice(_))
+    }
+}
+
+/// Why an input is not the one that was read before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SkipError {
+    #[error("the input cannot be read")]
+    Io(#[from] io::Error),
+    /// It holds fewer entries. `silent`: standard input gave nothing at all.
+    #[error("the input has {read} URLs, and {taken} of it were read before")]
+    Short { read: u64, taken: u64, silent: bool },
+    #[error("the first {taken} URLs of the input are not those that were read before")]
+    Different { taken: u64 },
 }
 
 /// A source of URLs.
@@ -104,7 +142,7 @@ pub struct SeedError {
 /// The first file that cannot be opened, and why; a directory is one.
 pub fn open(settings: &SeedSettings) -> Result<Reader, SeedError> {
     let sources = settings.sources.iter().map(Opened::open).collect::<Result<_, _>>()?;
-    Ok(Reader { sources, mirrors: settings.mirrors, taken: 0, pending: VecDeque::new() })
+    Ok(Reader { sources, ..Reader::empty(settings.mirrors) })
 }
 
 /// Why an argument is not a URL that can be asked; the text says what is wrong with which argument, in one line and
@@ -137,6 +175,8 @@ pub struct Reader {
     sources: VecDeque<Opened>,
     mirrors: bool,
     taken: u64,
+    /// Standard input was read to its end and held no line.
+    silent_stdin: bool,
     /// Read by the iterator and not given out yet.
     pending: VecDeque<Seed>,
 }
@@ -173,7 +213,7 @@ impl Opened {
                 Self { name: path.display().to_string().into(), content: lines(Box::new(input), false) }
             }
             // Its own buffer is passed by: every read is as large as it.
-            Source::Stdin => Self { name: "standard input".into(), content: lines(Box::new(io::stdin()), false) },
+            Source::Stdin => Self { name: STDIN.into(), content: lines(Box::new(io::stdin()), false) },
             Source::Spool(spool) => Self { name: spool.name.clone(), content: lines(strict::reread(spool), true) },
         })
     }
@@ -186,10 +226,33 @@ fn open_file(path: &std::path::Path) -> io::Result<File> {
 }
 
 impl Reader {
+    fn empty(mirrors: bool) -> Self {
+        Self { sources: VecDeque::new(), mirrors, taken: 0, silent_stdin: false, pending: VecDeque::new() }
+    }
+
     /// Jobs and broken lines given out so far: 0 at the end means that no URL was given.
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// Passes over the entries that an earlier process has taken, if they are the same.
+    ///
+    /// # Errors
+    /// They are not, or there are fewer.
+    pub fn pass_over(&mut self, taken: u64, hash: u64) -> Result<(), SkipError> {
+        let (mut read, mut chained) = (0, 0);
+        while read < taken {
+            let most = usize::try_from(taken - read).map_or(1024, |left| left.min(1024));
+            let Some(batch) = self.next_batch(most)? else {
+                return Err(SkipError::Short { read, taken, silent: self.silent_stdin });
+            };
+            for seed in batch {
+                chained = seed.chain(chained);
+                read += u64::from(seed.is_entry());
+            }
+        }
+        if chained == hash { Ok(()) } else { Err(SkipError::Different { taken }) }
     }
 
     /// The next entries: at least one, at most `max` jobs and broken lines (notices stand beside), about 1 MiB of
@@ -244,6 +307,7 @@ impl Reader {
                             Err(error) => batch.take_unreadable(name, lines.next_number(), &error),
                         }
                     }
+                    self.silent_stdin |= &**name == STDIN && lines.next_number() == 1;
                 }
             }
             self.sources.pop_front();

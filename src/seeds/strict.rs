@@ -80,7 +80,7 @@ pub fn check_all(settings: &SeedSettings) -> Result<SeedSettings, StrictError> {
     let mut count = 0;
     for ((opened, copy), source) in opened.into_iter().zip(&settings.sources) {
         let name = opened.name.clone();
-        let mut reader = Reader { sources: [opened].into(), mirrors: settings.mirrors, taken: 0, pending: [].into() };
+        let mut reader = Reader { sources: [opened].into(), ..Reader::empty(settings.mirrors) };
         let failed = |source| StrictError::Spool { name: name.to_string(), source };
         while let Some(seeds) = reader.next_batch(1024).map_err(failed)? {
             for seed in seeds {
@@ -106,7 +106,7 @@ pub fn check_all(settings: &SeedSettings) -> Result<SeedSettings, StrictError> {
 /// Opens a source; what can be read only once, together with the file that gets a copy.
 fn open_once(source: &Source) -> Result<(Opened, Option<Arc<File>>), StrictError> {
     let (name, input): (Arc<str>, Box<dyn Read + Send>) = match source {
-        Source::Stdin => ("standard input".into(), Box::new(io::stdin())),
+        Source::Stdin => (super::STDIN.into(), Box::new(io::stdin())),
         Source::File(path) => {
             let error = |source| SeedError { path: path.clone(), source };
             let file = open_file(path).map_err(error)?;

@@ -307,6 +307,8 @@ pub async fn run_input(
         fetcher: Fake(world.clone()),
         frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
         input,
+        past: None,
+        input_missing: false,
         sinks: vec![("kept".to_owned(), Box::new(KeepSink(kept.clone())))],
         controls,
         inline: true,

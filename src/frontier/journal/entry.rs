@@ -107,6 +107,8 @@ pub enum Entry<'a> {
         bare: bool,
     },
     Owed(Cow<'a, Owed>),
+    /// This URL is claimed in the seen set without a job of its own.
+    Claimed(#[serde(borrow)] Cow<'a, str>),
     /// The scope is wider by where this URL lies.
     Scope(#[serde(borrow)] Cow<'a, str>),
     /// A job of the run's own that must not be forgotten (a sitemap), and what it has claimed in the seen set.
@@ -246,13 +248,16 @@ fn shared_bytes(before: &str, url: &str) -> usize {
 /// A job as it is kept, and whether credentials were left out.
 fn kept(job: &Job) -> (Cow<'_, Job>, bool) {
     let Some(spec) = &job.spec else { return (Cow::Borrowed(job), false) };
-    let has_secret = spec.user_info.is_some() || spec.headers.iter().any(|(name, _)| is_secret(name));
+    let has_secret = spec.user_info.is_some()
+        || spec.mirrors.iter().any(|mirror| mirror.user_info.is_some())
+        || spec.headers.iter().any(|(name, _)| is_secret(name));
     if !has_secret {
         return (Cow::Borrowed(job), false);
     }
     let mut bare = job.clone();
     if let Some(spec) = &mut bare.spec {
         spec.user_info = None;
+        spec.mirrors.iter_mut().for_each(|mirror| mirror.user_info = None);
         spec.headers.retain(|(name, _)| !is_secret(name));
     }
     // As it was typed it has the password too.

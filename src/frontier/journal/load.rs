@@ -26,6 +26,7 @@ use crate::model::fetch_error::ErrorKind;
 use crate::model::job::{Job, JobKind};
 use crate::model::mark::OutputMark;
 use crate::model::record::{Outcome, SkipReason};
+use crate::model::url::host_key_of;
 
 /// Jobs handed to the frontier at once.
 const BATCH: usize = 1024;
@@ -370,9 +371,7 @@ impl Reading {
             Entry::Begun(_) => {}
             Entry::Job { job, .. } => {
                 self.accept(job.number);
-                if self.unique {
-                    self.past.seen.claim(&job.url);
-                }
+                self.claim(&job);
                 self.note_typed(&job);
             }
             Entry::Links { first, urls, .. } => {
@@ -393,6 +392,7 @@ impl Reading {
                 self.next_requeue += 1;
             }
             Entry::Owed(owed) => self.owe(owed.into_owned()),
+            Entry::Claimed(url) => drop(self.past.seen.claim(&url)),
             Entry::Scope(url) => self.past.scope.push(url.into()),
             Entry::Own { job, claim } => {
                 self.past.seen.claim(&claim);
@@ -411,15 +411,28 @@ impl Reading {
         Ok(())
     }
 
+    fn claim(&mut self, job: &Job) {
+        if self.unique {
+            self.past.seen.claim(&job.url);
+            for mirror in job.mirrors().iter().filter(|mirror| !mirror.repeated) {
+                self.past.seen.claim(&mirror.url);
+            }
+        }
+    }
+
     fn note_typed(&mut self, job: &Job) {
         if job.kind != JobKind::Typed {
             return;
         }
-        if !self.past.typed_hosts.contains(&job.host) {
-            self.past.typed_hosts.insert(job.host.clone());
-        }
-        if self.follow {
-            self.past.scope.push(job.url.clone());
+        let mirrors = job.mirrors().iter().map(|mirror| (&*mirror.url, mirror.repeated));
+        for (url, repeated) in std::iter::once((&*job.url, !job.mirrors().is_empty())).chain(mirrors) {
+            let host = host_key_of(url);
+            if !self.past.typed_hosts.contains(host) {
+                self.past.typed_hosts.insert(host.into());
+            }
+            if self.follow && !repeated {
+                self.past.scope.push(url.into());
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use std::fs::File;
 use std::io;
 
 use self::block::Commit;
-use self::entry::{Encoder, Entry};
+use self::entry::Encoder;
 use self::writer::Writer;
 use super::{Counts, Frontier, FrontierError, Rank};
 use crate::frontier::memory::MemoryFrontier;
@@ -40,7 +40,7 @@ mod tests;
 mod writer;
 
 pub use dir::{Opened, StateDir, StateError};
-pub use entry::{Begun, Ending, InputPosition, Owed, OwedKind};
+pub use entry::{Begun, Ending, Entry, InputPosition, Owed, OwedKind};
 pub use load::{Counted, LoadSettings, Past, Replay};
 pub use status::{Glance, glance};
 
@@ -196,6 +196,10 @@ impl Frontier for DurableFrontier {
             self.journal.requeued(job);
         }
         self.memory.put_back(jobs)
+    }
+
+    fn expire(&mut self, until: Moment, limit: usize, out: &mut Vec<Job>) -> Result<Option<Moment>, FrontierError> {
+        self.memory.expire(until, limit, out)
     }
 
     /// Only counts: what is written, and so done, comes with [`Journal::written`].

@@ -91,7 +91,7 @@ impl Story {
         for _ in 0..count {
             let number = self.next();
             let mut job = match self.random.u32(0..10) {
-                0 => full_job(number, "a"),
+                0 => Job { host: "race a".into(), ..full_job(number, "a") },
                 1 => Job { kind: JobKind::Typed, line: number + 1, ..job(number, "typed:81") },
                 _ => job(number, ["a", "b.example", "ä-"][self.random.usize(0..3)]),
             };
@@ -109,6 +109,7 @@ impl Story {
         self.journal.accepted(&jobs);
         for job in jobs {
             self.known.claimed.insert(job.url.clone().into());
+            self.known.claimed.extend(job.mirrors().iter().map(|mirror| mirror.url.to_string()));
             self.known.waiting.insert(job.number, job);
         }
     }

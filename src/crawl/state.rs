@@ -1,0 +1,209 @@
+//! A run that is kept on disk: begun in a new directory, or taken up where an earlier process left it.
+//!
+//! Decides in which order a state directory, outputs and input are opened, and what is refused before anything is
+//! fetched. The order matters: an output that holds less than the journal says sends the run back to its last epoch, and
+//! only then is read what is left to do.
+
+use std::path::Path;
+
+use super::{Crawl, Kept, RunHandle, Settings, StartError, chain, run_name};
+use crate::engine::ledger;
+use crate::fetch::client::Client;
+use crate::frontier::journal::{
+    Begun, Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Past, Replay, StateDir,
+    StateError,
+};
+use crate::frontier::memory::{MemoryFrontier, MemorySettings};
+use crate::model::job::Job;
+use crate::seeds::{self, Reader, SkipError};
+use crate::sinks::{self, OutputSettings, Sink};
+
+/// A state directory that this process holds.
+#[derive(Debug)]
+pub struct State {
+    dir: StateDir,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    New(std::fs::File),
+    Run(Box<Replay>),
+}
+
+/// How a run is kept, and what becomes of what an earlier process did not finish.
+#[derive(Debug, Clone, Default)]
+pub struct StateOptions {
+    pub durability: Durability,
+    /// What the caller wants to read again when the run is resumed: its settings, without secrets.
+    pub memo: String,
+    /// Failures of earlier processes are asked once more.
+    pub retry_failed: bool,
+    /// Jobs that may not be sent twice, and perhaps were, are sent again.
+    pub retry_all: bool,
+}
+
+impl State {
+    /// Takes a directory, made if it is not there.
+    ///
+    /// # Errors
+    /// A living run holds it, it cannot be made or written, or it is damaged or of another version.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        Self::of(StateDir::lock(path)?)
+    }
+
+    /// Takes the directory of a run that was begun before.
+    ///
+    /// # Errors
+    /// As [`State::open`], or there is no run.
+    pub fn existing(path: &Path) -> Result<Self, StateError> {
+        let state = Self::of(StateDir::lock_existing(path)?)?;
+        match state.content {
+            Content::New(_) => Err(StateError::NoRun { path: path.to_owned() }),
+            Content::Run(_) => Ok(state),
+        }
+    }
+
+    fn of(dir: StateDir) -> Result<Self, StateError> {
+        let content = match dir.open()? {
+            Opened::New(file) => Content::New(file),
+            Opened::Run(file) => {
+                let again = file.try_clone();
+                match (Replay::scan(&dir, file)?, again) {
+                    (Some(replay), _) => Content::Run(Box::new(replay)),
+                    // Killed before its first block was whole.
+                    (None, Ok(file)) => Content::New(file),
+                    (None, Err(source)) => {
+                        return Err(StateError::Io { action: "open", path: dir.journal_path(), source });
+                    }
+                }
+            }
+        };
+        Ok(Self { dir, content })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// How its run began; None if it holds none yet.
+    #[must_use]
+    pub fn begun(&self) -> Option<&Begun> {
+        match &self.content {
+            Content::New(_) => None,
+            Content::Run(replay) => Some(replay.begun()),
+        }
+    }
+}
+
+impl From<StateError> for StartError {
+    fn from(error: StateError) -> Self {
+        let text = chain(&error);
+        // A disk that cannot be written is one for outputs too.
+        if matches!(error, StateError::Io { .. }) { Self::Output(text) } else { Self::State(text) }
+    }
+}
+
+pub(super) fn begin(settings: Settings, state: State, options: StateOptions) -> Result<Crawl, StartError> {
+    let State { dir, content } = state;
+    match content {
+        Content::New(file) => new(settings, dir, file, options),
+        Content::Run(replay) => resumed(settings, dir, *replay, &options),
+    }
+}
+
+fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOptions) -> Result<Crawl, StartError> {
+    let memory = memory(&dir);
+    let Crawl { handle, settings, client, reader, sinks, .. } = Crawl::new(settings)?;
+    let run = run_name();
+    let begun = ledger::begun(&run, options.memo, &settings);
+    let journal = Journal::begin(&dir, file, begun, journal_settings(options.durability, &sinks))?;
+    let frontier = DurableFrontier::new(memory, journal, dir);
+    let kept = Kept { run: run.into(), frontier, past: None, input_missing: false };
+    Ok(Crawl { handle, settings, client, reader, sinks, kept: Some(kept) })
+}
+
+fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &StateOptions) -> Result<Crawl, StartError> {
+    let Settings { engine, client, seeds, outputs } = settings;
+    let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
+    go_back_to_outputs(&mut replay, &outputs)?;
+    if replay.torn() > 0 {
+        tracing::info!(bytes = replay.torn(), "the journal has a torn end, which is dropped");
+    }
+    let mut memory = memory(&dir);
+    let wants =
+        LoadSettings { failures: options.retry_failed, retry_interrupted: options.retry_all, seed: fastrand::u64(..) };
+    let past = replay.load(&mut memory, wants)?;
+    check_credentials(&past.bare)?;
+    let (reader, input_missing) = if past.input_ended { (None, false) } else { input(&seeds, &past)? };
+    let mut sinks = Vec::with_capacity(outputs.len());
+    for (place, output) in outputs.iter().enumerate() {
+        let mark = replay.marks().get(place).copied().flatten();
+        let sink = sinks::reopen(output, mark, replay.next_seq());
+        let sink = sink.map_err(|error| StartError::Output(chain(&error)))?;
+        sinks.push((output.target.to_string(), sink));
+    }
+    let run = replay.begun().run.clone().into();
+    let journal = replay.resume(journal_settings(options.durability, &sinks))?;
+    let frontier = DurableFrontier::new(memory, journal, dir);
+    let kept = Kept { run, frontier, past: Some(Box::new(past)), input_missing };
+    Ok(Crawl { handle: RunHandle::default(), settings: engine, client, reader, sinks, kept: Some(kept) })
+}
+
+/// Waiting jobs spill into the state directory, which is where there must be room.
+fn memory(dir: &StateDir) -> MemoryFrontier {
+    let settings = MemorySettings { file_limit: u64::MAX, dir: Some(dir.path().into()), ..MemorySettings::default() };
+    MemoryFrontier::new(settings)
+}
+
+fn journal_settings(durability: Durability, sinks: &[(String, Box<dyn Sink>)]) -> JournalSettings {
+    JournalSettings { durability, outputs: sinks.iter().filter_map(|(_, sink)| sink.file()).collect() }
+}
+
+/// Finds the point of the journal at which every output holds what it says.
+fn go_back_to_outputs(replay: &mut Replay, outputs: &[OutputSettings]) -> Result<(), StartError> {
+    loop {
+        let Some(output) = changed(replay, outputs)? else { return Ok(()) };
+        if !replay.undo_to_epoch() {
+            return Err(StartError::State(format!(
+                "{} does not hold what this run has written to it: put it back, or start anew in another state directory",
+                output.target
+            )));
+        }
+        tracing::warn!(target: "lycosa::notice", "{} lost its end: what was written after the last epoch is fetched again", output.target);
+    }
+}
+
+/// An output that does not hold what the journal says.
+fn changed<'a>(replay: &Replay, outputs: &'a [OutputSettings]) -> Result<Option<&'a OutputSettings>, StartError> {
+    for (place, output) in outputs.iter().enumerate() {
+        let mark = replay.marks().get(place).copied().flatten();
+        let holds = sinks::holds(output, mark)
+            .map_err(|error| StartError::Output(format!("cannot read {}: {error}", output.target)))?;
+        if !holds {
+            return Ok(Some(output));
+        }
+    }
+    Ok(None)
+}
+
+/// Opens the input again and passes over what was read of it. None, true: it is not given again.
+fn input(settings: &seeds::SeedSettings, past: &Past) -> Result<(Option<Reader>, bool), StartError> {
+    let mut reader = seeds::open(settings).map_err(|error| StartError::Input(chain(&error)))?;
+    match reader.pass_over(past.input.taken, past.input.hash) {
+        Ok(()) => Ok((Some(reader), false)),
+        Err(SkipError::Short { silent: true, .. }) => Ok((None, true)),
+        Err(error) => Err(StartError::Input(chain(&error))),
+    }
+}
+
+/// Passwords are not kept, and a job cannot do without its own.
+fn check_credentials(bare: &[Job]) -> Result<(), StartError> {
+    let Some(first) = bare.first() else { return Ok(()) };
+    let (count, line) = (bare.len(), first.line);
+    Err(StartError::Input(format!(
+        "credentials are not kept in the state, and {count} jobs that are left had their own (the first: {}, line {line})",
+        first.url
+    )))
+}
