@@ -116,6 +116,8 @@ fn fetch(list: &Path, concurrency: usize) -> Summary {
     let output = OutputSettings { target: Target::File("/dev/null".into()), format: "jsonl" };
     let sink = sinks::open(&output).expect("/dev/null can be opened");
     let parts = Parts {
+        past: None,
+        input_missing: false,
         run: "bench".into(),
         settings: EngineSettings { concurrency, ..EngineSettings::default() },
         fetcher: AtOnce::new(),

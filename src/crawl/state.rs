@@ -15,7 +15,7 @@ use crate::frontier::journal::{
 };
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::model::job::Job;
-use crate::seeds::{self, Reader, SkipError};
+use crate::seeds::{self, Reader, SeedSettings, SkipError, Source};
 use crate::sinks::{self, OutputSettings, Sink};
 
 /// A state directory that this process holds.
@@ -41,6 +41,8 @@ pub struct StateOptions {
     pub retry_failed: bool,
     /// Jobs that may not be sent twice, and perhaps were, are sent again.
     pub retry_all: bool,
+    /// Standard input is a terminal: nothing of the input is given again there.
+    pub no_stdin: bool,
 }
 
 impl State {
@@ -136,7 +138,7 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
         LoadSettings { failures: options.retry_failed, retry_interrupted: options.retry_all, seed: fastrand::u64(..) };
     let past = replay.load(&mut memory, wants)?;
     check_credentials(&past.bare)?;
-    let (reader, input_missing) = if past.input_ended { (None, false) } else { input(&seeds, &past)? };
+    let (reader, input_missing) = if past.input_ended { (None, false) } else { input(seeds, &past, options.no_stdin)? };
     let mut sinks = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {
         let mark = replay.marks().get(place).copied().flatten();
@@ -189,11 +191,19 @@ fn changed<'a>(replay: &Replay, outputs: &'a [OutputSettings]) -> Result<Option<
 }
 
 /// Opens the input again and passes over what was read of it. None, true: it is not given again.
-fn input(settings: &seeds::SeedSettings, past: &Past) -> Result<(Option<Reader>, bool), StartError> {
-    let mut reader = seeds::open(settings).map_err(|error| StartError::Input(chain(&error)))?;
+fn input(
+    mut settings: SeedSettings,
+    past: &Past,
+    no_stdin: bool,
+) -> Result<(Option<Reader>, bool), StartError> {
+    let count = settings.sources.len();
+    settings.sources.retain(|source| !(no_stdin && *source == Source::Stdin));
+    let gone = settings.sources.len() < count;
+    let mut reader = seeds::open(&settings).map_err(|error| StartError::Input(chain(&error)))?;
     match reader.pass_over(past.input.taken, past.input.hash) {
+        Ok(()) if gone => Ok((None, true)),
         Ok(()) => Ok((Some(reader), false)),
-        Err(SkipError::Short { silent: true, .. }) => Ok((None, true)),
+        Err(SkipError::Short { silent, .. }) if silent || gone => Ok((None, true)),
         Err(error) => Err(StartError::Input(chain(&error))),
     }
 }

@@ -48,6 +48,7 @@ impl<F: Fetcher> Dispatcher<F> {
             work_left: left > 0 || input_unread,
             input_unread,
             records: written,
+            before: self.records_before,
             hosts,
             host_count,
             started,

@@ -102,6 +102,8 @@ pub struct Dispatcher<F> {
     /// What the frontier's journal is told; None without one.
     pub(super) ledger: Option<Ledger>,
     pub(super) input_missing: bool,
+    /// Written by earlier processes.
+    pub(super) records_before: u64,
     /// Number of the next job that is accepted.
     pub(super) next_number: u64,
     /// Requests under way, and those among them whose job ends in a record.

@@ -215,7 +215,7 @@ impl<F: Fetcher> Dispatcher<F> {
     fn commit(&mut self, now: Moment) {
         self.hand_over_discovered(now);
         let Some(ledger) = &mut self.ledger else { return };
-        if self.input.has_ended() && !ledger.input_ended && !ledger.input_cut {
+        if self.input.has_ended() && !self.input_missing && !ledger.input_ended && !ledger.input_cut {
             ledger.input_ended = true;
             self.note(&Entry::InputEnded);
         }
@@ -263,9 +263,6 @@ impl<F: Fetcher> Dispatcher<F> {
         self.put_back_retries(now);
         let is_done = self.phase == Phase::Running && self.stopped_by.is_none() && self.failure.is_none();
         let input_is_done = self.ledger.as_ref().is_some_and(|ledger| ledger.input_ended || !ledger.input_cut);
-        if let Some(ledger) = self.ledger.as_mut().filter(|ledger| ledger.input_cut) {
-            ledger.input_ended = false;
-        }
         self.note_standing(now);
         if is_done && input_is_done && !self.input_missing && !self.delivery.has_unsure() {
             self.note(&Entry::Finished);

@@ -111,6 +111,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         tally: past.as_deref().map(ledger::tally_of).unwrap_or_default(),
         rng,
         next_number: past.as_ref().map_or(0, |past| past.next_number),
+        records_before: before.next_seq,
         ledger: journaled.then(|| ledger::Ledger::new(past.as_deref())),
         input_missing,
         in_flight: 0,

@@ -77,8 +77,10 @@ pub struct Summary {
     pub work_left: bool,
     /// The input held more than was read: those lines are not in `left`.
     pub input_unread: bool,
-    /// Records written.
+    /// Records written, by earlier processes of this run too.
     pub records: u64,
+    /// Those of earlier processes.
+    pub before: u64,
     pub outcomes: BTreeMap<Outcome, u64>,
     pub errors: BTreeMap<ErrorKind, u64>,
     pub skips: BTreeMap<SkipReason, u64>,

@@ -5,4 +5,5 @@
 
 pub mod progress;
 pub mod report;
+pub mod status;
 mod words;

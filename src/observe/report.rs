@@ -22,7 +22,7 @@ pub fn text(summary: &Summary) -> String {
     let mut out = String::new();
     let seconds = summary.elapsed.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-    let per_second = if seconds > 0.0 { summary.records as f64 / seconds } else { 0.0 };
+    let per_second = if seconds > 0.0 { (summary.records - summary.before) as f64 / seconds } else { 0.0 };
     line(
         &mut out,
         0,
@@ -326,6 +326,7 @@ mod tests {
             left: 120,
             work_left: true,
             input_unread: false,
+            before: 0,
             records: 1206,
             outcomes: [(Outcome::Ok, 1180), (Outcome::HttpError, 20), (Outcome::Failed, 5), (Outcome::Skipped, 1)]
                 .into(),

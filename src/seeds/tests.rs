@@ -139,7 +139,7 @@ fn piped() -> (Reader, io::PipeWriter) {
     let (input, writer) = io::pipe().unwrap();
     let content = Content::Lines { lines: Lines::new(Box::new(input)), is_ours: false };
     let opened = Opened { name: "pipe".into(), content };
-    (Reader { sources: [opened].into(), mirrors: false, taken: 0, pending: VecDeque::new() }, writer)
+    (Reader { sources: [opened].into(), ..Reader::empty(false) }, writer)
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_file_that_cannot_be_read_on_is_one_broken_line() {
         let content = Content::Lines { lines: Lines::new(Box::new(Torn(false))), is_ours };
         let torn = Opened { name: "torn.txt".into(), content };
         let next = Opened::open(&Source::Arguments(vec!["https://c.example/".to_owned()])).unwrap();
-        let mut reader = Reader { sources: [torn, next].into(), mirrors: false, taken: 0, pending: VecDeque::new() };
+        let mut reader = Reader { sources: [torn, next].into(), ..Reader::empty(false) };
         let first = reader.next_batch(10).unwrap().unwrap();
         assert_eq!(told(&first), ["1 job https://a.example/"]);
         if is_ours {

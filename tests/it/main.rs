@@ -12,6 +12,7 @@
 //! - `resilience` is about servers that fail, refuse, die and return.
 //! - `race` is about jobs with mirrors: who wins, and how the others are let go.
 //! - `time` is about the deadline of one URL.
+//! - `state` is about runs that are kept on disk: killed at any moment, resumed, and none the worse for it.
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
@@ -40,5 +41,6 @@ mod race;
 mod records;
 mod resilience;
 mod robots;
+mod state;
 mod support;
 mod time;

@@ -11,14 +11,16 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 pub mod query;
+pub mod state;
 
 use query::{QueryFlags, Question, query_command, query_flags};
+use state::{Keep, ResumeFlags, StatusFlags};
 
 use crate::exit;
 use crate::file::{self, Wanted};
 use crate::settings::check;
 use crate::settings::request::RequestFlags;
-use crate::settings::table::{FILES, HEADINGS, INPUT, REQUESTS, SETTINGS};
+use crate::settings::table::{FILES, HEADINGS, INPUT, OUTPUT, REQUESTS, SETTINGS};
 use crate::settings::{Kind, Layer, Origin, Run, Setting, UsageError};
 use crate::spelling;
 
@@ -26,6 +28,8 @@ use crate::spelling;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Typed {
     Run(Box<RunFlags>),
+    Resume(ResumeFlags),
+    Status(StatusFlags),
     Config(ConfigAction),
     Demo,
     Generate(Artefact),
@@ -44,6 +48,8 @@ pub struct RunFlags {
     pub inputs: Vec<PathBuf>,
     pub request: RequestFlags,
     pub files: Wanted,
+    /// `--state`
+    pub keep: Option<Keep>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +86,8 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
     match matches.subcommand() {
         Some(("crawl", matches)) => run_flags(Run::Crawl, matches),
         Some(("fetch", matches)) => run_flags(Run::Fetch, matches),
+        Some(("resume", matches)) => state::resume_flags(matches).map(Typed::Resume),
+        Some(("status", matches)) => Ok(Typed::Status(state::status_flags(matches))),
         Some(("demo", _)) => Ok(Typed::Demo),
         Some(("config", matches)) => Ok(Typed::Config(config_action(matches))),
         Some(("generate", matches)) => Ok(Typed::Generate(artefact(matches))),
@@ -133,6 +141,7 @@ fn run_flags(run: Run, matches: &ArgMatches) -> Result<Typed, UsageError> {
         inputs: matches.get_many::<PathBuf>("input-file").map(|paths| paths.cloned().collect()).unwrap_or_default(),
         request,
         files: wanted(matches),
+        keep: state::keep(matches),
     })))
 }
 
@@ -202,6 +211,8 @@ pub fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand(run_command(Run::Crawl))
         .subcommand(run_command(Run::Fetch))
+        .subcommand(state::resume_command())
+        .subcommand(state::status_command())
         .subcommands(Question::ALL.map(query_command))
         .subcommand(
             Command::new("demo")
@@ -229,6 +240,7 @@ fn run_command(run: Run) -> Command {
     };
     let mut args = vec![(INPUT, input_file()), (FILES, config_file()), (FILES, no_config())];
     args.extend(no_effect().map(|arg| (REQUESTS, arg)));
+    args.extend(state::keep_args().map(|arg| (OUTPUT, arg)));
     if run == Run::Fetch {
         args.extend(request_args().map(|arg| (REQUESTS, arg)));
     }

@@ -9,8 +9,8 @@ pub const CODES: [(u8, &str); 8] = [
     (0, "done"),
     (1, "failed, by --fail-on or --fail-early"),
     (2, "usage, configuration or input error; nothing was fetched"),
-    (3, "an output cannot be written"),
-    (4, "stopped by --max-pages or --deadline with work left"),
+    (3, "an output or the state cannot be written"),
+    (4, "stopped by --max-pages or --deadline with work left, or resumed without the rest of its input"),
     (6, "internal error"),
     (130, "SIGINT, after a clean save"),
     (143, "SIGTERM, after a clean save"),
@@ -104,7 +104,7 @@ pub fn code(summary: &Summary, fail_on: FailOn, signal: Option<StopSignal>) -> u
         StoppedBy::Done | StoppedBy::Limit | StoppedBy::Deadline => {
             if fail_on.failed(summary.failures, summary.seeds_failed, summary.records) {
                 1
-            } else if summary.work_left && summary.stopped_by != StoppedBy::Done {
+            } else if summary.work_left && (summary.stopped_by != StoppedBy::Done || summary.input_unread) {
                 4
             } else {
                 0
@@ -123,6 +123,7 @@ pub fn blank_summary() -> Summary {
         work_left: false,
         input_unread: false,
         records: 0,
+        before: 0,
         outcomes: std::collections::BTreeMap::default(),
         errors: std::collections::BTreeMap::default(),
         skips: std::collections::BTreeMap::default(),

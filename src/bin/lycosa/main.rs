@@ -19,6 +19,7 @@ mod exit;
 mod file;
 mod layers;
 mod logging;
+mod memo;
 mod settings;
 mod spelling;
 mod standard;
@@ -69,6 +70,8 @@ fn command() -> u8 {
             Question::Explain => commands::explain::run(&flags),
         },
         Ok(Typed::Run(flags)) => commands::run::run(&flags),
+        Ok(Typed::Resume(flags)) => commands::state::resume(&flags),
+        Ok(Typed::Status(flags)) => commands::state::status(&flags),
         Ok(Typed::Config(action)) => match commands::config::print(&action) {
             Ok((text, warnings)) => {
                 for warning in warnings {

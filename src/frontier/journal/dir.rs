@@ -85,6 +85,8 @@ impl StateDir {
     }
 
     fn take(path: &Path) -> Result<Self, StateError> {
+        // It is found again although the process goes elsewhere.
+        let path = &std::path::absolute(path).map_err(StateError::io("find", path))?;
         let name = path.join(LOCK);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name);
         let mut lock = open.map_err(StateError::io("write", &name))?;

@@ -34,7 +34,7 @@ pub fn run(display: &Display) -> u8 {
     settings.outputs.push(OutputSettings { target: Target::Stdout, format: "jsonl" });
     console.report(&demo::opening(&site, &settings));
     let engine = settings.engine.clone();
-    let Ended { summary, signal, .. } = match conduct(settings, &console, || Ok(())) {
+    let Ended { summary, signal, .. } = match conduct(settings, None, &console, || Ok(())) {
         Ok(ended) => ended,
         Err(failure) => {
             console.failure(&failure.message);

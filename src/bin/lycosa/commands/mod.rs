@@ -6,3 +6,4 @@ pub mod explain;
 pub mod generate;
 pub mod robots;
 pub mod run;
+pub mod state;

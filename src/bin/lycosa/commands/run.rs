@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use lycosa::crawl::{Crawl, Settings, StartError};
+use lycosa::crawl::{Crawl, Settings, StartError, State, StateOptions};
 use lycosa::engine::settings::EngineSettings;
 use lycosa::engine::stats::{Counters, StoppedBy, Summary};
 use lycosa::observe::progress::Progress;
@@ -19,6 +19,7 @@ use crate::args::RunFlags;
 use crate::clash::Files;
 use crate::console::Console;
 use crate::exit::{self, StopSignal};
+use crate::memo::Memo;
 use crate::settings::resolve::{Resolved, resolve};
 use crate::settings::{Layer, UsageError};
 use crate::{file, layers, logging, standard, watch};
@@ -55,6 +56,12 @@ pub fn run(flags: &RunFlags) -> u8 {
         Ok(gathered) => gathered,
         Err(error) => return crate::usage(&error, quiet(&flags.flags)),
     };
+    let start = match flags.keep.as_ref().map(|keep| super::state::start(keep, flags)) {
+        None => None,
+        Some(Ok(super::state::Start::New(state))) => Some(state),
+        Some(Ok(super::state::Start::Ended(code))) => return code,
+        Some(Err(failure)) => return super::state::refuse(&failure, quiet(&layers)),
+    };
     let mut resolved = match resolve(flags.run, &layers, &flags.request) {
         Ok(resolved) => resolved,
         Err(error) => return crate::usage(&error, quiet(&layers)),
@@ -68,14 +75,44 @@ pub fn run(flags: &RunFlags) -> u8 {
         Ok(implicit) => implicit,
         Err(error) => return crate::usage(&error, resolved.display.quiet),
     };
-    close(resolved, implicit, &console)
+    let kept = match start.map(|state| Kept::new(state, flags, &layers, implicit, &resolved)).transpose() {
+        Ok(kept) => kept,
+        Err(error) => return crate::usage(&error, resolved.display.quiet),
+    };
+    close(resolved, implicit, kept, &console)
+}
+
+/// Where a run is kept.
+pub struct Kept {
+    pub state: State,
+    pub options: StateOptions,
+}
+
+impl Kept {
+    fn new(
+        state: State,
+        flags: &RunFlags,
+        layers: &Layer,
+        implicit: bool,
+        resolved: &Resolved,
+    ) -> Result<Self, UsageError> {
+        let memo = Memo::of(flags, layers, implicit)?.to_json();
+        let options = StateOptions {
+            durability: resolved.durability,
+            memo,
+            retry_all: resolved.retry_all,
+            ..StateOptions::default()
+        };
+        Ok(Self { state, options })
+    }
 }
 
 /// Runs, writes the summary, and decides the exit code.
-fn close(resolved: Resolved, implicit_input: bool, console: &Console) -> u8 {
+pub fn close(resolved: Resolved, implicit_input: bool, kept: Option<Kept>, console: &Console) -> u8 {
     let (fail_on, summary_path) = (resolved.fail_on, resolved.summary.clone());
+    let resume = kept.as_ref().map(|kept| super::state::resume_line(kept.state.path()));
     let mut summary_file = None;
-    let ended = conduct(resolved.settings, console, || {
+    let ended = conduct(resolved.settings, kept, console, || {
         summary_file = summary_path.as_deref().map(create_summary).transpose()?;
         Ok(())
     });
@@ -99,6 +136,9 @@ fn close(resolved: Resolved, implicit_input: bool, console: &Console) -> u8 {
         code = code_after(code, failure.code);
     }
     show(console, summary, code);
+    if let Some(resume) = resume.filter(|_| summary.work_left || summary.stopped_by != StoppedBy::Done) {
+        console.notice(&format!("to go on: {resume}"));
+    }
     code
 }
 
@@ -128,6 +168,7 @@ fn show(console: &Console, summary: &Summary, code: u8) {
 /// The run cannot start, or `before` says so: nothing was fetched.
 pub fn conduct(
     mut settings: Settings,
+    kept: Option<Kept>,
     console: &Console,
     before: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<Ended, Failure> {
@@ -137,7 +178,10 @@ pub fn conduct(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     let progress = Progress::new(!settings.engine.follow);
     let ended = runtime.block_on(async {
-        let crawl = Crawl::new(settings)?;
+        let crawl = match kept {
+            Some(Kept { state, options }) => Crawl::with_state(settings, state, options)?,
+            None => Crawl::new(settings)?,
+        };
         if writes_closed {
             let message = format!("cannot write standard output: {}", standard::closed());
             return Err(Failure { code: exit::OUTPUT, message });
@@ -207,7 +251,7 @@ fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> 
 }
 
 /// All files that the run would read and write.
-fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files {
+pub fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files {
     let mut files = Files::default();
     for source in sources {
         match source {

@@ -191,6 +191,16 @@ impl Layer {
         self.0.get(name)
     }
 
+    /// All values, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Given)> {
+        self.0.iter().map(|(name, given)| (*name, given))
+    }
+
+    /// Leaves out what `is` does not say.
+    pub fn keep_only(&mut self, is: impl Fn(&'static Setting) -> bool) {
+        self.0.retain(|name, _| setting(name).is_some_and(&is));
+    }
+
     /// Lays a stronger layer over this one. A list is replaced as a whole.
     pub fn lay_over(&mut self, stronger: Self) {
         self.0.extend(stronger.0);

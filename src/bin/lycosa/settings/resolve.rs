@@ -6,6 +6,7 @@ use std::time::Duration;
 use lycosa::crawl::Settings;
 use lycosa::engine::settings::{EngineSettings, RaceMode, With};
 use lycosa::fetch::client::{ClientSettings, LowestSpeed};
+use lycosa::frontier::journal::Durability;
 use lycosa::model::units::Rate;
 use lycosa::policy::breaker::BreakerSettings;
 use lycosa::policy::retry::RetrySettings;
@@ -41,6 +42,8 @@ pub struct Resolved {
     pub fail_on: FailOn,
     pub summary: Option<PathBuf>,
     pub strict_input: bool,
+    pub durability: Durability,
+    pub retry_all: bool,
     /// Things that are allowed but probably not meant.
     pub warnings: Vec<String>,
 }
@@ -92,6 +95,8 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         fail_on: values.read("fail-on", check::fail_on)?,
         summary: summary(&values, &outputs)?,
         strict_input: values.switch("strict-input"),
+        durability: if values.word("durability")? == "each" { Durability::Each } else { Durability::Commit },
+        retry_all: values.switch("retry-all"),
         settings: Settings { engine, client, seeds, outputs },
         warnings,
     })

@@ -132,7 +132,9 @@ pub const SETTINGS: &[Setting] = &[
         .under(FAILURES),
     Setting::new("max-retry-after", Kind::Duration, "DUR", "A longer Retry-After ends the URL at once").under(FAILURES),
     Setting::new("retries", Kind::Whole { least: 0, most: 1000, none: false }, "N", "Further attempts after the first").under(FAILURES),
+    Setting::new("retry-all", Kind::Switch, "", "With --state: send again what may not be sent twice (POST) and was perhaps sent when an earlier process ended").under(FAILURES),
     // Output
+    Setting::new("durability", Kind::Word(&["commit", "each"]), "MODE", "With --state: what is written survives a loss of power within a second (commit), or at once (each)").under(OUTPUT),
     Setting::new("format", Kind::Word(FORMATS), "FORMAT", "Format of standard output (jsonl, json)").under(OUTPUT),
     Setting::new("ordered", Kind::Switch, "", "Records in the order of input, not of completion").only(Run::Fetch).under(OUTPUT),
     Setting::new("output", Kind::Texts, "FILE", "Write records to FILE, in the format of its ending, or FORMAT:FILE; '-' is standard output; repeatable")

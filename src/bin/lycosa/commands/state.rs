@@ -1,0 +1,243 @@
+//! Runs that are kept on disk: whether one may begin in a directory, `lycosa resume`, and `lycosa status`.
+//!
+//! Decides what a later process takes from its own command line and environment (what may change, how it looks, and
+//! secrets), and what from the state (all else). Called by the command.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+use lycosa::crawl::{StartError, State, StateOptions};
+use lycosa::engine::standing::Standing;
+use lycosa::frontier::journal::{Glance, glance};
+use lycosa::observe::status;
+use lycosa::seeds::{SeedSettings, Source};
+
+use super::run::{Failure, Kept, close, files, quiet};
+use crate::args::RunFlags;
+use crate::args::state::{Keep, ResumeFlags, StatusFlags, may_change, why_fixed};
+use crate::console::Console;
+use crate::exit;
+use crate::file;
+use crate::memo::Memo;
+use crate::settings::resolve::{Resolved, resolve};
+use crate::settings::table::DISPLAY;
+use crate::settings::{Layer, Setting, UsageError, setting};
+use crate::{env, logging};
+
+/// What `--state` comes to.
+pub enum Start {
+    /// A new run may begin there.
+    New(State),
+    /// There was one, and it went on: with this exit code.
+    Ended(u8),
+}
+
+/// Looks at the directory of `--state`.
+///
+/// # Errors
+/// It cannot be used, or holds a run and `--continue` was not given.
+pub fn start(keep: &Keep, flags: &RunFlags) -> Result<Start, Failure> {
+    let state = State::open(&keep.dir).map_err(StartError::from)?;
+    let Some(begun) = state.begun() else { return Ok(Start::New(state)) };
+    let finished = is_finished(&keep.dir)?;
+    if keep.go_on {
+        let memo = Memo::read(&begun.settings).map_err(usage)?;
+        let changes = changes(&memo, flags).map_err(usage)?;
+        let flags = ResumeFlags { dir: keep.dir.clone(), flags: changes, retry_failed: false };
+        return Ok(Start::Ended(go_on(state, &memo, &flags, finished)));
+    }
+    let dir = keep.dir.display();
+    let message = if finished {
+        format!("{dir} holds a finished run: choose another directory for a new one")
+    } else {
+        format!("{dir} holds an unfinished run; to go on with it: {}", resume_line(&keep.dir))
+    };
+    Err(Failure { code: exit::USAGE, message })
+}
+
+/// Tells of a run that does not start. Returns the exit code.
+pub fn refuse(failure: &Failure, quiet: u32) -> u8 {
+    if quiet < 2 {
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("lycosa: {}\n", crate::settings::one_line(&failure.message)),
+        );
+    }
+    failure.code
+}
+
+fn usage(error: UsageError) -> Failure {
+    let hint = error.hint.map_or_else(String::new, |hint| format!("; {hint}"));
+    Failure { code: exit::USAGE, message: error.message + &hint }
+}
+
+/// The command that goes on with a run, as it can be typed in the directory it was begun in and in any other.
+pub fn resume_line(dir: &Path) -> String {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let text = dir.display().to_string();
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c));
+    let quoted = if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
+    format!("lycosa resume {quoted}")
+}
+
+fn is_finished(dir: &Path) -> Result<bool, Failure> {
+    Ok(glance(dir).map_err(StartError::from)?.finished)
+}
+
+/// What was typed with `--continue` and differs from what the run began with.
+fn changes(memo: &Memo, flags: &RunFlags) -> Result<Layer, UsageError> {
+    if flags.run != memo.run() {
+        return Err(UsageError::new(format!("the run there is one of lycosa {}", memo.run().as_str())));
+    }
+    let stored = memo.layer();
+    let mut changes = flags.flags.clone();
+    for (name, given) in flags.flags.iter() {
+        let same = stored.get(name).is_some_and(|stored| stored.texts == given.texts);
+        match setting(name) {
+            Some(setting) if !same && !may_change(setting) => {
+                let why = why_fixed(setting);
+                return Err(UsageError::new(format!("--{name} is not what the run in the state began with: {why}")));
+            }
+            _ => {}
+        }
+    }
+    changes.keep_only(may_change);
+    Ok(changes)
+}
+
+/// `lycosa resume`. Returns the exit code.
+pub fn resume(flags: &ResumeFlags) -> u8 {
+    let begun = State::existing(&flags.dir).map_err(|error| Failure::from(StartError::from(error)));
+    let begun = begun.and_then(|state| {
+        let memo = state.begun().map_or(Ok(None), |begun| Memo::read(&begun.settings).map(Some)).map_err(usage)?;
+        Ok((state, memo, is_finished(&flags.dir)?))
+    });
+    match begun {
+        Ok((state, Some(memo), finished)) => go_on(state, &memo, flags, finished),
+        Ok((_, None, _)) => exit::USAGE,
+        Err(failure) => refuse(&failure, quiet(&flags.flags)),
+    }
+}
+
+/// Goes on with a run. Returns the exit code.
+fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, finished: bool) -> u8 {
+    let (layers, warnings) = match layers(memo, flags) {
+        Ok(layers) => layers,
+        Err(error) => return crate::usage(&error, quiet(&flags.flags)),
+    };
+    // What was typed now is meant from here; what was typed then, from there.
+    let mut run = memo.flags();
+    let mut resolved = match at_home(memo, || resolve(run.run, &layers, &run.request)) {
+        Ok(resolved) => resolved,
+        Err(error) => return crate::usage(&error, quiet(&layers)),
+    };
+    let stdout = resolved.settings.outputs.iter().any(|output| output.target == lycosa::sinks::Target::Stdout);
+    let console = Console::new(&resolved.display, stdout);
+    logging::start(&resolved.display, &console);
+    for warning in warnings.iter().chain(&resolved.warnings) {
+        console.notice(&format!("warning: {warning}"));
+    }
+    if finished && !flags.retry_failed {
+        console.notice(&format!("the run in {} is finished", flags.dir.display()));
+        return 0;
+    }
+    run.flags = layers;
+    if let Err(error) = open_input(&run, &mut resolved) {
+        return crate::usage(&error, resolved.display.quiet);
+    }
+    let options = StateOptions {
+        durability: resolved.durability,
+        memo: String::new(),
+        retry_failed: flags.retry_failed,
+        retry_all: resolved.retry_all,
+        no_stdin: std::io::stdin().is_terminal(),
+    };
+    close(resolved, false, Some(Kept { state, options }), &console)
+}
+
+/// Does something where the run was begun, if that place is there: files that were named then are found from it.
+fn at_home<T>(memo: &Memo, act: impl FnOnce() -> T) -> T {
+    // One thread so far, and everything that was typed now is absolute already.
+    let _ = std::env::set_current_dir(memo.directory());
+    act()
+}
+
+fn open_input(flags: &RunFlags, resolved: &mut Resolved) -> Result<(), UsageError> {
+    let mut sources = Vec::new();
+    if !flags.urls.is_empty() {
+        sources.push(Source::Arguments(flags.urls.clone()));
+    }
+    for path in &flags.inputs {
+        sources.push(if path == Path::new("-") { Source::Stdin } else { Source::File(path.clone()) });
+    }
+    files(flags, &sources, resolved).check()?;
+    resolved.settings.seeds = SeedSettings { sources, ..std::mem::take(&mut resolved.settings.seeds) };
+    Ok(())
+}
+
+/// The settings of the run, with what may change and what was left out from the environment and the command line.
+fn layers(memo: &Memo, flags: &ResumeFlags) -> Result<(Layer, Vec<String>), UsageError> {
+    let (mut environment, warnings) = env::read(std::env::vars_os())?;
+    environment.keep_only(|setting| setting.heading == DISPLAY || is_secret(setting));
+    let mut given = environment;
+    given.lay_over(flags.flags.clone());
+    let mut layers = file::defaults(memo.run());
+    let mut stored = memo.layer();
+    memo.restore(&mut stored, &given)?;
+    layers.lay_over(stored);
+    given.keep_only(|setting| !is_secret(setting));
+    layers.lay_over(given);
+    absolute_summary(&mut layers, &flags.flags);
+    Ok((layers, warnings))
+}
+
+fn is_secret(setting: &Setting) -> bool {
+    matches!(setting.name, "user" | "header" | "proxy")
+}
+
+/// A summary that was named now is written here, wherever the run was begun.
+fn absolute_summary(layers: &mut Layer, typed: &Layer) {
+    if let (Some(given), Some(setting)) = (typed.get("summary"), setting("summary")) {
+        let absolute = |text: &String| match text.as_str() {
+            "none" => text.clone(),
+            path => std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string()),
+        };
+        layers.set(setting, given.texts.iter().map(absolute).collect(), given.origin.clone());
+    }
+}
+
+/// `lycosa status`. Returns the exit code.
+pub fn status(flags: &StatusFlags) -> u8 {
+    let glance = match glance(&flags.dir) {
+        Ok(glance) => glance,
+        Err(error) => return refuse(&Failure::from(StartError::from(error)), 0),
+    };
+    let standing = standing(&glance);
+    let resume = (!glance.finished && glance.process.is_none()).then(|| resume_line(&flags.dir));
+    let text = if flags.json {
+        status::json(&glance, &standing, resume.as_deref())
+    } else {
+        status::text(&glance, &standing, resume.as_deref())
+    };
+    crate::print(text.as_bytes())
+}
+
+/// What the run last said of itself, and what it has written since.
+fn standing(glance: &Glance) -> Standing {
+    let mut standing = Standing::read(&glance.totals);
+    for (&(_, outcome, error, skip), &count) in &glance.since {
+        *standing.outcomes.entry(outcome).or_default() += count;
+        if let Some(kind) = error {
+            *standing.errors.entry(kind).or_default() += count;
+        }
+        if let Some(reason) = skip {
+            *standing.skips.entry(reason).or_default() += count;
+        }
+    }
+    standing.records = glance.records;
+    standing.accepted = standing.accepted.max(standing.records);
+    if glance.process.is_none() {
+        standing.in_flight = 0;
+    }
+    standing
+}

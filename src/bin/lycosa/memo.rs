@@ -1,0 +1,193 @@
+//! What a state directory remembers of a command line, so that `lycosa resume` needs none: settings, input, request.
+//!
+//! Decides what is a secret and is left out, and what of it must be given again. Values stay the texts that they were
+//! given as. Called by the commands that run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lycosa::policy::credentials::is_credential;
+use serde::{Deserialize, Serialize};
+
+use crate::args::RunFlags;
+use crate::file::Wanted;
+use crate::settings::request::RequestFlags;
+use crate::settings::{Layer, Origin, Run, UsageError, setting};
+
+/// See the module. As JSON in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memo {
+    /// `crawl` or `fetch`.
+    command: String,
+    /// Where it was typed: relative paths begin there.
+    directory: PathBuf,
+    /// Those that are not at their default.
+    settings: BTreeMap<String, Vec<String>>,
+    urls: Vec<String>,
+    inputs: Vec<PathBuf>,
+    /// Standard input was read because nothing else was named.
+    implicit: bool,
+    method: Option<String>,
+    data: Vec<String>,
+    json: Vec<String>,
+    head: bool,
+    /// What was left out: `user`, `proxy`, or the name of a header.
+    missing: Vec<String>,
+}
+
+impl Memo {
+    /// What is to be remembered of a command line and the settings it came to.
+    ///
+    /// # Errors
+    /// Something cannot be read again later.
+    pub fn of(flags: &RunFlags, layers: &Layer, implicit: bool) -> Result<Self, UsageError> {
+        if flags.request.read_stdin() {
+            let error = UsageError::new("--state cannot keep a body that comes from standard input");
+            return Err(error.with_hint("read it from a file: -d @FILE, or --json @FILE"));
+        }
+        let mut missing = Vec::new();
+        let mut settings = BTreeMap::new();
+        for (name, given) in layers.iter().filter(|(_, given)| given.origin != Origin::Default) {
+            if let Some(texts) = kept(name, &given.texts, &mut missing) {
+                settings.insert(name.to_owned(), texts);
+            }
+        }
+        Ok(Self {
+            command: flags.run.as_str().to_owned(),
+            directory: std::env::current_dir().unwrap_or_default(),
+            settings,
+            urls: flags.urls.iter().map(|url| without_user(url)).collect(),
+            inputs: flags.inputs.clone(),
+            implicit,
+            method: flags.request.method.clone(),
+            data: flags.request.data.clone(),
+            json: flags.request.json.clone(),
+            head: flags.request.head,
+            missing,
+        })
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts and lists of them are JSON")
+    }
+
+    /// # Errors
+    /// It is none: the directory is not of a run of this command.
+    pub fn read(json: &str) -> Result<Self, UsageError> {
+        serde_json::from_str(json).map_err(|error| {
+            UsageError::new(format!("the settings of the run cannot be read: {error}"))
+                .with_hint("it was not begun by this command: resume it with the program that began it")
+        })
+    }
+
+    pub fn run(&self) -> Run {
+        Run::ALL.into_iter().find(|run| run.as_str() == self.command).unwrap_or(Run::Fetch)
+    }
+
+    /// The directory in which its command was typed.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The settings, as if they had been typed.
+    pub fn layer(&self) -> Layer {
+        let mut layer = Layer::default();
+        for (name, texts) in &self.settings {
+            // One that this version lacks has no effect in it.
+            if let Some(setting) = setting(name) {
+                layer.set(setting, texts.clone(), Origin::Flag(format!("--{name}")));
+            }
+        }
+        layer
+    }
+
+    /// The command line, without its settings.
+    pub fn flags(&self) -> RunFlags {
+        let inputs = if self.implicit { vec![PathBuf::from("-")] } else { self.inputs.clone() };
+        RunFlags {
+            run: self.run(),
+            flags: Layer::default(),
+            urls: self.urls.clone(),
+            inputs,
+            request: RequestFlags {
+                method: self.method.clone(),
+                data: self.data.clone(),
+                json: self.json.clone(),
+                head: self.head,
+            },
+            files: Wanted { file: None, none: true },
+            keep: None,
+        }
+    }
+
+    /// Puts in what was left out, from what is given now.
+    ///
+    /// # Errors
+    /// Names what is still missing.
+    pub fn restore(&self, layer: &mut Layer, given: &Layer) -> Result<(), UsageError> {
+        let mut wanting = Vec::new();
+        let mut lines = layer.get("header").map(|given| given.texts.clone()).unwrap_or_default();
+        let again = given.get("header").map(|given| given.texts.clone()).unwrap_or_default();
+        for name in &self.missing {
+            match name.as_str() {
+                "user" | "proxy" => match (given.get(name), setting(name)) {
+                    (Some(value), Some(setting)) => layer.set(setting, value.texts.clone(), value.origin.clone()),
+                    _ => wanting.push(format!("--{name} (or LYCOSA_{})", name.to_uppercase())),
+                },
+                header => match again.iter().find(|line| header_name(line).eq_ignore_ascii_case(header)) {
+                    Some(line) => lines.push(line.clone()),
+                    None => wanting.push(format!("-H '{header}: …' (or LYCOSA_HEADER)")),
+                },
+            }
+        }
+        if !wanting.is_empty() {
+            let message = format!("credentials are not kept in the state; give again: {}", wanting.join(", "));
+            return Err(UsageError::new(message));
+        }
+        if let Some(setting) = setting("header").filter(|_| !lines.is_empty()) {
+            layer.set(setting, lines, Origin::Flag("--header".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The name that a `-H` line sets.
+pub fn header_name(line: &str) -> &str {
+    line.split([':', ';']).next().unwrap_or_default().trim()
+}
+
+/// The texts of a setting without its secrets; None if nothing of it is left.
+fn kept(name: &str, texts: &[String], missing: &mut Vec<String>) -> Option<Vec<String>> {
+    match name {
+        // How this call looks is no business of the next one.
+        "color" | "log-format" | "no-progress" | "quiet" | "verbose" | "strict-input" => None,
+        "user" => {
+            missing.push(name.to_owned());
+            None
+        }
+        "proxy" if texts.iter().any(|text| text.contains('@')) => {
+            missing.push(name.to_owned());
+            None
+        }
+        "header" => {
+            let (secret, open): (Vec<&String>, Vec<&String>) =
+                texts.iter().partition(|line| !line.starts_with('@') && is_credential(header_name(line)));
+            missing.extend(secret.into_iter().map(|line| header_name(line).to_owned()));
+            Some(open.into_iter().cloned().collect())
+        }
+        _ => Some(texts.to_vec()),
+    }
+}
+
+/// A URL without user and password. They are missed only if it is still to be asked.
+fn without_user(text: &str) -> String {
+    match lycosa::model::url::parse(text.trim()) {
+        Ok(mut url) if !url.username().is_empty() || url.password().is_some() => {
+            // Both fail only for URLs without a host, which `parse` refuses.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.into()
+        }
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,433 @@
+//! Runs that are kept on disk: killed at random moments and resumed until they are done, their records are those of a
+//! run that nobody killed: none twice, none missing, `seq` without a gap.
+//!
+//! The long form, with 20,000 pages and 120 runs: `LYCOSA_KILLS=long cargo test --release --test it state::kills --
+//! --nocapture`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::*;
+
+/// A place for a state and its outputs, over several processes.
+struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { directory: TempDir::new().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// A run that is kept here, with an output.
+    fn begin(&self, command: &str, output: &str) -> Command {
+        lycosa([command, "--state", &self.text("state"), "-o", &self.text(output)])
+    }
+
+    fn resume(&self) -> Command {
+        lycosa(["resume", &self.text("state")])
+    }
+
+    fn status(&self) -> Value {
+        let run = lycosa(["status", &self.text("state"), "--format", "json"]).run().exits(0);
+        serde_json::from_slice(&run.stdout).unwrap()
+    }
+
+    fn lines(&self, output: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path(output)).unwrap();
+        if output.ends_with(".json") {
+            return serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        }
+        assert!(text.is_empty() || text.ends_with('\n'), "a torn line");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The records of an output, each checked for its place and for belonging to one run.
+    fn records(&self, output: &str) -> Vec<Value> {
+        let records = self.lines(output);
+        for (place, record) in records.iter().enumerate() {
+            assert_eq!(record["seq"], place, "seq without a gap");
+            assert_eq!(record["run"], records[0]["run"], "one run over all its processes");
+        }
+        records
+    }
+}
+
+/// What a record says that does not depend on time and order.
+fn essence(record: &Value) -> (String, String, String, String) {
+    let text = |key: &str| record[key].to_string();
+    (text("url"), text("line"), text("outcome"), text("status") + &text("final_url") + &text("skip_reason"))
+}
+
+fn essences(records: &[Value]) -> BTreeMap<(String, String, String, String), usize> {
+    let mut all = BTreeMap::new();
+    for record in records {
+        *all.entry(essence(record)).or_default() += 1;
+    }
+    all
+}
+
+struct Kills {
+    kills: usize,
+    /// Signals that stop cleanly, among them.
+    stops: usize,
+}
+
+/// Runs a command and kills it at random moments, until a process ends by itself.
+fn kill_until_done(place: &Place, mut next: Command, signals: &[&str], seed: u64, input: Option<&str>) -> Kills {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut seen = Kills { kills: 0, stops: 0 };
+    loop {
+        if let Some(input) = input {
+            next = next.stdin(input);
+        }
+        let mut running = next.spawn();
+        // Later and later, so that slow machines come to an end too.
+        let wait = random.u64(5..100 + 4 * seen.kills as u64);
+        let until = std::time::Instant::now() + Duration::from_millis(wait);
+        while running.is_running() && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if running.is_running() {
+            let signal = signals[random.usize(..signals.len())];
+            running.signal(signal);
+            seen.kills += 1;
+            seen.stops += usize::from(signal != "KILL");
+        }
+        let run = running.finish();
+        match run.code {
+            0 | 1 => return seen,
+            // Killed, or before its handlers were there; or stopped, and it says how to go on.
+            137 | 130 | 143 => {}
+            // It was killed before there was a run.
+            2 if run.stderr.contains("holds no run") => {}
+            code => panic!("exit code {code}: {}", run.stderr),
+        }
+        let stopped = seen.stops > 0 && matches!(run.code, 130 | 143) && run.stderr.contains("records in");
+        // One that comes when everything is done leaves nothing to go on with.
+        if stopped && place.status()["state"] != "finished" {
+            let resume = format!("lycosa resume {}", place.path("state").display());
+            assert!(run.stderr.contains(&resume), "a stop tells how to go on: {}", run.stderr);
+        }
+        assert!(seen.kills < 400, "it never comes to its end");
+        let begun = std::fs::metadata(place.path("state/journal")).is_ok_and(|journal| journal.len() > 200);
+        next = if begun { place.resume() } else { lycosa(seeds_again(place)) };
+    }
+}
+
+/// The first command line again, when it was killed before its run had begun.
+fn seeds_again(place: &Place) -> Vec<String> {
+    let text = std::fs::read_to_string(place.path("command")).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn remember(place: &Place, words: &[&str]) -> Vec<String> {
+    std::fs::write(place.path("command"), words.join("\n")).unwrap();
+    seeds_again(place)
+}
+
+fn long() -> bool {
+    std::env::var("LYCOSA_KILLS").is_ok_and(|form| form == "long")
+}
+
+#[test]
+fn kills_leave_no_trace_in_a_crawl() {
+    let (pages, runs) = if long() { (20_000, 120) } else { (1500, 3) };
+    for seed in 0..runs {
+        let tree = Tree::new(pages, pages / 20, pages / 30, 7 + seed);
+        let paths = tree.paths().len();
+        let site = Site::start(move |request| tree.answer(request));
+        let place = Place::new();
+        let whole = lycosa(["crawl", "-o", &place.text("whole.jsonl"), &site.url("/page/0")]).run().exits(0);
+        drop(whole);
+        let before = site.pages().len();
+        assert_eq!(before, paths);
+        let (state, first, second) = (place.text("state"), place.text("out.jsonl"), place.text("out.json"));
+        let words = ["crawl", "--state", &state, "-o", &first, "-o", &second, &site.url("/page/0")];
+        let words = remember(&place, &words);
+        let signals: &[&str] = if seed % 6 == 1 { &["KILL", "INT", "TERM"] } else { &["KILL"] };
+        let Kills { kills, .. } = kill_until_done(&place, lycosa(words), signals, 31 * seed, None);
+        let expected = essences(&place.lines("whole.jsonl"));
+        assert_eq!(essences(&place.records("out.jsonl")), expected, "seed {seed}, {kills} kills");
+        assert_eq!(essences(&place.records("out.json")), expected, "seed {seed}, {kills} kills");
+        let more = site.pages().len() - before - paths;
+        assert!(more <= 400 * kills, "{more} requests more than pages after {kills} kills");
+        assert!(kills > 1, "it was never killed");
+        println!("{kills} kills, {more} more");
+        let status = place.status();
+        assert_eq!((&status["state"], &status["left"]), (&"finished".into(), &0.into()), "{status}");
+        place.resume().run().exits(0);
+        assert_eq!(site.pages().len() - before - paths, more, "of a finished run nothing is asked");
+        if long() {
+            println!("seed {seed}: {kills} kills, {more} requests more than {paths} pages");
+        }
+    }
+}
+
+/// A list with all kinds of lines.
+fn list(site: &Site, lines: usize) -> String {
+    let mut text = String::new();
+    for line in 0..lines {
+        match line % 10 {
+            3 => text += "http://not a url/\n",
+            5 => text += &format!("{{\"url\": \"{}\", \"id\": {line}, \"meta\": [1.50]}}\n", site.url("/same")),
+            7 => text += "# a comment\n",
+            _ => text += &format!("{}\n", site.url(&format!("/line/{line}"))),
+        }
+    }
+    text
+}
+
+fn kills_in_a_list(extra: &[&str], stdin: bool, seed: u64) {
+    let lines = if long() { 50_000 } else { 3000 };
+    let site = Site::start(|_| text("x"));
+    let input = list(&site, lines);
+    let place = Place::new();
+    std::fs::write(place.path("urls"), &input).unwrap();
+    let (state, output, urls) = (place.text("state"), place.text("out.jsonl"), place.text("urls"));
+    let source = if stdin { "-" } else { &urls };
+    let whole = place.text("whole.jsonl");
+    let settings = ["--fail-on", "never", "-i"];
+    lycosa([&["fetch", "-o", &whole], extra, &settings, &[&urls]].concat()).run().exits(0);
+    let words = [&["fetch", "--state", &state, "-o", &output], extra, &settings, &[source]].concat();
+    let words = remember(&place, &words);
+    let given = stdin.then_some(&*input);
+    let Kills { kills, .. } = kill_until_done(&place, lycosa(words), &["KILL", "KILL", "INT"], seed, given);
+    println!("{kills} kills");
+    let (expected, records) = (place.lines("whole.jsonl"), place.records("out.jsonl"));
+    assert_eq!(essences(&records), essences(&expected), "{kills} kills");
+    if extra.contains(&"--ordered") {
+        let lines: Vec<u64> = records.iter().map(|record| record["line"].as_u64().unwrap()).collect();
+        assert!(lines.is_sorted(), "input order over all processes");
+    }
+}
+
+#[test]
+fn kills_leave_no_trace_in_a_list_from_a_file() {
+    kills_in_a_list(&[], false, 1);
+}
+
+#[test]
+fn kills_leave_no_trace_in_a_list_from_standard_input() {
+    kills_in_a_list(&["--unique"], true, 2);
+}
+
+#[test]
+fn kills_leave_no_trace_in_an_ordered_list() {
+    kills_in_a_list(&["--ordered", "--durability", "each"], false, 3);
+}
+
+/// A crawl that was stopped after some pages.
+fn stopped(place: &Place, site: &Site, pages: &str) {
+    place.begin("crawl", "out.jsonl").args(["--max-pages", pages, &site.url("/page/0")]).run().exits(4);
+}
+
+fn tree_site(pages: usize) -> Site {
+    let tree = Tree::new(pages, 0, 0, 3);
+    Site::start(move |request| tree.answer(request))
+}
+
+#[test]
+fn a_stop_tells_how_to_go_on_and_the_rest_is_done_once() {
+    let site = tree_site(60);
+    let place = Place::new();
+    let run = place.begin("crawl", "out.jsonl").args(["--max-pages", "20", &site.url("/page/0")]).run().exits(4);
+    let line = format!("lycosa resume {}", place.text("state"));
+    assert!(run.stderr.contains(&line), "{}", run.stderr);
+    let status = place.status();
+    assert_eq!((&status["state"], &status["records"]), (&"stopped".into(), &20.into()), "{status}");
+    assert_eq!(status["resume"], line);
+    // The limit holds for the whole run.
+    assert!(place.resume().run().exits(4).stderr.contains(&line));
+    assert_eq!(place.records("out.jsonl").len(), 20);
+    place.resume().args(["--max-pages", "none"]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 60);
+    assert_eq!(site.pages().len(), 60);
+}
+
+#[test]
+fn one_cron_line_starts_goes_on_and_rests() {
+    let site = tree_site(50);
+    let place = Place::new();
+    let url = site.url("/page/0");
+    let line = |more: &[&str]| place.begin("crawl", "out.jsonl").arg("--continue").args(more.to_vec()).arg(&*url);
+    line(&["--max-pages", "20"]).run().exits(4);
+    let told = place.begin("crawl", "out.jsonl").arg(&*url).run().exits(2).stderr;
+    assert!(told.contains("unfinished run") && told.contains("lycosa resume "), "{told}");
+    assert_eq!(place.records("out.jsonl").len(), 20, "and nothing was touched");
+    let told = line(&["--scope", "any"]).run().exits(2).stderr;
+    assert!(told.contains("--scope is not what the run in the state began with"), "{told}");
+    line(&["--max-pages", "none", "-j", "3"]).run().exits(0);
+    let hits = site.hits();
+    line(&[]).run().exits(0);
+    assert_eq!((place.records("out.jsonl").len(), site.hits()), (50, hits));
+    assert!(place.begin("crawl", "out.jsonl").arg(&*url).run().exits(2).stderr.contains("finished run"));
+}
+
+#[test]
+fn a_living_run_keeps_others_out_and_can_be_looked_at() {
+    let site = Site::start(|_| text("x").after_ms(300));
+    let place = Place::new();
+    let mut running = place.begin("fetch", "out.jsonl").args(["-i", "-"]).open_stdin().spawn();
+    running.write(&format!("{}\n", site.url("/1")));
+    running.wait_until("a record", || std::fs::read(place.path("out.jsonl")).is_ok_and(|text| !text.is_empty()));
+    let told = place.resume().run().exits(2).stderr;
+    assert!(told.contains(&format!("in use by process {}", running.id())), "{told}");
+    running.wait_until("a commit", || place.status()["records"] == 1);
+    assert_eq!(place.status()["state"], "running");
+    running.signal("KILL");
+    drop(running.finish());
+    assert_eq!(place.status()["state"], "stopped");
+    // Its input had not ended and is not given again: what was accepted is finished, and that is all.
+    place.resume().run().exits(4);
+    let told = place.resume().lines(["http://other/"]).run().exits(2).stderr;
+    assert!(told.contains("input"), "{told}");
+    place.resume().lines([site.url("/1"), site.url("/2")]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 2);
+    assert_eq!(site.hits(), 2);
+}
+
+#[test]
+fn settings_that_would_make_two_runs_of_one_are_refused() {
+    let site = tree_site(30);
+    let place = Place::new();
+    stopped(&place, &site, "10");
+    for (flag, why) in [
+        (&["--scope", "any"][..], "accepted so far"),
+        (&["-o", "other.jsonl"], "records that are written"),
+        (&["--robots", "ignore"], "answers that are written"),
+        (&["--accept", "200"], "answers that are written"),
+        (&["-A", "other"], "answers that are written"),
+    ] {
+        let told = place.resume().args(flag.to_vec()).run().exits(2).stderr;
+        assert!(told.contains("cannot be changed on resume") && told.contains(why), "{told}");
+    }
+    place.resume().args(["--max-pages", "none", "--delay", "1ms", "-q"]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 30);
+    assert!(lycosa(["resume", &place.text("nothing")]).run().exits(2).stderr.contains("holds no run"));
+    assert!(lycosa(["status", &place.text("nothing")]).run().exits(2).stderr.contains("holds no run"));
+}
+
+#[test]
+fn credentials_are_not_kept_and_asked_for_again() {
+    let site = tree_site(30);
+    let place = Place::new();
+    let secret = ["-u", "me:hunter2", "-H", "X-Api-Key: hunter2", "-H", "X-Open: yes"];
+    let run = place.begin("crawl", "out.jsonl").args(secret).args(["--max-pages", "10", &site.url("/page/0")]);
+    run.run().exits(4);
+    let journal = std::fs::read(place.path("state/journal")).unwrap();
+    assert!(memchr::memmem::find(&journal, b"hunter2").is_none());
+    let told = place.resume().run().exits(2).stderr;
+    assert!(told.contains("--user") && told.contains("X-Api-Key") && !told.contains("X-Open"), "{told}");
+    let again = place.resume().env("LYCOSA_USER", "me:hunter2").args(["-H", "x-api-key: hunter2"]);
+    again.args(["--max-pages", "none"]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 30);
+    let sent = |hit: &Hit| ["authorization", "x-api-key", "x-open"].iter().all(|name| hit.header(name).is_some());
+    assert!(site.pages().iter().all(sent), "what is no secret is kept");
+}
+
+#[test]
+fn failures_get_another_chance_when_asked_for() {
+    let tries = AtomicUsize::new(0);
+    let site = Site::start(move |request: &Request| match request.path() {
+        "/bad" if tries.fetch_add(1, Ordering::SeqCst) == 0 => status(500),
+        _ => text("x"),
+    });
+    let place = Place::new();
+    let urls = ["/good", "/bad"].map(|path| site.url(path));
+    place.begin("fetch", "out.jsonl").args(["--retries", "0"]).args(urls.clone()).run().exits(1);
+    place.resume().run().exits(0);
+    place.resume().arg("--retry-failed").run();
+    let records = place.records("out.jsonl");
+    assert_eq!(records.len(), 3);
+    let failed = records.iter().find(|record| record["outcome"] == "http_error").unwrap();
+    assert_eq!((&records[2]["url"], &records[2]["outcome"]), (&urls[1].clone().into(), &"ok".into()));
+    assert_eq!(records[2]["retry_of"], failed["seq"]);
+    assert!(records[..2].iter().all(|record| record["retry_of"].is_null()));
+    place.resume().arg("--retry-failed").run();
+    assert_eq!(place.records("out.jsonl").len(), 3, "it has had its chance");
+}
+
+#[test]
+fn what_may_not_be_sent_twice_is_not() {
+    for again in [false, true] {
+        let site = Site::start(|_| text("x").after(Duration::from_secs(60)));
+        let place = Place::new();
+        let mut running = place.begin("fetch", "out.jsonl").args(["-d", "a=1", &site.url("/order")]).spawn();
+        running.wait_until("a request", || site.hits() == 1);
+        running.signal("KILL");
+        running.finish().exits(137);
+        let resume = if again { place.resume().arg("--retry-all") } else { place.resume() };
+        let run = resume.args(["--timeout", "300ms", "--retries", "0"]).run().exits(1);
+        let records = place.records("out.jsonl");
+        assert_eq!(records.len(), 1, "{}", run.stderr);
+        let kind = if again { "timeout" } else { "interrupted" };
+        assert_eq!((&records[0]["outcome"], &records[0]["error"]["kind"]), (&"failed".into(), &kind.into()));
+        assert_eq!(site.hits(), 1 + usize::from(again));
+    }
+}
+
+#[test]
+fn an_output_that_was_changed_is_found() {
+    let site = tree_site(40);
+    let place = Place::new();
+    stopped(&place, &site, "20");
+    let path = place.path("out.jsonl");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let told = place.resume().run().exits(2).stderr;
+    assert!(told.contains("out.jsonl does not hold what this run has written"), "{told}");
+    // What somebody added behind is cut off; what was written stands.
+    std::fs::write(&path, [&whole[..], b"{\"torn\":"].concat()).unwrap();
+    place.resume().args(["--max-pages", "none"]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 40);
+}
+
+/// `ulimit -f` is the full disk that every machine has: here it is met by the output, and by the journal.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_loses_nothing() {
+    let tree = Tree::new(400, 0, 0, 3);
+    let site = Site::start(move |request| tree.answer(request));
+    for (output, blocks) in [("out.jsonl", 100), ("/dev/stdout", 12)] {
+        let place = Place::new();
+        let output = if output.starts_with('/') { output.to_owned() } else { place.text(output) };
+        let words = ["crawl", "--state", &place.text("state"), "-o", &output, &site.url("/page/0")].join(" ");
+        let script = format!("ulimit -f {blocks}; exec {} {words}", env!("CARGO_BIN_EXE_lycosa"));
+        let run = program("sh", ["-c", &script]).run();
+        assert_eq!(run.code, 3, "{}", run.stderr);
+        assert!(run.stderr.contains("File too large") || run.stderr.contains("os error 27"), "{}", run.stderr);
+        let first = String::from_utf8(run.stdout).unwrap();
+        let run = place.resume().run().exits(0);
+        let all = first + run.text() + &std::fs::read_to_string(place.path("out.jsonl")).unwrap_or_default();
+        let urls: Vec<String> =
+            all.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["url"].to_string()).collect();
+        let distinct: BTreeSet<&String> = urls.iter().collect();
+        assert_eq!(distinct.len(), 400);
+        assert!(!output.ends_with("out.jsonl") || urls.len() == 400, "on standard output at least once, in a file once");
+    }
+}
+
+#[test]
+fn a_state_that_was_moved_goes_on() {
+    let site = tree_site(40);
+    let place = Place::new();
+    stopped(&place, &site, "20");
+    let moved = Place::new();
+    std::fs::rename(place.path("state"), moved.path("state")).unwrap();
+    moved.resume().args(["--max-pages", "none"]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 40);
+}
