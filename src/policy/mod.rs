@@ -2,6 +2,7 @@
 //! waiting.
 
 pub mod accept;
+pub mod audit;
 pub mod breaker;
 pub mod credentials;
 pub mod pace;
