@@ -49,7 +49,7 @@ fn links(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::new("scanner", body.len()), &body, |bencher, body| {
             let page = Page { url: &at, media_type: "text/html", header_charset: None, body: body.as_bytes() };
-            let wants = Wants { links: true, link_details: false };
+            let wants = Wants { links: true, ..Wants::default() };
             bencher.iter(|| black_box(Html.extract(black_box(&page), wants)));
         });
         group.bench_with_input(BenchmarkId::new("scraper", body.len()), &body, |bencher, body| {

@@ -150,6 +150,9 @@ impl<F: Fetcher> Dispatcher<F> {
             if job.has_record() && !self.delivery.has_room() && self.delivery.oldest_admitted() != Some(job.number) {
                 return self.reconsider(id, now);
             }
+            if self.sort_out_trap(id, head, now) {
+                continue;
+            }
             let robots = self.robots_verdict(id, head, now);
             match robots {
                 RobotsVerdict::Disallowed => {
@@ -240,6 +243,8 @@ impl<F: Fetcher> Dispatcher<F> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
         let host = self.hosts.get_mut(id);
         let Some(mut job) = host.take(head) else { return };
+        self.note_doubted(&job);
+        let host = self.hosts.get_mut(id);
         host.pace.start();
         if let Some(limiter) = &mut host.limiter {
             limiter.take(now);

@@ -444,7 +444,7 @@ mod tests {
 
     fn finished(number: u64, bytes: usize) -> Finished {
         let counted = Counted { typed: true, outcome: Outcome::Ok, error: None, skip: None };
-        Finished { number, counted, json: vec![b' '; bytes], record: None, memory: None }
+        Finished { number, counted, json: vec![b' '; bytes], record: None, words: None, memory: None }
     }
 
     #[test]

@@ -85,11 +85,12 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Links of a page: scope and depth first, then the seen set (law 6), then the frontier.
-    pub(super) fn discover_links(&mut self, page: &Job, outlinks: Vec<Outlink>, now: Moment) {
+    pub(super) fn discover_links(&mut self, page: &Job, outlinks: Vec<Outlink>, words: Option<u64>, now: Moment) {
+        let (first, links) = (self.discovered.len(), outlinks.len());
         let depth = page.depth + 1;
         let mut source: Option<Arc<str>> = None;
         for outlink in outlinks {
-            let verdict = self.scope.link(&outlink.url, depth);
+            let mut verdict = self.scope.link(&outlink.url, depth);
             if let Err(reason) = verdict {
                 *self.tally.refused.entry(reason).or_default() += 1;
                 if !self.settings.refused || !self.seen_refused.claim(&outlink.url) {
@@ -97,6 +98,8 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
             } else if !self.seen.claim(&outlink.url) {
                 continue;
+            } else {
+                verdict = self.check_growth(&outlink.url, page);
             }
             let host = host_key_of(&outlink.url).into();
             let mut job = Job::new(JobKind::Link, outlink.url, host);
@@ -112,6 +115,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
             }
         }
+        self.weigh_links(page, words, links, first);
     }
 
     /// A job that failed and may try again: back to its host's queue, not before its backoff is over.

@@ -22,6 +22,7 @@ use crate::model::record::{Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
 use crate::model::url::Url;
 use crate::parse::{self, Wants, charset};
+use crate::policy::traps::wants_words;
 
 /// What records need to know of the run.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub struct Finished {
     pub counted: Counted,
     pub json: Vec<u8>,
     pub record: Option<Box<RecordBody>>,
+    /// The fingerprint of the page's words, where the page may be part of a trap.
+    pub words: Option<u64>,
     /// Body memory that the record holds until it has left delivery.
     pub memory: Option<Reservation>,
 }
@@ -83,6 +86,13 @@ impl Finished {
         });
         self.json.len() + record
     }
+}
+
+/// What was found on a page, to be followed.
+#[derive(Debug, Default)]
+struct Read {
+    outlinks: Vec<Outlink>,
+    words: Option<u64>,
 }
 
 /// How a job ended without an answer to show.
@@ -131,7 +141,8 @@ impl Desk {
             }
         }
         let held = body.bytes.len();
-        let outlinks = self.read_page(&mut record, url, body.bytes, &media_type, header_charset.as_deref());
+        let Read { outlinks, words } =
+            self.read_page(&mut record, job, url, body.bytes, &media_type, header_charset.as_deref());
         if self.settings.with.headers {
             record.headers = Some(head.as_ref().map(all_headers).unwrap_or_default());
         }
@@ -139,7 +150,7 @@ impl Desk {
             memory.shrink_to(held);
             memory
         });
-        (self.seal(job, record, memory), outlinks)
+        (Finished { words, ..self.seal(job, record, memory) }, outlinks)
     }
 
     /// The record of a job that ends without (another) request.
@@ -171,7 +182,14 @@ impl Desk {
         let json = if self.needs_json { record.to_json() } else { Vec::new() };
         let error = Some(ErrorKind::InvalidInput);
         let counted = Counted { typed: true, outcome: Outcome::Failed, error, skip: None };
-        Finished { number, counted, json, record: self.needs_record.then(|| Box::new(record)), memory: None }
+        Finished {
+            number,
+            counted,
+            json,
+            record: self.needs_record.then(|| Box::new(record)),
+            words: None,
+            memory: None,
+        }
     }
 
     /// What every record of a job says, whatever became of it. Takes the requests out of the job's chain.
@@ -218,39 +236,41 @@ impl Desk {
     fn read_page(
         &self,
         record: &mut RecordBody,
+        job: &Job,
         url: Option<&Url>,
         body: Bytes,
         media_type: &str,
         header_charset: Option<&str>,
-    ) -> Vec<Outlink> {
+    ) -> Read {
         let with = self.settings.with;
         if with.digest && record.status.is_some() {
             record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(&body)));
         }
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
         let follow = self.settings.follow && record.outcome == Outcome::Ok;
-        let mut outlinks = Vec::new();
+        let mut read = Read::default();
         if let Some(extractor) = parse::extractor_for(media_type).filter(|_| complete && !body.is_empty())
             && let Some(url) = url
         {
             let page = Page { url, media_type, header_charset, body: &body };
-            let wants = Wants { links: follow || with.links, link_details: with.links };
-            let Extraction { title, outlinks: links, noindex, charset } = extractor.extract(&page, wants);
+            let words = follow && self.settings.max_per_pattern.is_some() && wants_words(&job.url, job.strand);
+            let wants = Wants { links: follow || with.links, link_details: with.links, words };
+            let Extraction { title, outlinks, noindex, charset, words } = extractor.extract(&page, wants);
             record.title = title;
             record.noindex |= noindex;
             record.charset = charset.map(Into::into);
-            outlinks = links;
+            read = Read { outlinks, words };
         }
         if with.body {
             add_body(record, media_type, header_charset, body);
         }
         if with.links {
-            record.links = Some(outlinks.clone());
+            record.links = Some(read.outlinks.clone());
         }
         if !follow {
-            outlinks.clear();
+            read.outlinks.clear();
         }
-        outlinks
+        read
     }
 
     /// The keys of `--with` for a record without an answer.
@@ -272,6 +292,7 @@ impl Desk {
             },
             json: if self.needs_json { record.to_json() } else { Vec::new() },
             record: self.needs_record.then(|| Box::new(record)),
+            words: None,
             memory,
         }
     }

@@ -43,6 +43,8 @@ pub struct Extraction {
     pub outlinks: Vec<Outlink>,
     /// The page asks not to be indexed (`<meta name=robots>`).
     pub noindex: bool,
+    /// A SimHash of the page's words; None if it has none, or was not asked for.
+    pub words: Option<u64>,
     /// The charset that was used for text: an encoding label in lower case.
     pub charset: Option<&'static str>,
 }

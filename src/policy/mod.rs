@@ -9,3 +9,4 @@ pub mod pace;
 pub mod retry;
 pub mod robots;
 pub mod scope;
+pub mod traps;

@@ -521,7 +521,7 @@ mod tests {
             log-format max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy quiet rate \
             read-timeout referer retries robots silent strict-input summary timeout user user-agent verbose with";
         let only = [
-            (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
+            (Run::Crawl, "exclude include max-depth max-per-pattern refused scope sitemaps"),
             (Run::Fetch, "data head json ordered request unique"),
         ];
         let letters = [(Run::Crawl, "AHLeijklmoqsuvx"), (Run::Fetch, "AHILXdeijkmoqsuvx")];

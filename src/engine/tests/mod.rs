@@ -4,3 +4,4 @@ mod audit;
 mod fake;
 mod simulation;
 mod stories;
+mod traps;

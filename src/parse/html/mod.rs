@@ -26,6 +26,7 @@ mod links;
 mod meta;
 mod resolve;
 mod scan;
+mod words;
 
 pub use links::MAX_LINKS;
 
@@ -36,6 +37,7 @@ use foreign::Foreign;
 use links::{Details, References};
 use resolve::Resolver;
 use scan::{Scanner, Tag, Token};
+use words::Words;
 
 /// Characters of a title; the rest is dropped.
 const MAX_TITLE: usize = 1000;
@@ -61,7 +63,8 @@ impl Extract for Html {
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
             }
         };
-        let mut reader = Reader { wants, ..Reader::default() };
+        let words = wants.words.then(Words::default);
+        let mut reader = Reader { wants, words, ..Reader::default() };
         reader.read(&text);
         let outlinks = if reader.references.is_empty() {
             Vec::new()
@@ -69,7 +72,9 @@ impl Extract for Html {
             let mut resolver = Resolver::new(page.url, reader.base.as_deref(), encoding);
             reader.references.resolve(&mut resolver, page.body.len())
         };
-        Extraction { title: reader.title, outlinks, noindex: reader.noindex, charset: Some(charset::label(encoding)) }
+        let words = reader.words.and_then(|words| words.fingerprint());
+        let charset = Some(charset::label(encoding));
+        Extraction { title: reader.title, outlinks, noindex: reader.noindex, words, charset }
     }
 }
 
@@ -87,6 +92,7 @@ struct Reader<'a> {
     noindex: bool,
     /// The `<a>` that is open, with its place among the references and its text so far.
     anchor: Option<(usize, Folded)>,
+    words: Option<Words>,
 }
 
 /// How the content of an element goes on.
@@ -103,7 +109,8 @@ enum Content {
 impl<'a> Reader<'a> {
     fn read(&mut self, page: &'a [u8]) {
         let mut scanner = Scanner::new(page);
-        while let Some(token) = scanner.next(self.anchor.is_some(), self.foreign.knows_cdata()) {
+        while let Some(token) = scanner.next(self.anchor.is_some() || self.words.is_some(), self.foreign.knows_cdata())
+        {
             match token {
                 Token::Text(text) => self.text(text, decode),
                 Token::Verbatim(text) => self.text(text, |text, _| String::from_utf8_lossy(text)),
@@ -174,6 +181,9 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self, raw: &'a [u8], decode: impl Fn(&'a [u8], Place) -> Cow<'a, str>) {
+        if let Some(words) = &mut self.words {
+            words.push(raw);
+        }
         if let Some((_, text)) = &mut self.anchor
             && !text.is_full()
         {

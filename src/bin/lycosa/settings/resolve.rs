@@ -122,6 +122,11 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         accept: values.read("accept", check::statuses)?,
         obey_robots: values.word("robots")? == "obey",
         scope: if crawl { scope(values)? } else { ScopeSettings::default() },
+        max_per_pattern: if crawl {
+            values.whole("max-per-pattern")?
+        } else {
+            EngineSettings::default().max_per_pattern
+        },
         refused: values.switch("refused"),
         sitemaps: values.switch("sitemaps"),
         ordered: values.switch("ordered"),
