@@ -233,7 +233,7 @@ impl<F: Fetcher> Dispatcher<F> {
             Next::Hop { target, status } => self.hop(job, target, status, now),
             Next::Record { finished, outlinks } => {
                 self.widen_scope(&job, &finished);
-                self.discover_links(&job, outlinks, finished.words, now);
+                self.discover_links(&job, outlinks, finished.evidence, now);
                 // Children before the record of their parent, and its settling last: a crash in between repeats, and
                 // never loses.
                 self.hand_over_discovered(now);

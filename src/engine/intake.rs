@@ -17,6 +17,7 @@ use crate::model::units::Moment;
 use crate::model::url::{self, host_key_of, origin_of};
 use crate::policy::breaker::Gate;
 use crate::policy::retry;
+use crate::policy::traps::Evidence;
 use crate::seeds::Seed;
 
 /// Sitemaps that one robots.txt or one index may name, and levels of indexes.
@@ -85,7 +86,7 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Links of a page: scope and depth first, then the seen set (law 6), then the frontier.
-    pub(super) fn discover_links(&mut self, page: &Job, outlinks: Vec<Outlink>, words: Option<u64>, now: Moment) {
+    pub(super) fn discover_links(&mut self, page: &Job, outlinks: Vec<Outlink>, evidence: Evidence, now: Moment) {
         let (first, links) = (self.discovered.len(), outlinks.len());
         let depth = page.depth + 1;
         let mut source: Option<Arc<str>> = None;
@@ -115,7 +116,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
             }
         }
-        self.weigh_links(page, words, links, first);
+        self.weigh_links(page, evidence, links, first);
     }
 
     /// A job that failed and may try again: back to its host's queue, not before its backoff is over.

@@ -22,7 +22,7 @@ use crate::model::record::{Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
 use crate::model::url::Url;
 use crate::parse::{self, Wants, charset};
-use crate::policy::traps::wants_words;
+use crate::policy::traps::{Evidence, wants_words};
 
 /// What records need to know of the run.
 #[derive(Debug)]
@@ -70,8 +70,8 @@ pub struct Finished {
     pub counted: Counted,
     pub json: Vec<u8>,
     pub record: Option<Box<RecordBody>>,
-    /// The fingerprint of the page's words, where the page may be part of a trap.
-    pub words: Option<u64>,
+    /// What tells whether the page is part of a trap.
+    pub evidence: Evidence,
     /// Body memory that the record holds until it has left delivery.
     pub memory: Option<Reservation>,
 }
@@ -119,7 +119,7 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, proxy, .. } = attempt;
+        let Attempt { head, mut body, error, first_byte, elapsed, proxy, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
         record.proxy = proxy;
@@ -150,7 +150,8 @@ impl Desk {
             memory.shrink_to(held);
             memory
         });
-        (Finished { words, ..self.seal(job, record, memory) }, outlinks)
+        let evidence = Evidence { words, took: elapsed };
+        (Finished { evidence, ..self.seal(job, record, memory) }, outlinks)
     }
 
     /// The record of a job that ends without (another) request.
@@ -187,7 +188,7 @@ impl Desk {
             counted,
             json,
             record: self.needs_record.then(|| Box::new(record)),
-            words: None,
+            evidence: Evidence::default(),
             memory: None,
         }
     }
@@ -292,7 +293,7 @@ impl Desk {
             },
             json: if self.needs_json { record.to_json() } else { Vec::new() },
             record: self.needs_record.then(|| Box::new(record)),
-            words: None,
+            evidence: Evidence::default(),
             memory,
         }
     }

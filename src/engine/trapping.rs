@@ -12,7 +12,7 @@ use crate::fetch::Fetcher;
 use crate::model::job::{Job, JobKind};
 use crate::model::record::SkipReason;
 use crate::model::units::Moment;
-use crate::policy::traps::{self, Standing, Trap, Turn};
+use crate::policy::traps::{self, Evidence, Standing, Trap, Turn};
 
 /// Below −9, the lowest that a line of input can ask for.
 const DEFERRED: i8 = -10;
@@ -33,10 +33,10 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Gives the new links of a page (`discovered` from `first` on) their strand, and their place.
-    pub(super) fn weigh_links(&mut self, page: &Job, words: Option<u64>, links: usize, first: usize) {
+    pub(super) fn weigh_links(&mut self, page: &Job, evidence: Evidence, links: usize, first: usize) {
         let Some(traps) = &mut self.traps else { return };
         let new = &mut self.discovered[first..];
-        let strand = traps.page(&page.url, page.strand, words, links, new.iter().map(|job| &*job.url));
+        let strand = traps.page(&page.url, page.strand, evidence, links, new.iter().map(|job| &*job.url));
         for job in new {
             let standing = traps.link(&job.url, strand);
             job.strand = standing.strand;

@@ -25,6 +25,8 @@
 //! the page's words; 3 of 64 bits as the distance of near-duplicates is what Manku, Jain and Das Sarma measured on 8
 //! billion pages ("Detecting near-duplicates for web crawling", 2007).
 
+use std::time::Duration;
+
 use foldhash::{HashMap, HashSet};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -343,6 +345,15 @@ pub fn wants_words(url: &str, strand: u16) -> bool {
     strand >= LOOK || mask(url).class == Class::Hashes
 }
 
+/// What was seen of a page beside its links.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Evidence {
+    /// The fingerprint of its words; None if it has none, or [`wants_words`] did not ask for it.
+    pub words: Option<u64>,
+    /// How long the request took that brought it.
+    pub took: Duration,
+}
+
 /// Where a new link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -415,13 +426,13 @@ impl Traps {
         Self { limit, sites: HashMap::default(), skeletons: HashSet::default(), uses: 0, is_wary: false }
     }
 
-    /// A page has been read: the strand of its links. `words` is their fingerprint if [`wants_words`] asked for it, None
-    /// if the page has none; `links` counts all its links, and `new` are those nobody had found before.
+    /// A page has been read: the strand of its links. `links` counts all of them, and `new` are those nobody had found
+    /// before.
     pub fn page<'a>(
         &mut self,
         url: &str,
         strand: u16,
-        words: Option<u64>,
+        evidence: Evidence,
         links: usize,
         mut new: impl ExactSizeIterator<Item = &'a str>,
     ) -> u16 {
@@ -436,13 +447,18 @@ impl Traps {
         let limit = self.limit;
         let pattern = self.pattern(url, &masked);
         // A page without words says nothing.
-        let is_known = words.is_none_or(|words| pattern.has_text(words));
+        let is_known = evidence.words.is_none_or(|words| pattern.has_text(words));
         if !is_known && !only_onwards {
             return strand.saturating_sub(RELIEF);
         }
         pattern.repeats += 1;
+        let weight = weight(evidence.took);
+        if strand > masked.class.patience() {
+            // It was counted once when it was asked.
+            pattern.asked = pattern.asked.saturating_add(u32::from(weight - 1));
+        }
         self.is_wary |= pattern.repeats > limit;
-        strand.saturating_add(1)
+        strand.saturating_add(weight)
     }
 
     /// A new link, with the strand that its page gives it.
@@ -515,6 +531,15 @@ impl Traps {
         let pattern = site.patterns.entry(key).or_default();
         pattern.last_use = uses;
         pattern
+    }
+}
+
+/// What a page that repeats counts for: one that drips in half a minute as much as 15, so that a tarpit costs minutes, not
+/// hours. A slow host is not a trap: below 10 s time does not count.
+fn weight(took: Duration) -> u16 {
+    match took.as_secs() {
+        0..10 => 1,
+        seconds => u16::try_from(seconds / 2).unwrap_or(u16::MAX),
     }
 }
 

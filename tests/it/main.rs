@@ -13,6 +13,7 @@
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
+//! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
 //! - `demo` is about the bundled demonstration.
 //! - `docs` is about the pages at the root: what they name exists.
@@ -38,3 +39,4 @@ mod politeness;
 mod records;
 mod resilience;
 mod support;
+mod traps;

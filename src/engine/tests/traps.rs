@@ -43,10 +43,7 @@ fn trap(path: &str, query: Option<&str>) -> Reply {
     if path.starts_with("/forum/") {
         let session = query.map_or(7, |query| xxh3_64(query.as_bytes()) >> 8);
         let threads = (0..5).map(|n| format!("/forum/{n}?sid={}", hash(session * 10 + n)));
-        return page(
-            &format!("Thread {}.", ["one", "two", "three", "four", "five"][last_number(path) as usize % 5]),
-            threads,
-        );
+        return page(&format!("Thread {}.", word(last_number(path))), threads);
     }
     let number = u64::from_str_radix(&path["/tarpit/".len()..], 16).unwrap_or(1);
     page("Words and words.", (0..3).map(|n| format!("/tarpit/{}", hash(number.wrapping_add(n)))))
@@ -112,7 +109,7 @@ async fn a_shop_whose_items_are_a_chain_loses_none() {
             return page("A category.", ["/".to_owned()]);
         }
         // As many words as a short description has, of a few thousand that there are.
-        let words = (0..12).map(|n| word(xxh3_64(&[number as u8, (number >> 8) as u8, n]) % 4096));
+        let words = (0..12).map(|n| word(xxh3_64(&(number * 100 + n).to_le_bytes()) % 4096));
         let text = format!("Item {number}: {}", words.collect::<Vec<_>>().join(" "));
         let near = [number.saturating_sub(1), (number + 1).min(1999)].map(|to| format!("/item/{to}"));
         page(&text, near.into_iter().chain([format!("/category/{}", number % 9), "/".to_owned()]))

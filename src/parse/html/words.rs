@@ -23,16 +23,18 @@ enum Kind {
 
 const KINDS: [Kind; 256] = {
     let mut kinds = [Kind::Gap; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        if byte >= 0x80 || (byte as u8).is_ascii_alphabetic() {
-            kinds[byte] = Kind::Letter;
-        } else if (byte as u8).is_ascii_digit() {
-            kinds[byte] = Kind::Digit;
+    let mut byte: u8 = 0;
+    loop {
+        if !byte.is_ascii() || byte.is_ascii_alphabetic() {
+            kinds[byte as usize] = Kind::Letter;
+        } else if byte.is_ascii_digit() {
+            kinds[byte as usize] = Kind::Digit;
+        }
+        if byte == u8::MAX {
+            break kinds;
         }
         byte += 1;
     }
-    kinds
 };
 
 impl Words {
@@ -121,7 +123,8 @@ mod tests {
 
     #[test]
     fn lanes_count_as_single_counters_would() {
-        let text: String = (0..3000_u32).map(|n| format!("w{} ", "abcdefghij".repeat(1 + n as usize % 7))).collect();
+        let word = |n: usize| format!("w{}", "abcdefghij".repeat(1 + n % 7));
+        let text = (0..3000).map(word).collect::<Vec<_>>().join(" ");
         let mut words = Words::default();
         words.push(text.as_bytes());
         let most = words.planes.iter().rposition(|plane| *plane != 0).unwrap();
@@ -132,7 +135,7 @@ mod tests {
         let mut expected = 0;
         for n in 0..7 {
             let mut one = Words::default();
-            one.push(format!("w{}", "abcdefghij".repeat(1 + n)).as_bytes());
+            one.push(word(n).as_bytes());
             let times = (0..3000).filter(|m| m % 7 == n).count() as u64;
             expected += times * u64::from(one.fingerprint().unwrap().count_ones());
         }
