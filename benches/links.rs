@@ -55,7 +55,7 @@ fn links(criterion: &mut Criterion) {
                 body: body.as_bytes(),
                 agent: "lycosa",
             };
-            let wants = Wants { links: true, link_details: false };
+            let wants = Wants { links: true, ..Wants::default() };
             bencher.iter(|| black_box(Html.extract(black_box(&page), wants)));
         });
         group.bench_with_input(BenchmarkId::new("scraper", body.len()), &body, |bencher, body| {

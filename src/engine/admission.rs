@@ -173,6 +173,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
                 continue;
             }
+            if self.sort_out_trap(id, head, now) {
+                continue;
+            }
             let robots = self.robots_verdict(id, head, now);
             match robots {
                 RobotsVerdict::Disallowed => {
@@ -266,6 +269,8 @@ impl<F: Fetcher> Dispatcher<F> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
         let host = self.hosts.get_mut(id);
         let Some(mut job) = host.take(head) else { return };
+        self.note_doubted(&job);
+        let host = self.hosts.get_mut(id);
         host.pace.start();
         if let Some(limiter) = &mut host.limiter {
             limiter.take(now);

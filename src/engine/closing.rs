@@ -59,6 +59,7 @@ impl<F: Fetcher> Dispatcher<F> {
             errors: self.tally.errors,
             skips: self.tally.skips,
             refused: self.tally.refused,
+            traps: self.tally.traps,
             failures: self.tally.failures,
             seeds_failed: self.tally.seeds_failed,
             requests: self.tally.requests,

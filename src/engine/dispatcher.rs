@@ -33,6 +33,7 @@ use crate::model::job::Job;
 use crate::model::units::Moment;
 use crate::policy::breaker::{Change, Signal};
 use crate::policy::scope::Scope;
+use crate::policy::traps::Traps;
 use crate::seeds::Seed;
 
 /// Events handled in one turn before admission has its chance.
@@ -89,6 +90,8 @@ pub struct Dispatcher<F> {
     /// Host keys that the user typed, and their host names.
     pub(super) typed_hosts: Seen,
     pub(super) scope: Scope,
+    /// None where traps are followed.
+    pub(super) traps: Option<Traps>,
     pub(super) input: Input,
     pub(super) delivery: Delivery,
     pub(super) permits: Arc<Semaphore>,
@@ -256,7 +259,7 @@ impl<F: Fetcher> Dispatcher<F> {
             }
             Next::Record { finished, outlinks } => {
                 self.widen_scope(&job, &finished);
-                self.discover_links(&job, outlinks, now);
+                self.discover_links(&job, outlinks, finished.evidence, now);
                 // Children before the record of their parent, and its settling last: a crash in between repeats, and
                 // never loses.
                 self.hand_over_discovered(now);

@@ -13,6 +13,7 @@ use crate::frontier::Frontier;
 use crate::frontier::seen::Seen;
 use crate::model::units::Moment;
 use crate::policy::scope::Scope;
+use crate::policy::traps::Traps;
 use crate::sinks::Sink;
 
 mod admission;
@@ -35,6 +36,7 @@ mod racing;
 pub mod settings;
 mod snapshot;
 pub mod stats;
+mod trapping;
 mod workbench;
 mod worker;
 
@@ -86,6 +88,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         seen_refused: Seen::new(rng.u64(..)),
         typed_hosts: Seen::new(rng.u64(..)),
         scope: Scope::new(settings.scope.clone()),
+        traps: settings.max_per_pattern.filter(|_| settings.follow).map(Traps::new),
         input,
         races: race::Races::default(),
         flights: flights::Flights::default(),

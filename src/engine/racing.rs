@@ -222,7 +222,7 @@ impl<F: Fetcher> Dispatcher<F> {
         };
         let finished = self.shop.desk.seal_race(finished);
         self.widen_scope(&job, &finished);
-        self.discover_links(&job, outlinks, now);
+        self.discover_links(&job, outlinks, finished.evidence, now);
         self.hand_over_discovered(now);
         let host = self.hosts.id(&job.host, &self.settings, now);
         self.deliver(finished, host, now);

@@ -78,6 +78,8 @@ pub struct EngineSettings {
     /// Product token by which robots.txt names us.
     pub product_token: String,
     pub scope: ScopeSettings,
+    /// In a crawl: pages of one URL pattern that are asked although all of it seems to be a trap. None: traps are followed.
+    pub max_per_pattern: Option<u32>,
     /// Records also for links outside scope and depth.
     pub refused: bool,
     /// Also start from the sitemaps that robots.txt names.
@@ -124,6 +126,7 @@ impl Default for EngineSettings {
             max_crawl_delay: Some(Duration::from_mins(1)),
             product_token: "lycosa".to_owned(),
             scope: ScopeSettings::default(),
+            max_per_pattern: Some(50),
             refused: false,
             sitemaps: false,
             ordered: false,

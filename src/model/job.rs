@@ -94,6 +94,8 @@ pub struct Job {
     pub priority: i8,
     /// Links from a seed; redirects do not count.
     pub depth: u32,
+    /// Pages that only repeat themselves, one after the other, over which it was found (`policy::traps`).
+    pub strand: u16,
     /// When the job was accepted.
     pub accepted: Moment,
     /// The page that linked here first.
@@ -124,6 +126,7 @@ impl Job {
             kind,
             priority: 0,
             depth: 0,
+            strand: 0,
             accepted: Moment::START,
             source: None,
             input: None,

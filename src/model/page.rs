@@ -66,6 +66,8 @@ pub struct Extraction {
     pub outlinks: Vec<Outlink>,
     /// What the page asks of robots (`<meta name=robots>`). That of a single link stands with it.
     pub directives: Directives,
+    /// A SimHash of the page's words; None if it has none, or was not asked for.
+    pub words: Option<u64>,
     /// The charset that was used for text: an encoding label in lower case.
     pub charset: Option<&'static str>,
 }

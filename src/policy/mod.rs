@@ -2,9 +2,11 @@
 //! waiting.
 
 pub mod accept;
+pub mod audit;
 pub mod breaker;
 pub mod credentials;
 pub mod pace;
 pub mod retry;
 pub mod robots;
 pub mod scope;
+pub mod traps;

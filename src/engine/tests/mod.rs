@@ -7,3 +7,4 @@ mod robots;
 mod simulation;
 mod stories;
 mod time;
+mod traps;

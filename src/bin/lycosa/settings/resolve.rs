@@ -129,6 +129,11 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         obey_robots: values.word("robots")? == "obey",
         max_crawl_delay: values.duration("max-crawl-delay")?,
         scope: if crawl { scope(values)? } else { ScopeSettings::default() },
+        max_per_pattern: if crawl {
+            values.whole("max-per-pattern")?
+        } else {
+            EngineSettings::default().max_per_pattern
+        },
         refused: values.switch("refused"),
         sitemaps: values.switch("sitemaps"),
         ordered: values.switch("ordered"),

@@ -48,6 +48,14 @@ pub const SETTINGS: &[Setting] = &[
     .short('l')
     .only(Run::Crawl)
     .under(SCOPE),
+    Setting::new(
+        "max-per-pattern",
+        Kind::Whole { least: 1, most: NO_LIMIT, none: true },
+        "N",
+        "Pages of one URL pattern to ask although it seems to have no end, before the rest is 'skipped: trap'; none: follow traps",
+    )
+    .only(Run::Crawl)
+    .under(SCOPE),
     Setting::new("refused", Kind::Switch, "", "Write records also for links outside scope and depth").only(Run::Crawl).under(SCOPE),
     Setting::new(
         "scope",
