@@ -109,6 +109,10 @@ pub const INLINE_BODY: usize = 64 * 1024;
 /// Bodies above this are so even when the pool is busy.
 pub const BUSY_INLINE_BODY: usize = 512 * 1024;
 
+/// While bodies of more bytes than this wait for the pool, whatever comes is read inline: the run slows down, and does not
+/// grow.
+pub const MAX_WAITING_BODIES: usize = 4 << 20;
+
 impl Desk {
     /// The record of a job that ends with this attempt, and the links of its page.
     ///

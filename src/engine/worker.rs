@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, RobotsAnswer};
 use super::flights::{Boarding, Cut};
-use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, Verdict};
+use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, MAX_WAITING_BODIES, Verdict};
 use super::pool::ParsePool;
 use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Fetcher, Head, Request};
@@ -207,11 +207,12 @@ impl<F: Fetcher> Round<'_, F> {
     async fn close_on_pool(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
         // A copy goes to the pool: the job itself is still here if the parser panics.
         let mut copy = job.clone();
-        let (shop, url) = (self.shop.clone(), asked.url.clone());
+        let (shop, url, size) = (self.shop.clone(), asked.url.clone(), attempt.body.bytes.len());
         // Freed here, on the thread that took it, a large body leaves less behind: a crawl of 10,000 pages peaks at
         // 56 instead of 59 MB. (One that goes on into its record must have no second owner.)
         let body = (!self.shop.desk.settings.with.body).then(|| attempt.body.bytes.clone());
-        let result = self.shop.pool.run(move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
+        let result =
+            self.shop.pool.run(size, move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
         drop(body);
         match result {
             Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },
@@ -222,7 +223,8 @@ impl<F: Fetcher> Round<'_, F> {
     /// Small bodies are read here; so are larger ones, for which it is a matter of a millisecond, while the pool is busy:
     /// bodies that wait for it are memory, and this thread has nothing better to do than to slow down.
     fn is_inline(&self, size: usize) -> bool {
-        size < INLINE_BODY || (size < BUSY_INLINE_BODY && self.shop.pool.is_busy())
+        let pool = &self.shop.pool;
+        size < INLINE_BODY || (size < BUSY_INLINE_BODY && pool.is_busy()) || pool.bytes() > MAX_WAITING_BODIES
     }
 
     async fn sitemap(&self, job: &Job, attempt: Attempt) -> Next {
@@ -233,7 +235,8 @@ impl<F: Fetcher> Round<'_, F> {
             return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
         }
         let body = attempt.body;
-        let read = self.shop.pool.run(move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
+        let read =
+            self.shop.pool.run(body.bytes.len(), move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
         let read = read.unwrap_or_default();
         Next::Sitemap { urls: read.urls, sitemaps: read.sitemaps }
     }
