@@ -240,7 +240,7 @@ impl<F: Fetcher> Dispatcher<F> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
         let host = self.hosts.get_mut(id);
         let Some(mut job) = host.take(head) else { return };
-        host.pace.start();
+        host.pace.start(now);
         if let Some(limiter) = &mut host.limiter {
             limiter.take(now);
         }

@@ -182,18 +182,16 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// An exchange is over: its host's place is free.
     fn on_answered(&mut self, answered: &Answered, now: Moment) {
-        let Answered { host: id, sent, signal, probe, has_status, hold, refused, wire_bytes, elapsed } = *answered;
+        let Answered { host: id, sent, signal, probe, ref ending, wire_bytes, elapsed } = *answered;
         self.tally.requests += u64::from(sent);
         self.tally.wire_bytes += wire_bytes;
         let host = self.hosts.get_mut(id);
         host.summary.requests += u64::from(sent);
         host.summary.bytes += wire_bytes;
-        host.summary.refusals += u64::from(refused);
+        host.summary.refusals += u64::from(ending.refusal.is_some());
         host.request_time += elapsed;
-        host.pace.end(now, has_status);
-        if let Some(hold) = hold {
+        if let Some(hold) = host.pace.end(now, ending) {
             tracing::info!(host = %host.key, ?hold, "the host asks to be left alone");
-            host.pace.hold(now.plus(hold));
         }
         if signal == Signal::Neutral && !probe {
             // Says nothing of the host.
@@ -205,7 +203,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 Change::Closed => {
                     host.summary.closed += 1;
                     host.summary.given_up = false;
-                    host.pace.restart_slowly();
+                    host.pace.restart_slowly(now);
                 }
                 Change::GaveUp => host.summary.given_up = true,
                 Change::HalfOpen => {}

@@ -9,6 +9,7 @@ use super::outcome::Finished;
 use crate::model::job::Job;
 use crate::model::page::Outlink;
 use crate::policy::breaker::Signal;
+use crate::policy::pace::Ending;
 
 /// Index of a host in the engine's table.
 pub type HostId = u32;
@@ -30,11 +31,8 @@ pub struct Answered {
     pub signal: Signal,
     /// It was the breaker's probe.
     pub probe: bool,
-    /// A status came.
-    pub has_status: bool,
-    /// The host asks to be left alone for so long.
-    pub hold: Option<Duration>,
-    pub refused: bool,
+    /// What it tells of the host's pace.
+    pub ending: Ending,
     pub wire_bytes: u64,
     pub elapsed: Duration,
 }

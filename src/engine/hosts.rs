@@ -8,6 +8,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use foldhash::HashMap;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::event::HostId;
 use super::limit::Limiter;
@@ -19,7 +20,7 @@ use crate::model::job::Job;
 use crate::model::record::{Outcome, RequestLog};
 use crate::model::units::Moment;
 use crate::policy::breaker::{Breaker, Gate};
-use crate::policy::pace::Pace;
+use crate::policy::pace::{Pace, PaceSettings};
 use crate::policy::robots::RobotsRules;
 
 /// Hosts that are known before idle ones are forgotten: about 1 KB each.
@@ -113,12 +114,18 @@ impl Host {
     fn new(key: Box<str>, settings: &EngineSettings) -> Self {
         Self {
             summary: HostSummary { host_key: key.clone(), delay: settings.delay, ..HostSummary::default() },
-            key,
             fresh: VecDeque::new(),
             own: VecDeque::new(),
             retries: BinaryHeap::new(),
             leased: false,
-            pace: Pace::new(settings.delay, settings.host_concurrency),
+            pace: Pace::new(
+                PaceSettings {
+                    delay: settings.delay,
+                    places: settings.host_concurrency,
+                    adaptive: settings.adaptive_throttle,
+                },
+                share_of_randomness(&key, settings.seed),
+            ),
             breaker: Breaker::new(settings.breaker),
             limiter: settings.host_rate.map(Limiter::new),
             robots: Vec::new(),
@@ -126,6 +133,7 @@ impl Host {
             place: Place::Idle,
             ticket: 0,
             request_time: Duration::ZERO,
+            key,
         }
     }
 
@@ -201,10 +209,9 @@ impl Host {
     fn is_idle(&self, now: Moment) -> bool {
         self.place == Place::Idle
             && !self.leased
-            && self.pace.in_flight() == 0
             && self.retries.is_empty()
             && self.side_requests.is_empty()
-            && self.pace.next_allowed() <= now
+            && self.pace.is_over(now)
             && self.limiter.as_ref().is_none_or(|limiter| limiter.next() <= now)
             && self.breaker.is_closed()
             && self.breaker.gate(now) == Gate::Pass
@@ -215,12 +222,19 @@ impl Host {
     pub fn summarise(&self) -> HostSummary {
         let mut summary = self.summary.clone();
         summary.delay = self.pace.delay();
+        summary.backoffs = self.pace.backoffs();
+        summary.slowed = self.pace.cuts();
         #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
         if summary.requests > 0 {
             summary.mean_ms = self.request_time.as_secs_f64() * 1000.0 / summary.requests as f64;
         }
         summary
     }
+}
+
+/// The host's own part of the run's randomness, 0..1: whatever the order in which hosts come up.
+fn share_of_randomness(key: &str, seed: u64) -> f64 {
+    fastrand::Rng::with_seed(xxh3_64_with_seed(key.as_bytes(), seed)).f64()
 }
 
 /// All hosts the engine knows.

@@ -35,6 +35,8 @@ pub struct EngineSettings {
     pub host_rate: Option<Rate>,
     /// Least gap at one host from the end of one request to the start of the next.
     pub delay: Duration,
+    /// Take places away from a host that gets slow or fails, and heed its `RateLimit` fields.
+    pub adaptive_throttle: bool,
     /// One request, whole.
     pub timeout: Option<Duration>,
     /// The whole run.
@@ -83,6 +85,7 @@ impl Default for EngineSettings {
             rate: None,
             host_rate: None,
             delay: Duration::ZERO,
+            adaptive_throttle: true,
             timeout: Some(Duration::from_secs(30)),
             deadline: None,
             grace: Duration::from_secs(10),

@@ -53,6 +53,10 @@ pub struct HostSummary {
     pub skipped: u64,
     /// 429, or 503 with `Retry-After`.
     pub refusals: u64,
+    /// Holds that began with a refusal: a burst of refusals is one.
+    pub backoffs: u64,
+    /// How often the throttle took places away.
+    pub slowed: u64,
     pub bytes: u64,
     /// Mean time of a request in milliseconds.
     pub mean_ms: f64,

@@ -25,6 +25,8 @@ use crate::model::url::{self, Url};
 use crate::parse::sitemap;
 use crate::policy::breaker::Signal;
 use crate::policy::credentials::is_credential;
+use crate::policy::pace::Ending;
+use crate::policy::rate_fields::{self, Quota};
 use crate::policy::retry;
 use crate::policy::robots::{self, RobotsRules, RobotsStatus};
 
@@ -126,15 +128,6 @@ impl<F: Fetcher> Round<'_, F> {
             },
             &desk.settings.retry,
         );
-        let hold = match verdict {
-            retry::Verdict::Refused(Some(wait)) => Some(wait),
-            retry::Verdict::Refused(None) => Some(unstated_hold(chain.refusals)),
-            // The URL is given up, the host still wants its peace, within what we are willing to wait.
-            retry::Verdict::RateLimited => retry_after
-                .or_else(|| Some(unstated_hold(chain.refusals)))
-                .map(|wait| wait.min(desk.settings.retry.max_retry_after.unwrap_or(wait))),
-            _ => None,
-        };
         let signal = if attempt.refusal.is_some() {
             Signal::Neutral
         } else {
@@ -143,8 +136,18 @@ impl<F: Fetcher> Round<'_, F> {
         tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = attempt.error.as_ref().map(|error| &*error.message), "request over");
         let wire_bytes = attempt.body.wire_size;
         let elapsed = now.since(self.started);
-        let (host, probe, has_status) = (self.host, self.probe, status.is_some());
-        self.report(Answered { host, sent, signal, probe, has_status, hold, refused, wire_bytes, elapsed });
+        let max_wait = desk.settings.retry.max_retry_after.unwrap_or(Duration::MAX);
+        let ending = Ending {
+            started: self.started,
+            latency: attempt.head.is_some().then(|| attempt.first_byte.unwrap_or(elapsed)),
+            // A wait that ends the URL holds the host too, within what we are willing to wait.
+            refusal: refused.then(|| retry_after.map(|wait| wait.min(max_wait))),
+            failed: signal == Signal::Failure,
+            server_error: status.is_some_and(|status| status >= 500),
+            quota: attempt.head.as_ref().and_then(|head| quota(head, desk)),
+        };
+        let (host, probe) = (self.host, self.probe);
+        self.report(Answered { host, sent, signal, probe, ending, wire_bytes, elapsed });
         match verdict {
             retry::Verdict::Retry => Next::Retry,
             retry::Verdict::Refused(_) => Next::Again,
@@ -232,9 +235,7 @@ impl<F: Fetcher> Round<'_, F> {
                 sent: true,
                 signal: Signal::Neutral,
                 probe: self.probe,
-                has_status: false,
-                hold: None,
-                refused: false,
+                ending: Ending::silent(self.started),
                 wire_bytes: 0,
                 elapsed: self.shop.desk.clock.now().since(self.started),
             });
@@ -281,16 +282,22 @@ fn note_request(
     });
 }
 
-/// How long a host that refuses without saying for how long is left alone: 1 s, doubling with each refusal of the URL,
-/// at most 5 minutes.
-fn unstated_hold(refusals: u32) -> Duration {
-    Duration::from_secs(1 << refusals.saturating_sub(1).min(9)).min(Duration::from_mins(5))
-}
-
 fn retry_after(head: &Head, now_ms: i64) -> Option<Duration> {
     let value = head.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     let date = head.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
     retry::parse_retry_after(value, date, u64::try_from(now_ms / 1000).unwrap_or(0))
+}
+
+/// What the server says it will still take, if it says so and anybody heeds it.
+fn quota(head: &Head, desk: &Desk) -> Option<Quota> {
+    if !desk.settings.adaptive_throttle || !head.headers.keys().any(|name| rate_fields::is_rate_field(name.as_str())) {
+        return None;
+    }
+    let date = head.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+    let ours = u64::try_from(desk.clock.wall(desk.clock.now()).0 / 1000).unwrap_or(0);
+    let now = date.and_then(retry::unix_seconds).unwrap_or(ours);
+    let fields = head.headers.iter().filter(|(name, _)| rate_fields::is_rate_field(name.as_str()));
+    rate_fields::read(fields.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))), now)
 }
 
 /// Where a redirect leads, as a canonical URL; None if this is no redirect.

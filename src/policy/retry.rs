@@ -169,7 +169,9 @@ pub fn parse_retry_after(value: &str, date: Option<&str>, now_unix: u64) -> Opti
     Some(Duration::from_secs(until.saturating_sub(now)).min(LONGEST_RETRY_AFTER))
 }
 
-fn unix_seconds(date: &str) -> Option<u64> {
+/// One of the three date forms, as seconds since 1970.
+#[must_use]
+pub fn unix_seconds(date: &str) -> Option<u64> {
     let time = httpdate::parse_http_date(date.trim()).ok()?;
     time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }

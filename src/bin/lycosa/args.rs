@@ -423,7 +423,7 @@ mod tests {
         let both = "accept allow-private breaker-cooldown breaker-failures color concurrency config connect-timeout \
             deadline delay fail-early fail-on format grace header host-concurrency host-rate input-file insecure location \
             log-format max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy quiet rate \
-            read-timeout referer retries robots silent strict-input summary timeout user user-agent verbose with";
+            read-timeout referer retries robots silent strict-input summary throttle timeout user user-agent verbose with";
         let only = [
             (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
             (Run::Fetch, "data head json ordered request unique"),
@@ -443,7 +443,7 @@ mod tests {
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
         for later in
-            ["--state d", "--throttle off", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"]
+            ["--state d", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"]
         {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
@@ -463,6 +463,7 @@ mod tests {
             ("--host-concurrency", "4", "8"),
             ("--robots", "obey", "ignore"),
             ("--fail-on", "seeds", "any"),
+            ("--throttle", "adaptive", "adaptive"),
             ("--timeout", "30s", "30s"),
             ("--connect-timeout", "10s", "10s"),
             ("--read-timeout", "15s", "15s"),

@@ -103,6 +103,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         rate: values.rate("rate")?,
         host_rate: values.rate("host-rate")?,
         delay: values.duration("delay")?.unwrap_or_default(),
+        adaptive_throttle: values.word("throttle")? == "adaptive",
         timeout: values.duration("timeout")?,
         deadline: values.duration("deadline")?,
         grace: values.duration("grace")?.unwrap_or(UNLIMITED),

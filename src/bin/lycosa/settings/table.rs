@@ -91,6 +91,13 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("host-rate", Kind::Rate, "RATE", "Starts of requests at one host, evenly spaced: 20/s, 30/m, 100/h, 500/d").under(POLITENESS),
     Setting::new("rate", Kind::Rate, "RATE", "Starts of requests, whole run, evenly spaced").under(POLITENESS),
     Setting::new("robots", Kind::Word(&["obey", "ignore"]), "MODE", "robots.txt and its Crawl-delay (obey, ignore)").under(POLITENESS),
+    Setting::new(
+        "throttle",
+        Kind::Word(&["adaptive", "off"]),
+        "MODE",
+        "Ask a host less that gets slow, fails or says that it will refuse (adaptive, off)",
+    )
+    .under(POLITENESS),
     // Limits
     Setting::new("connect-timeout", Kind::Duration, "DUR", "Time to connect, TLS included").under(LIMITS),
     Setting::new("deadline", Kind::Duration, "DUR", "Time for the whole run").under(LIMITS),
