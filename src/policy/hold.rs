@@ -22,6 +22,9 @@ const MOST_STAGGER: Duration = Duration::from_secs(5);
 const FIRST_OF_ZEROS: Duration = Duration::from_millis(10);
 const LONGEST_OF_ZEROS: Duration = Duration::from_secs(1);
 
+/// A step is forgiven for so many answers, too: then it was other work that was refused.
+const ANSWERS: u32 = 32;
+
 /// So many times as long as the last unstated hold a host has to be quiet for one step of the doubling to be forgiven.
 const QUIET: u32 = 4;
 
@@ -50,13 +53,25 @@ pub struct Hold {
     /// The host's share of randomness, 0..1.
     share: f64,
     events: u64,
+    /// Answers to what was asked since the last event: before the moment of the last one of them, and in that moment.
+    answers: u32,
+    moment: (Moment, u32),
 }
 
 impl Hold {
     /// `random` in 0..1: the host's own.
     #[must_use]
     pub fn new(random: f64) -> Self {
-        Self { until: Moment::START, depth: 0, event: None, earlier: None, share: random.fract().abs(), events: 0 }
+        Self {
+            until: Moment::START,
+            depth: 0,
+            event: None,
+            earlier: None,
+            share: random.fract().abs(),
+            events: 0,
+            answers: 0,
+            moment: (Moment::START, 0),
+        }
     }
 
     /// Nothing may be asked before.
@@ -97,10 +112,13 @@ impl Hold {
 
     fn begin(&mut self, now: Moment) {
         self.forgive(now);
+        // What is answered at the moment of the refusal does not count: what happens at one moment has no order.
+        let answers = self.answers + if self.moment.0 < now { self.moment.1 } else { 0 };
+        self.depth = self.depth.saturating_sub(answers / ANSWERS);
+        (self.answers, self.moment) = (0, (now, 0));
         self.events += 1;
         self.depth = self.depth.saturating_add(1);
         let in_a_row = match self.event {
-            // An answer of this very moment does not count: what happens at one moment has no order.
             Some(event) if event.answered.is_none_or(|answered| answered >= now) => event.in_a_row.saturating_add(1),
             _ => 0,
         };
@@ -113,6 +131,11 @@ impl Hold {
     pub fn answer(&mut self, now: Moment, started: Moment) {
         if let Some(event) = self.event.as_mut().filter(|event| started > event.began) {
             event.answered.get_or_insert(now);
+            if self.moment.0 != now {
+                self.answers = self.answers.saturating_add(self.moment.1);
+                self.moment = (now, 0);
+            }
+            self.moment.1 += 1;
         }
     }
 

@@ -192,6 +192,7 @@ mod tests {
     /// 2026-11-20T12:00:00Z.
     const NOW: u64 = 1_795_176_000;
 
+    #[expect(clippy::unnecessary_wraps, reason = "compared with what may be None")]
     fn quota(limit: Option<u64>, remaining: u64, reset: u64) -> Option<Quota> {
         Some(Quota { limit, remaining, reset: Duration::from_secs(reset) })
     }

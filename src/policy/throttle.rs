@@ -32,10 +32,17 @@ const AFTER_REFUSAL: f64 = 0.5;
 const AFTER_FAILURE: f64 = 0.7;
 const AFTER_ROUND: f64 = 0.6;
 
-/// Growth with each answer; the second one near the level that was last too much, where each step may cost a refusal.
+/// Growth with each answer, and the time in which it grows e-fold at most: who counts requests a second refuses only when
+/// the second is full.
 const FAST: f64 = 1.0 / 64.0;
-const CAREFUL: f64 = 1.0 / 512.0;
-/// Where that is, as shares of that level.
+const FASTEST: Duration = Duration::from_secs(2);
+
+/// Near the level that was last too much, each time it is reached costs about as many refusals as there are places: so
+/// many answers for each of them lie between. At the least and most the growth is this.
+const ANSWERS_PER_PLACE: f64 = 200.0;
+const MOST_CAREFUL: f64 = 1.0 / 8192.0;
+const LEAST_CAREFUL: f64 = 1.0 / 512.0;
+/// Where near is, as shares of that level.
 const CAREFUL_FROM: f64 = 0.7;
 const CAREFUL_TO: f64 = 1.1;
 
@@ -126,8 +133,9 @@ pub struct Throttle {
     refused: Option<Moment>,
     answered: Option<Moment>,
     cuts: u64,
-    /// Last growth.
+    /// Last growth, and how much of it time allows.
     grown: Moment,
+    credit: f64,
 }
 
 impl Throttle {
@@ -155,6 +163,7 @@ impl Throttle {
             answered: Some(Moment::START),
             cuts: 0,
             grown: Moment::START,
+            credit: 0.0,
         }
     }
 
@@ -312,11 +321,17 @@ impl Throttle {
     }
 
     fn grow(&mut self, now: Moment, calm: Moment) {
-        let careful =
-            self.ceiling.is_some_and(|ceiling| (CAREFUL_FROM * ceiling..CAREFUL_TO * ceiling).contains(&self.level));
-        let by_answer = if careful { CAREFUL } else { FAST };
-        let by_time = now.since(self.grown.max(calm)).as_secs_f64() / DOUBLING.as_secs_f64();
-        self.level = (self.level * (1.0 + by_answer.max(by_time.min(1.0)))).min(self.most);
+        let near = |ceiling: &f64| (CAREFUL_FROM * ceiling..CAREFUL_TO * ceiling).contains(&self.level);
+        let by_answer = self
+            .ceiling
+            .filter(near)
+            .map_or(FAST, |ceiling| (1.0 / (ANSWERS_PER_PLACE * ceiling)).clamp(MOST_CAREFUL, LEAST_CAREFUL));
+        let since = now.since(self.grown.max(calm)).as_secs_f64();
+        let by_time = (since / DOUBLING.as_secs_f64()).min(1.0);
+        self.credit = (self.credit + since / FASTEST.as_secs_f64()).min(0.5);
+        let growth = by_answer.min(self.credit).max(by_time);
+        self.credit = (self.credit - growth).max(0.0);
+        self.level = (self.level * (1.0 + growth)).min(self.most);
         self.grown = now;
         if self.ceiling.is_some_and(|ceiling| self.level >= CAREFUL_TO * ceiling) {
             self.ceiling = None;

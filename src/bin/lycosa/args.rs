@@ -442,9 +442,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in
-            ["--state d", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"]
-        {
+        for later in ["--state d", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }

@@ -2,5 +2,6 @@
 
 mod audit;
 mod fake;
+mod paced;
 mod simulation;
 mod stories;

@@ -41,7 +41,7 @@ fn unstated_holds_double_up_to_five_minutes_with_jitter_that_only_adds() {
     }
     let waits: Vec<_> = (0..50).map(|host| refused(&mut Hold::new(f64::from(host) / 50.0), 1)[0]).collect();
     let (first, last) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
-    assert!(*last - *first > Duration::from_millis(200), "hosts that were blocked together come back one by one");
+    assert!(*last > *first + Duration::from_millis(200), "hosts that were blocked together come back one by one");
 }
 
 #[test]
@@ -122,6 +122,20 @@ fn quiet_time_forgives_step_by_step() {
     hold.refuse(at(0), at(0), None);
     assert!(!hold.is_over(at(1000)) && !hold.is_over(hold.until()));
     assert!(hold.is_over(hold.until().plus(seconds(4))));
+}
+
+#[test]
+fn answers_forgive_too() {
+    for (answers, wait) in [(0, 16), (31, 16), (32, 8), (64, 4), (1000, 1)] {
+        let mut hold = Hold::new(0.0);
+        refused(&mut hold, 4);
+        let started = hold.until().plus(Duration::from_millis(1));
+        for n in 0..answers {
+            hold.answer(started.plus(Duration::from_nanos(n)), started);
+        }
+        hold.refuse(started.plus(seconds(1)), started, None);
+        assert_eq!(without_jitter(&hold), seconds(wait), "{answers} answers");
+    }
 }
 
 proptest! {

@@ -44,7 +44,7 @@ fn pages_that_differ_are_no_load() {
     let mixture = |n: usize| {
         if n % 100 == 99 {
             30_000
-        } else if n % 2 == 0 {
+        } else if n.is_multiple_of(2) {
             4
         } else {
             100
@@ -130,7 +130,7 @@ fn refusals_go_below_one_and_a_refusal_in_a_row_says_nothing_new() {
 fn growth_is_careful_where_it_was_too_much() {
     let mut throttle = Throttle::new(64, true);
     throttle.trouble(at(100), at(50), Trouble::Refusal, 16);
-    let (places, _) = answers(&mut throttle, 200, 1000, |_, _| 50);
+    let (places, _) = answers(&mut throttle, 200, 4000, |_, _| 500);
     let until = |wanted: u32| places.iter().position(|places| *places >= wanted).unwrap();
     assert!(until(11) < 30, "half of it is safe: {}", until(11));
     assert!(until(17) - until(12) > 150, "{}", until(17) - until(12));
