@@ -155,7 +155,7 @@ impl Pace {
         if let Some(stated) = ending.refusal {
             held = self.hold.refuse(now, ending.started, stated);
             self.restart_slowly(now);
-            self.throttle.trouble(now, ending.started, Trouble::Refusal, self.crowd.1);
+            self.throttle.trouble(now, ending.started, Trouble::Refusal(stated), self.crowd.1);
         } else {
             self.learn(now, ending);
         }

@@ -51,13 +51,13 @@ const DOUBLING: Duration = Duration::from_mins(1);
 
 /// Below a level of 1, pauses are counted in units of the latency, but of at least this; none is longer than the second.
 const LEAST_UNIT: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What shows that a host has had too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// 429, or 503 with `Retry-After`.
-    Refusal,
+    /// 429, or 503 with `Retry-After`, which is what it holds: a host that states how long is never given longer pauses.
+    Refusal(Option<Duration>),
     /// Timeout, reset, connect, 502, 504, 503 without `Retry-After`.
     Failure,
 }
@@ -185,9 +185,14 @@ impl Throttle {
         if self.level >= 1.0 {
             return Duration::ZERO;
         }
-        let unit = LEAST_UNIT.as_secs_f64().max(self.floor.unwrap_or(0.0));
+        let unit = self.unit();
         Duration::try_from_secs_f64(unit * (1.0 / self.level - 1.0))
             .map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE))
+    }
+
+    /// Seconds in which pauses are counted.
+    fn unit(&self) -> f64 {
+        self.floor.unwrap_or(0.0).max(LEAST_UNIT.as_secs_f64())
     }
 
     /// How often the level was cut.
@@ -278,13 +283,20 @@ impl Throttle {
         if !self.adaptive {
             return;
         }
-        let is_refusal = trouble == Trouble::Refusal;
-        let (share, least) = if is_refusal { (AFTER_REFUSAL, 0.0) } else { (AFTER_FAILURE, 1.0) };
+        let is_refusal = matches!(trouble, Trouble::Refusal(_));
+        let (share, longest) = match trouble {
+            Trouble::Refusal(stated) => {
+                (AFTER_REFUSAL, stated.map_or(LONGEST_PAUSE, |stated| stated.min(LONGEST_PAUSE)))
+            }
+            Trouble::Failure => (AFTER_FAILURE, Duration::ZERO),
+        };
         // What else was learnt in this moment is not counted.
         self.enter(now);
         self.troubled = Some(now);
         self.level = self.level.min(self.before.level);
         self.floor = self.before.floor;
+        let unit = self.unit();
+        let least = unit / (unit + longest.as_secs_f64());
         if is_refusal && self.refused.is_none_or(|refused| started > refused) {
             self.refused = Some(now);
             // An answer of this very moment stands for the next refusal: what happens at one moment has no order.

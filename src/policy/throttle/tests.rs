@@ -85,7 +85,7 @@ fn server_errors_count_by_their_share() {
 
 #[test]
 fn one_cut_for_what_was_under_way_together() {
-    for (trouble, places) in [(Trouble::Refusal, 4), (Trouble::Failure, 5)] {
+    for (trouble, places) in [(Trouble::Refusal(None), 4), (Trouble::Failure, 5)] {
         let mut throttle = Throttle::new(8, true);
         for n in 0..8 {
             throttle.trouble(at(100 + n), at(50), trouble, 8);
@@ -100,7 +100,7 @@ fn one_cut_for_what_was_under_way_together() {
 #[test]
 fn what_was_in_flight_is_halved_and_not_what_might_have_been() {
     let mut throttle = Throttle::new(64, true);
-    throttle.trouble(at(100), at(50), Trouble::Refusal, 6);
+    throttle.trouble(at(100), at(50), Trouble::Refusal(None), 6);
     assert_eq!(throttle.places(), 3);
 }
 
@@ -108,16 +108,27 @@ fn what_was_in_flight_is_halved_and_not_what_might_have_been() {
 fn refusals_go_below_one_and_a_refusal_in_a_row_says_nothing_new() {
     let mut throttle = Throttle::new(4, true);
     for n in 1..=6_u64 {
-        throttle.trouble(at(1000 * n), at(1000 * n - 10), Trouble::Refusal, 1);
+        throttle.trouble(at(1000 * n), at(1000 * n - 10), Trouble::Refusal(None), 1);
     }
     assert_eq!((throttle.places(), throttle.pause()), (1, LEAST_UNIT), "half a place: as long a pause as a request");
     let mut pauses = Vec::new();
     for n in 10..20_u64 {
         throttle.answer(at(1000 * n), at(1000 * n - 10), millis(10), false, at(1000 * n));
-        throttle.trouble(at(1000 * n + 500), at(1000 * n + 400), Trouble::Refusal, 1);
+        throttle.trouble(at(1000 * n + 500), at(1000 * n + 400), Trouble::Refusal(None), 1);
         pauses.push(throttle.pause());
     }
-    assert!(pauses.is_sorted() && pauses.contains(&LONGEST_PAUSE), "{pauses:?}");
+    assert!(pauses.is_sorted() && pauses.iter().any(|pause| *pause > LONGEST_PAUSE.mul_f64(0.99)), "{pauses:?}");
+    // A host that states how long is not made to wait for longer between its requests.
+    for (stated, longest) in [(0, 0), (1, 1000), (60, 2000)] {
+        let mut throttle = Throttle::new(4, true);
+        for n in 10..30_u64 {
+            throttle.answer(at(1000 * n), at(1000 * n - 10), millis(10), false, at(1000 * n));
+            let refusal = Trouble::Refusal(Some(Duration::from_secs(stated)));
+            throttle.trouble(at(1000 * n + 500), at(1000 * n + 400), refusal, 1);
+        }
+        let pause = throttle.pause();
+        assert!(pause <= millis(longest + 1) && pause >= millis(longest).mul_f64(0.99), "{stated}: {pause:?}");
+    }
     // Failures and slowness leave one place.
     let mut throttle = Throttle::new(4, true);
     for n in 1..20_u64 {
@@ -129,7 +140,7 @@ fn refusals_go_below_one_and_a_refusal_in_a_row_says_nothing_new() {
 #[test]
 fn growth_is_careful_where_it_was_too_much() {
     let mut throttle = Throttle::new(64, true);
-    throttle.trouble(at(100), at(50), Trouble::Refusal, 16);
+    throttle.trouble(at(100), at(50), Trouble::Refusal(None), 16);
     let (places, _) = answers(&mut throttle, 200, 4000, |_, _| 500);
     let until = |wanted: u32| places.iter().position(|places| *places >= wanted).unwrap();
     assert!(until(11) < 30, "half of it is safe: {}", until(11));
@@ -141,7 +152,7 @@ fn growth_is_careful_where_it_was_too_much() {
 fn off_is_off() {
     let mut throttle = Throttle::new(8, false);
     for n in 1..50_u64 {
-        throttle.trouble(at(1000 * n), at(1000 * n - 10), Trouble::Refusal, 8);
+        throttle.trouble(at(1000 * n), at(1000 * n - 10), Trouble::Refusal(None), 8);
         throttle.answer(at(1000 * n + 1), at(1000 * n), millis(100 * n), true, at(0));
     }
     assert_eq!((throttle.places(), throttle.pause(), throttle.cuts()), (8, Duration::ZERO, 0));
