@@ -4,10 +4,11 @@
 //! permits, room in delivery, the limit of pages, the run's rate. Whatever is not due yet goes back into the heap at the
 //! moment stated; nobody sleeps while holding a place (law 1).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::dispatcher::{Dispatcher, Idle, Phase};
-use super::event::HostId;
+use super::event::{HostId, Remote};
 use super::hosts::{Head, Place, Robots};
 use super::intake::host_name_entry;
 use super::limit::Limiter;
@@ -59,6 +60,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let chosen = self.choose(full, now);
             let Some(id) = chosen else { return if full { Idle::Busy } else { Idle::NoJob } };
             self.consider(id, now);
+            self.pass_on_place(id, now);
             // Verdicts without a request may have ended jobs of a page-limited run, or found links' hosts.
             self.hand_over_discovered(now);
         }
@@ -100,6 +102,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 let id = self.hosts.id(&key, &self.settings, now);
                 let host = self.hosts.get_mut(id);
                 host.leased = true;
+                if host.summary.requests == 0 {
+                    host.address = self.addresses.of_name(&key);
+                }
                 host.fresh.extend(jobs);
                 // Refused jobs may be here from the last turn.
                 host.fresh.make_contiguous().sort_by_key(crate::frontier::Rank::of);
@@ -186,8 +191,55 @@ impl<F: Fetcher> Dispatcher<F> {
             if due > now {
                 return self.bench.park(&mut self.hosts, id, due);
             }
+            if let Some(address) = host.address
+                && !self.addresses.has_place(address)
+            {
+                return self.await_address(id, address);
+            }
             self.start(id, head, probe, now);
             return self.reconsider(id, now);
+        }
+    }
+
+    /// All places at its address are taken: it waits for one of them.
+    fn await_address(&mut self, id: HostId, address: IpAddr) {
+        let host = self.hosts.get_mut(id);
+        if !host.awaits_address {
+            host.awaits_address = true;
+            self.addresses.wait(address, id);
+        }
+        self.bench.set_aside(&mut self.hosts, id, Place::Blocked);
+    }
+
+    /// A host has been considered: while there are places at its address, another one that waits for them is woken. So
+    /// none is lost if the host that was woken could not use its own.
+    fn pass_on_place(&mut self, id: HostId, now: Moment) {
+        if self.hosts.is_known(id)
+            && let Some(address) = self.hosts.get(id).address
+        {
+            self.wake_at(address, now);
+        }
+    }
+
+    fn wake_at(&mut self, address: IpAddr, now: Moment) {
+        while let Some(id) = self.addresses.next_waiting(address) {
+            // An entry may be out of date: its host was forgotten, and another has its id.
+            if self.hosts.is_known(id) && std::mem::take(&mut self.hosts.get_mut(id).awaits_address) {
+                return self.reconsider(id, now);
+            }
+        }
+    }
+
+    /// A request is over: its place at its address is free, and the answer says where its host is.
+    pub(super) fn note_address(&mut self, id: HostId, counted_at: Option<IpAddr>, remote: Remote, now: Moment) {
+        match remote {
+            Remote::Unknown => {}
+            Remote::Address(address) => self.hosts.get_mut(id).address = self.addresses.covered(address),
+            Remote::Proxy => self.hosts.get_mut(id).address = None,
+        }
+        if let Some(address) = counted_at {
+            self.addresses.give_back(address);
+            self.wake_at(address, now);
         }
     }
 
@@ -240,6 +292,10 @@ impl<F: Fetcher> Dispatcher<F> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
         let host = self.hosts.get_mut(id);
         let Some(mut job) = host.take(head) else { return };
+        let counted_at = host.address;
+        if let Some(address) = counted_at {
+            self.addresses.take(address);
+        }
         host.pace.start(now);
         if let Some(limiter) = &mut host.limiter {
             limiter.take(now);
@@ -266,6 +322,7 @@ impl<F: Fetcher> Dispatcher<F> {
             probe,
             permit,
             started: now,
+            counted_at,
             credentials: typed_host && !left_origin,
             guarded: !self.settings.allow_private
                 && !typed_host

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::addresses::Addresses;
 use super::clock::Clock;
 use super::delivery::{Delivery, SinkFailure};
 use super::event::{Answered, Ended, Event, HostId, Next};
@@ -72,6 +73,7 @@ pub struct Dispatcher<F> {
     pub(super) settings: Arc<EngineSettings>,
     pub(super) clock: Clock,
     pub(super) hosts: Hosts,
+    pub(super) addresses: Addresses,
     pub(super) bench: Workbench,
     pub(super) frontier: Box<dyn Frontier>,
     /// Canonical URLs that have a job. In the engine and not in the frontier: a link is looked up in it before a job is
@@ -182,7 +184,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// An exchange is over: its host's place is free.
     fn on_answered(&mut self, answered: &Answered, now: Moment) {
-        let Answered { host: id, sent, signal, probe, ref ending, wire_bytes, elapsed } = *answered;
+        let Answered { host: id, sent, signal, probe, counted_at, remote, ref ending, wire_bytes, elapsed } = *answered;
         self.tally.requests += u64::from(sent);
         self.tally.wire_bytes += wire_bytes;
         let host = self.hosts.get_mut(id);
@@ -212,6 +214,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 self.hurry_retries(id);
             }
         }
+        self.note_address(id, counted_at, remote, now);
         self.reconsider(id, now);
     }
 

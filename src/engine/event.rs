@@ -1,6 +1,7 @@
 //! What tasks tell the dispatcher. A request's place is free as soon as its exchange is over, which is before its page
 //! is parsed: so each request sends two events.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -31,10 +32,23 @@ pub struct Answered {
     pub signal: Signal,
     /// It was the breaker's probe.
     pub probe: bool,
+    /// The address at which the request was counted.
+    pub counted_at: Option<IpAddr>,
+    /// Where the answer came from; a proxy is not the host.
+    pub remote: Remote,
     /// What it tells of the host's pace.
     pub ending: Ending,
     pub wire_bytes: u64,
     pub elapsed: Duration,
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remote {
+    /// No answer, or the stack does not tell.
+    Unknown,
+    Address(IpAddr),
+    Proxy,
 }
 
 /// The job after one exchange, with the run permit it held.

@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use foldhash::HashMap;
@@ -99,6 +100,10 @@ pub struct Host {
     pub pace: Pace,
     pub breaker: Breaker,
     pub limiter: Option<Limiter>,
+    /// Its address, if the limit for addresses covers it.
+    pub address: Option<IpAddr>,
+    /// It stands among those that wait for a place at its address.
+    pub awaits_address: bool,
     /// By origin: http and https may share a host key.
     pub robots: Vec<(Box<str>, Robots)>,
     /// Requests for the run's own use, which stand with the next record of this host.
@@ -128,6 +133,8 @@ impl Host {
             ),
             breaker: Breaker::new(settings.breaker),
             limiter: settings.host_rate.map(Limiter::new),
+            address: None,
+            awaits_address: false,
             robots: Vec::new(),
             side_requests: Vec::new(),
             place: Place::Idle,

@@ -15,6 +15,7 @@ use crate::model::units::Moment;
 use crate::policy::scope::Scope;
 use crate::sinks::Sink;
 
+mod addresses;
 mod admission;
 pub mod clock;
 mod closing;
@@ -75,6 +76,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         shop: Arc::new(worker::Workshop { fetcher, desk, pool, events: sender }),
         clock,
         hosts: hosts::Hosts::default(),
+        addresses: addresses::Addresses::new(settings.ip_concurrency),
         bench: workbench::Workbench::new(settings.ordered),
         frontier,
         seen: Seen::new(rng.u64(..)),

@@ -20,6 +20,15 @@ pub struct With {
     pub digest: bool,
 }
 
+/// Requests in flight at all hosts of one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpLimit {
+    /// At least 1.
+    pub places: u32,
+    /// Loopback addresses too: there "hosts" are ports of the user's own machine, which no stranger shares.
+    pub loopback: bool,
+}
+
 /// Resolved settings of a run. The defaults are those of a fetch.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
@@ -31,6 +40,8 @@ pub struct EngineSettings {
     pub concurrency: usize,
     /// Requests in flight at one host; at least 1.
     pub host_concurrency: u32,
+    /// Of hosts that share an address, together.
+    pub ip_concurrency: Option<IpLimit>,
     pub rate: Option<Rate>,
     pub host_rate: Option<Rate>,
     /// Least gap at one host from the end of one request to the start of the next.
@@ -82,6 +93,7 @@ impl Default for EngineSettings {
             unique: false,
             concurrency: 64,
             host_concurrency: 8,
+            ip_concurrency: Some(IpLimit { places: 16, loopback: false }),
             rate: None,
             host_rate: None,
             delay: Duration::ZERO,

@@ -2,6 +2,7 @@
 //! state: all it learns goes to the dispatcher as two events.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::Clock;
-use super::event::{Answered, Ended, Event, HostId, Next, RobotsAnswer};
+use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer};
 use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, Verdict};
 use super::pool::ParsePool;
 use crate::fetch::{Attempt, Fetcher, Head, Request};
@@ -53,6 +54,8 @@ pub struct Errand {
     pub probe: bool,
     pub permit: OwnedSemaphorePermit,
     pub started: Moment,
+    /// The address at which it is counted.
+    pub counted_at: Option<IpAddr>,
     /// The user typed the host, and no redirect has left the origin.
     pub credentials: bool,
     /// Private addresses are refused.
@@ -63,8 +66,8 @@ pub struct Errand {
 
 /// Performs the request and reports. A panic of ours ends the job as `internal`, not the run.
 pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
-    let Errand { mut job, host, kind, probe, permit, started, credentials, guarded, beside_pool } = errand;
-    let mut round = Round { shop: &shop, host, kind, probe, started, reported: false };
+    let Errand { mut job, host, kind, probe, permit, started, counted_at, credentials, guarded, beside_pool } = errand;
+    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, reported: false };
     let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool);
     let next = match AssertUnwindSafe(round.go(&mut job, request)).catch_unwind().await {
         Ok(next) => next,
@@ -88,6 +91,7 @@ struct Round<'a, F> {
     kind: RequestKind,
     probe: bool,
     started: Moment,
+    counted_at: Option<IpAddr>,
     /// The dispatcher knows that the exchange is over.
     reported: bool,
 }
@@ -147,7 +151,8 @@ impl<F: Fetcher> Round<'_, F> {
             quota: attempt.head.as_ref().and_then(|head| quota(head, desk)),
         };
         let (host, probe) = (self.host, self.probe);
-        self.report(Answered { host, sent, signal, probe, ending, wire_bytes, elapsed });
+        let (counted_at, remote) = (self.counted_at, remote(&attempt));
+        self.report(Answered { host, sent, signal, probe, counted_at, remote, ending, wire_bytes, elapsed });
         match verdict {
             retry::Verdict::Retry => Next::Retry,
             retry::Verdict::Refused(_) => Next::Again,
@@ -235,6 +240,8 @@ impl<F: Fetcher> Round<'_, F> {
                 sent: true,
                 signal: Signal::Neutral,
                 probe: self.probe,
+                counted_at: self.counted_at,
+                remote: Remote::Unknown,
                 ending: Ending::silent(self.started),
                 wire_bytes: 0,
                 elapsed: self.shop.desk.clock.now().since(self.started),
@@ -286,6 +293,15 @@ fn retry_after(head: &Head, now_ms: i64) -> Option<Duration> {
     let value = head.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     let date = head.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
     retry::parse_retry_after(value, date, u64::try_from(now_ms / 1000).unwrap_or(0))
+}
+
+fn remote(attempt: &Attempt) -> Remote {
+    let address = attempt.head.as_ref().and_then(|head| head.remote_addr);
+    match address {
+        _ if attempt.proxy.is_some() => Remote::Proxy,
+        Some(address) => Remote::Address(address.ip()),
+        None => Remote::Unknown,
+    }
 }
 
 /// What the server says it will still take, if it says so and anybody heeds it.

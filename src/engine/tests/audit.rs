@@ -28,6 +28,9 @@ impl<F: Fetcher> Dispatcher<F> {
     fn audit_in_full(&mut self, idle: Idle, now: Moment) {
         let in_flight: u32 = self.hosts.iter().map(|host| host.pace.in_flight()).sum();
         assert!(in_flight as usize <= self.in_flight, "places of hosts are freed no later than permits");
+        if let Some(limit) = self.settings.ip_concurrency {
+            assert!(self.addresses.most_in_flight() <= limit.places, "more in flight at an address than it has places");
+        }
         for host in self.hosts.iter() {
             assert!(host.pace.in_flight() <= self.settings.host_concurrency, "{}", host.key);
             assert!(!(host.leased && host.fresh.is_empty() && host.place == Place::Idle), "{}", host.key);
@@ -38,7 +41,8 @@ impl<F: Fetcher> Dispatcher<F> {
         // A permit is free and nothing was admitted: then no host may be one that could be asked.
         assert_eq!(self.frontier.best(now), None, "the frontier has a host that could be asked");
         for host in self.hosts.iter() {
-            assert!(!could_be_asked(host, now), "{} is idle and could be asked: {:?}", host.key, host.place);
+            let place = host.address.is_none_or(|address| self.addresses.has_place(address));
+            assert!(!(place && could_be_asked(host, now)), "{} is idle and could be asked: {:?}", host.key, host.place);
         }
     }
 }

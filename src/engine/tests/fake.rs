@@ -29,12 +29,14 @@ pub struct Reply {
     pub body: String,
     pub error: Option<FetchError>,
     pub panics: bool,
+    /// Where it comes from.
+    pub address: Option<std::net::SocketAddr>,
 }
 
 impl Reply {
     pub fn status(status: u16) -> Self {
         let latency = Duration::from_millis(10);
-        Self { latency, status, headers: Vec::new(), body: String::new(), error: None, panics: false }
+        Self { latency, status, headers: Vec::new(), body: String::new(), error: None, panics: false, address: None }
     }
 
     pub fn page(body: impl Into<String>) -> Self {
@@ -185,8 +187,12 @@ impl Fetcher for Fake {
         for (name, value) in &reply.headers {
             headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        let head =
-            (reply.status > 0).then(|| Head { status: reply.status, headers, version: "HTTP/1.1", remote_addr: None });
+        let head = (reply.status > 0).then(|| Head {
+            status: reply.status,
+            headers,
+            version: "HTTP/1.1",
+            remote_addr: reply.address,
+        });
         let wire_size = reply.body.len() as u64;
         let body = Body { bytes: Bytes::from(reply.body), wire_size, truncated: false, memory: None };
         Attempt { head, body, error: reply.error, first_byte: Some(elapsed), elapsed, ..Attempt::default() }

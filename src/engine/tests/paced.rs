@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fake::{Reply, Seen, World, run_world, seeds};
-use crate::engine::settings::EngineSettings;
+use crate::engine::settings::{EngineSettings, IpLimit};
 use crate::engine::stats::{HostSummary, Summary};
 use crate::model::record::{Outcome, RecordBody};
 
@@ -211,5 +211,42 @@ async fn a_host_whose_capacity_drops_and_returns_is_followed_both_ways() {
         let (before, during, after) = (speed(1300, 1900), speed(2350, 2950), speed(4350, 4950));
         assert!(during < before / 4.0, "{during:.0}/s instead of {before:.0}/s");
         assert!(after > before / 2.0 && after > 3.0 * during, "back: {after:.0}/s after {during:.0}/s");
+    }
+}
+
+/// 40 hosts of one address, and 4 of another beside them. Returns the most in flight at the first, from its fifth
+/// request on, and the time it took.
+async fn shared_address(places: Option<u32>, named: bool, delay: Duration) -> (usize, Duration) {
+    let name = move |n: u32| if named { format!("h{n}.test") } else { format!("192.0.2.7:{}", 8000 + n) };
+    let world = World::new(|request, _| {
+        let apart = request.url.host_str().is_some_and(|host| host.starts_with("apart"));
+        let address = if apart { "192.0.2.8:80" } else { "192.0.2.7:80" };
+        Reply { address: Some(address.parse().unwrap()), ..Reply::status(200).after(millis(100)) }
+    });
+    let ip_concurrency = places.map(|places| IpLimit { places, loopback: false });
+    let settings = EngineSettings { ip_concurrency, delay, ..fetch() };
+    let lines = (0..4000).map(|n| format!("http://{}/{n}", name(n % 40)));
+    let apart = (0..400).map(|n| format!("http://apart{}.test/{n}", n % 4));
+    let (_, records) = run_world(&world, settings, seeds(lines.chain(apart))).await;
+    assert!(all_ok(&records));
+    let mut here: Vec<_> = world.requests().into_iter().filter(|request| !request.host.starts_with("apart")).collect();
+    here.sort_by_key(|request| request.start);
+    let mut most = 0;
+    for request in here.iter().skip(if named { 200 } else { 0 }) {
+        let at_once = here.iter().filter(|other| other.start <= request.start && other.end.unwrap() > request.start);
+        most = most.max(at_once.count());
+    }
+    (most, here.last().unwrap().end.unwrap() - here[0].start)
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_share_an_address_share_its_places() {
+    for (named, delay) in [(false, 0), (true, 0), (false, 20)] {
+        let (most, took) = shared_address(Some(16), named, millis(delay)).await;
+        assert_eq!(most, 16, "named: {named}");
+        // 4,000 requests of 100 ms, 16 at once: 25 s. No place is lost while another host could use it.
+        assert!(took < millis(26_500), "{took:?}, named: {named}, delay {delay}");
+        let (control, _) = shared_address(None, named, millis(delay)).await;
+        assert!(control >= 40, "{control}");
     }
 }
