@@ -20,7 +20,7 @@ use crate::model::job::{Job, JobKind};
 use crate::model::record::{RequestKind, SkipReason};
 use crate::model::units::Moment;
 use crate::model::url::origin_of;
-use crate::policy::breaker::{Change, Gate};
+use crate::policy::breaker::Gate;
 
 /// Jobs of one host that are taken from the frontier at once. Few: a host's turn ends with them, and connections are
 /// reused within a turn.
@@ -168,6 +168,10 @@ impl<F: Fetcher> Dispatcher<F> {
                 RobotsVerdict::Fetching => return self.bench.set_aside(&mut self.hosts, id, Place::Blocked),
                 RobotsVerdict::Allowed | RobotsVerdict::Ask { .. } => {}
             }
+            if let Some(change) = self.hosts.get_mut(id).breaker.expire(now) {
+                self.breaker_changed(id, change, now);
+                continue;
+            }
             let probe = match self.hosts.get(id).breaker.gate(now) {
                 Gate::Pass => false,
                 Gate::Probe => true,
@@ -303,17 +307,15 @@ impl<F: Fetcher> Dispatcher<F> {
         if let Some(limiter) = &mut self.run_limiter {
             limiter.take(now);
         }
-        if probe {
-            host.summary.probes += 1;
-            let change = host.breaker.start_probe();
-            debug_assert_eq!(change, Change::HalfOpen);
-            tracing::info!(host = %host.key, ?change, "breaker");
-        }
         if job.has_record() && !host.side_requests.is_empty() {
             job.chain_mut().requests.append(&mut host.side_requests);
         }
         self.in_flight += 1;
         self.pages_in_flight += u64::from(job.has_record());
+        if probe {
+            let change = self.hosts.get_mut(id).breaker.start_probe();
+            self.breaker_changed(id, change, now);
+        }
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
         let typed_host = self.typed_hosts.contains(&job.host);
         let errand = Errand {

@@ -198,24 +198,31 @@ impl<F: Fetcher> Dispatcher<F> {
         if signal == Signal::Neutral && !probe {
             // Says nothing of the host.
         } else if let Some(change) = host.breaker.report(now, signal, probe) {
-            tracing::info!(host = %host.key, ?change, "breaker");
-            match change {
-                // A failed probe opens it again: that is the same outage.
-                Change::Opened => host.summary.opened = host.breaker.opened_count(),
-                Change::Closed => {
-                    host.summary.closed += 1;
-                    host.summary.given_up = false;
-                    host.pace.restart_slowly(now);
-                }
-                Change::GaveUp => host.summary.given_up = true,
-                Change::HalfOpen => {}
-            }
-            if change == Change::GaveUp {
-                self.hurry_retries(id);
-            }
+            self.breaker_changed(id, change, now);
         }
         self.note_address(id, counted_at, remote, now);
         self.reconsider(id, now);
+    }
+
+    /// A change of state of a host's breaker: stands in the log and in the summary.
+    pub(super) fn breaker_changed(&mut self, id: HostId, change: Change, now: Moment) {
+        let host = self.hosts.get_mut(id);
+        let for_rate = change == Change::Opened && host.breaker.by_rate();
+        tracing::info!(host = %host.key, ?change, for_rate, opened = host.breaker.opened_count(), "breaker");
+        match change {
+            // A failed probe opens it again: that is the same outage.
+            Change::Opened => host.summary.opened = host.breaker.opened_count(),
+            Change::Closed => {
+                host.summary.closed += 1;
+                host.summary.given_up = false;
+                host.pace.restart_slowly(now);
+            }
+            Change::GaveUp => {
+                host.summary.given_up = true;
+                self.hurry_retries(id);
+            }
+            Change::HalfOpen => host.summary.probes += 1,
+        }
     }
 
     /// What follows from an exchange for its job.

@@ -117,6 +117,7 @@ pub struct Host {
 
 impl Host {
     fn new(key: Box<str>, settings: &EngineSettings) -> Self {
+        let random = share_of_randomness(&key, settings.seed);
         Self {
             summary: HostSummary { host_key: key.clone(), delay: settings.delay, ..HostSummary::default() },
             fresh: VecDeque::new(),
@@ -129,9 +130,9 @@ impl Host {
                     places: settings.host_concurrency,
                     adaptive: settings.adaptive_throttle,
                 },
-                share_of_randomness(&key, settings.seed),
+                random,
             ),
-            breaker: Breaker::new(settings.breaker),
+            breaker: Breaker::new(settings.breaker, random),
             limiter: settings.host_rate.map(Limiter::new),
             address: None,
             awaits_address: false,
