@@ -311,6 +311,7 @@ impl<F: Fetcher> Dispatcher<F> {
             job.chain_mut().requests.append(&mut host.side_requests);
         }
         self.in_flight += 1;
+        self.retry_budget.earn();
         self.pages_in_flight += u64::from(job.has_record());
         if probe {
             let change = self.hosts.get_mut(id).breaker.start_probe();
@@ -325,6 +326,8 @@ impl<F: Fetcher> Dispatcher<F> {
             permit,
             started: now,
             counted_at,
+            // The few jobs of the run's own are what others wait for.
+            in_budget: self.retry_budget.has_one() || !job.has_record(),
             credentials: typed_host && !left_origin,
             guarded: !self.settings.allow_private
                 && !typed_host

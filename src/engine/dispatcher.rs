@@ -31,6 +31,7 @@ use crate::frontier::{Frontier, FrontierError};
 use crate::model::job::Job;
 use crate::model::units::Moment;
 use crate::policy::breaker::{Change, Signal};
+use crate::policy::budget::RetryBudget;
 use crate::policy::scope::Scope;
 use crate::seeds::Seed;
 
@@ -92,6 +93,7 @@ pub struct Dispatcher<F> {
     pub(super) tasks: JoinSet<()>,
     pub(super) tally: Tally,
     pub(super) rng: fastrand::Rng,
+    pub(super) retry_budget: RetryBudget,
     /// Number of the next job that is accepted.
     pub(super) next_number: u64,
     /// Requests under way, and those among them whose job ends in a record.
@@ -184,8 +186,10 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// An exchange is over: its host's place is free.
     fn on_answered(&mut self, answered: &Answered, now: Moment) {
-        let Answered { host: id, sent, signal, probe, counted_at, remote, ref ending, wire_bytes, elapsed } = *answered;
+        let Answered { host: id, sent, signal, probe, counted_at, remote, denied, ref ending, wire_bytes, elapsed } =
+            *answered;
         self.tally.requests += u64::from(sent);
+        self.tally.retries_denied += u64::from(denied);
         self.tally.wire_bytes += wire_bytes;
         let host = self.hosts.get_mut(id);
         host.summary.requests += u64::from(sent);

@@ -36,6 +36,8 @@ pub struct Answered {
     pub counted_at: Option<IpAddr>,
     /// Where the answer came from; a proxy is not the host.
     pub remote: Remote,
+    /// It would have been tried again, had the run's budget allowed it.
+    pub denied: bool,
     /// What it tells of the host's pace.
     pub ending: Ending,
     pub wire_bytes: u64,
@@ -63,7 +65,7 @@ pub struct Ended {
 pub enum Next {
     /// Back to the queue, after a backoff.
     Retry,
-    /// Refused: its host is held; back to the queue.
+    /// Refused, and its host is held; or its connection had died idle. Back to its place in the queue.
     Again,
     /// A redirect to a canonical URL, to be admitted like any request.
     Hop { target: Box<str>, status: u16 },

@@ -12,6 +12,7 @@ use crate::fetch::Fetcher;
 use crate::frontier::Frontier;
 use crate::frontier::seen::Seen;
 use crate::model::units::Moment;
+use crate::policy::budget::RetryBudget;
 use crate::policy::scope::Scope;
 use crate::sinks::Sink;
 
@@ -91,6 +92,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         tasks: tokio::task::JoinSet::new(),
         tally: stats::Tally::default(),
         rng,
+        retry_budget: RetryBudget::new(settings.retry.retries),
         next_number: 0,
         in_flight: 0,
         pages_in_flight: 0,

@@ -94,6 +94,10 @@ pub struct Summary {
     pub seeds_failed: u64,
     /// Requests sent, all kinds.
     pub requests: u64,
+    /// Retries after failures; those after refusals are not counted.
+    pub retries: u64,
+    /// Retries that the run's budget did not allow: their URLs ended with what they had.
+    pub retries_denied: u64,
     /// Body bytes on the wire.
     pub wire_bytes: u64,
     /// Busiest first, at most 10, and those with breaker events.
@@ -125,6 +129,8 @@ pub struct Tally {
     pub failures: u64,
     pub seeds_failed: u64,
     pub requests: u64,
+    pub retries: u64,
+    pub retries_denied: u64,
     pub wire_bytes: u64,
     pub panics: u64,
 }

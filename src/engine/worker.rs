@@ -56,6 +56,8 @@ pub struct Errand {
     pub started: Moment,
     /// The address at which it is counted.
     pub counted_at: Option<IpAddr>,
+    /// The run has a retry for it.
+    pub in_budget: bool,
     /// The user typed the host, and no redirect has left the origin.
     pub credentials: bool,
     /// Private addresses are refused.
@@ -66,8 +68,20 @@ pub struct Errand {
 
 /// Performs the request and reports. A panic of ours ends the job as `internal`, not the run.
 pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
-    let Errand { mut job, host, kind, probe, permit, started, counted_at, credentials, guarded, beside_pool } = errand;
-    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, reported: false };
+    let Errand {
+        mut job,
+        host,
+        kind,
+        probe,
+        permit,
+        started,
+        counted_at,
+        in_budget,
+        credentials,
+        guarded,
+        beside_pool,
+    } = errand;
+    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, in_budget, reported: false };
     let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool);
     let next = match AssertUnwindSafe(round.go(&mut job, request)).catch_unwind().await {
         Ok(next) => next,
@@ -92,6 +106,7 @@ struct Round<'a, F> {
     probe: bool,
     started: Moment,
     counted_at: Option<IpAddr>,
+    in_budget: bool,
     /// The dispatcher knows that the exchange is over.
     reported: bool,
 }
@@ -116,22 +131,29 @@ impl<F: Fetcher> Round<'_, F> {
         if sent {
             note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
         }
-        if refused {
-            chain.refusals += 1;
-        } else {
+        chain.refusals += u32::from(refused);
+        let died_idle = retry::is_idle_death(attempt.error.as_ref());
+        chain.idle_deaths += u32::from(died_idle);
+        if !refused && !(died_idle && chain.idle_deaths <= retry::FREE_RETRIES) {
             chain.attempts += 1;
         }
-        let verdict = retry::judge(
-            &retry::Exchange {
-                status,
-                error: attempt.error.as_ref(),
-                retry_after,
-                method: &asked.method,
-                attempts: chain.attempts,
-                refusals: chain.refusals,
-            },
-            &desk.settings.retry,
-        );
+        let exchange = retry::Exchange {
+            status,
+            error: attempt.error.as_ref(),
+            retry_after,
+            method: &asked.method,
+            attempts: chain.attempts,
+            refusals: chain.refusals,
+            idle_deaths: chain.idle_deaths,
+            in_budget: self.in_budget,
+        };
+        let retry_settings = &desk.settings.retry;
+        let verdict = retry::judge(&exchange, retry_settings);
+        let granted = retry::Exchange { in_budget: true, ..exchange };
+        let denied = !self.in_budget && retry::judge(&granted, retry_settings) == retry::Verdict::Retry;
+        if denied {
+            tracing::info!(request_id = %job.id(), url = %job.url, "no retry: the run's budget of retries is used up");
+        }
         let signal = if attempt.refusal.is_some() {
             Signal::Neutral
         } else {
@@ -152,10 +174,10 @@ impl<F: Fetcher> Round<'_, F> {
         };
         let (host, probe) = (self.host, self.probe);
         let (counted_at, remote) = (self.counted_at, remote(&attempt));
-        self.report(Answered { host, sent, signal, probe, counted_at, remote, ending, wire_bytes, elapsed });
+        self.report(Answered { host, sent, signal, probe, counted_at, remote, denied, ending, wire_bytes, elapsed });
         match verdict {
             retry::Verdict::Retry => Next::Retry,
-            retry::Verdict::Refused(_) => Next::Again,
+            retry::Verdict::Refused(_) | retry::Verdict::Anew => Next::Again,
             retry::Verdict::RateLimited => {
                 self.close(job, &asked, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
             }
@@ -242,6 +264,7 @@ impl<F: Fetcher> Round<'_, F> {
                 probe: self.probe,
                 counted_at: self.counted_at,
                 remote: Remote::Unknown,
+                denied: false,
                 ending: Ending::silent(self.started),
                 wire_bytes: 0,
                 elapsed: self.shop.desk.clock.now().since(self.started),

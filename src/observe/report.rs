@@ -47,6 +47,13 @@ pub fn text(summary: &Summary) -> String {
             line(&mut out, 2, &format!("{what}: {pairs}"));
         }
     }
+    if summary.retries_denied > 0 {
+        line(
+            &mut out,
+            2,
+            &format!("{} not made: of all requests a fifth may be retries", tries(summary.retries_denied)),
+        );
+    }
     ending(&mut out, summary);
     hosts(&mut out, summary);
     out
@@ -84,6 +91,8 @@ pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Strin
         failures: summary.failures,
         seeds_failed: summary.seeds_failed,
         requests: summary.requests,
+        retries: summary.retries,
+        retries_denied: summary.retries_denied,
         wire_bytes: summary.wire_bytes,
         host_count: summary.host_count,
         hosts: summary.hosts.iter().map(ToldHost::of).collect(),
@@ -117,6 +126,8 @@ struct Told<'a> {
     failures: u64,
     seeds_failed: u64,
     requests: u64,
+    retries: u64,
+    retries_denied: u64,
     wire_bytes: u64,
     host_count: u64,
     hosts: Vec<ToldHost<'a>>,
@@ -186,6 +197,10 @@ fn line(out: &mut String, indent: usize, text: &str) {
 
 fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+fn tries(number: u64) -> String {
+    if number == 1 { "1 retry".to_owned() } else { format!("{} retries", count(number)) }
 }
 
 /// `ok 1,165, failed 3`: what is not 0.
@@ -339,6 +354,8 @@ mod tests {
             failures: 26,
             seeds_failed: 0,
             requests: 1208,
+            retries: 12,
+            retries_denied: 7,
             wire_bytes: 2 << 20,
             hosts: vec![host("a.example"), host("b.example"), dead],
             host_count: 40,
@@ -360,6 +377,7 @@ mod tests {
           failed: connect 5
           skipped: breaker_open 1
           links not followed: scope 1,204, depth 3
+          7 retries not made: of all requests a fifth may be retries
           stopped by --max-pages, 120 left
           not ended in time: sink a.jsonl
           host         requests   ok  http_error  failed  skipped  refused us   mean    bytes

@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod allowance;
 pub mod breaker;
+pub mod budget;
 pub mod credentials;
 pub mod hold;
 pub mod pace;
