@@ -2,6 +2,7 @@
 
 mod audit;
 mod fake;
+mod outage;
 mod paced;
 mod simulation;
 mod stories;
