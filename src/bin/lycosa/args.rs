@@ -261,7 +261,10 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
         arg = arg.value_name(setting.value).value_parser(ValueParser::string());
     }
     // `-1` is a bad number, not an unknown flag.
-    if matches!(setting.kind, Kind::Whole { .. } | Kind::Duration | Kind::Size | Kind::Rate | Kind::FailOn) {
+    if matches!(
+        setting.kind,
+        Kind::Whole { .. } | Kind::Duration | Kind::Size | Kind::Rate | Kind::FailOn | Kind::Patience
+    ) {
         arg = arg.allow_negative_numbers(true);
     }
     // What a person or a site wrote may start with a dash; a number or a duration never does.
@@ -420,10 +423,10 @@ mod tests {
     /// Every flag of this version, by the commands that have it; a flag that comes later is unknown.
     #[test]
     fn flags_are_those_of_this_version() {
-        let both = "accept allow-private breaker-cooldown breaker-failures color concurrency config connect-timeout \
-            deadline delay fail-early fail-on format grace header host-concurrency host-rate input-file insecure location \
+        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config connect-timeout \
+            deadline delay fail-early fail-on format grace header host-concurrency host-rate input-file insecure ip-concurrency location \
             log-format max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy quiet rate \
-            read-timeout referer retries robots silent strict-input summary throttle timeout user user-agent verbose with";
+            read-timeout referer retries retry-all robots silent strict-input summary throttle timeout user user-agent verbose with";
         let only = [
             (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
             (Run::Fetch, "data head json ordered request unique"),
@@ -470,6 +473,8 @@ mod tests {
             ("--max-retry-after", "5m", "5m"),
             ("--breaker-failures", "5", "5"),
             ("--breaker-cooldown", "30s", "30s"),
+            ("--breaker-wait", "3", "3"),
+            ("--ip-concurrency", "16", "16"),
             ("--max-filesize", "16MiB", "16MiB"),
             ("--max-redirs", "20", "20"),
             ("--accept", "200..299,304", "200..299,304"),
