@@ -229,7 +229,11 @@ impl<F: Fetcher> Dispatcher<F> {
         while let Some(id) = self.addresses.next_waiting(address) {
             // An entry may be out of date: its host was forgotten, and another has its id.
             if self.hosts.is_known(id) && std::mem::take(&mut self.hosts.get_mut(id).awaits_address) {
-                return self.reconsider(id, now);
+                self.reconsider(id, now);
+                // It may have found a place meanwhile, and have nothing left to ask.
+                if matches!(self.hosts.get(id).place, Place::Ready { .. }) {
+                    return;
+                }
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The invariants of the dispatcher: checked in O(1) after every turn, and in full every 10,000 requests.
+//! The invariants of the dispatcher: checked in O(1) after every turn, and in full once for as many requests as there
+//! are hosts.
 
 use crate::engine::dispatcher::{Dispatcher, Idle, Phase};
 use crate::engine::hosts::{Host, Place};
@@ -20,7 +21,8 @@ impl<F: Fetcher> Dispatcher<F> {
         let undelivered = self.tally.accepted - self.tally.records;
         assert_eq!(counts.pending + counts.leased, undelivered, "accepted without record, and still to be settled");
         if self.tally.requests >= self.next_audit {
-            self.next_audit = self.tally.requests + 10_000;
+            // A look at each host for each request of one: small worlds are looked at often.
+            self.next_audit = self.tally.requests + (self.hosts.iter().count() as u64).clamp(16, 10_000);
             self.audit_in_full(idle, now);
         }
     }

@@ -78,6 +78,22 @@ pub struct Seen {
 struct HostLog {
     in_flight: usize,
     last_end: Option<Instant>,
+    /// Nothing may start before: a refusal has said so.
+    held_until: Option<Instant>,
+    /// Its last refusal that was not one of a burst.
+    refused: Option<Instant>,
+}
+
+impl HostLog {
+    /// A refusal has been answered: what was asked since the last one begins another event.
+    fn refuse(&mut self, now: Instant, started: Instant, stated: Option<Duration>) {
+        let is_new = self.refused.is_none_or(|refused| started > refused);
+        if is_new {
+            self.refused = Some(now);
+        }
+        let hold = stated.or_else(|| is_new.then_some(Duration::from_secs(1)));
+        self.held_until = self.held_until.max(hold.map(|hold| now + hold));
+    }
 }
 
 type Script = Box<dyn FnMut(&Request, usize) -> Reply + Send>;
@@ -145,6 +161,9 @@ impl World {
         {
             log.violations.push(format!("{url} only {:?} after the last request", now - last));
         }
+        if state.held_until.is_some_and(|held| now < held) {
+            log.violations.push(format!("{url} although its host is held by a refusal"));
+        }
         let at_host = state.in_flight;
         let index = log.requests.len();
         if log.keep_requests {
@@ -153,13 +172,18 @@ impl World {
         (reply, index)
     }
 
-    fn end(&self, url: &str, index: usize) {
+    fn end(&self, url: &str, index: usize, started: Instant, reply: &Reply) {
         let mut log = self.log.lock().unwrap();
         let now = Instant::now();
         log.in_flight -= 1;
         if let Some(host) = log.hosts.get_mut(host_key_of(url)) {
             host.in_flight -= 1;
             host.last_end = Some(now);
+            let stated =
+                reply.headers.iter().find(|(name, _)| *name == "retry-after").and_then(|(_, v)| v.parse().ok());
+            if reply.status == 429 || (reply.status == 503 && stated.is_some()) {
+                host.refuse(now, started, stated.map(Duration::from_secs));
+            }
         }
         if log.keep_requests {
             log.requests[index].end = Some(now);
@@ -176,7 +200,7 @@ impl Fetcher for Fake {
         let (reply, index) = self.0.begin(&request);
         let timeout = request.timeout.unwrap_or(Duration::MAX);
         tokio::time::sleep(reply.latency.min(timeout)).await;
-        self.0.end(request.url.as_str(), index);
+        self.0.end(request.url.as_str(), index, start, &reply);
         assert!(!reply.panics, "the script says so");
         let elapsed = start.elapsed();
         if reply.latency > timeout {
