@@ -63,6 +63,8 @@ impl<F: Fetcher> Dispatcher<F> {
             failures: self.tally.failures,
             seeds_failed: self.tally.seeds_failed,
             requests: self.tally.requests,
+            retries: self.tally.retries,
+            retries_denied: self.tally.retries_denied,
             wire_bytes: self.tally.wire_bytes,
             panics: self.tally.panics,
         }

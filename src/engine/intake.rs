@@ -127,6 +127,8 @@ impl<F: Fetcher> Dispatcher<F> {
         if matches!(self.hosts.get(host).breaker.gate(now), Gate::GivenUp(_)) {
             return self.queue_again(job, host, now);
         }
+        self.retry_budget.spend();
+        self.tally.retries += 1;
         let attempts = job.chain.as_ref().map_or(1, |chain| chain.attempts);
         let due = now.plus(retry::backoff(attempts, self.rng.f64(), &self.settings.retry));
         tracing::info!(request_id = %job.id(), url = %job.url, attempts, wait = ?due.since(now), "retry");

@@ -12,10 +12,12 @@ use crate::fetch::Fetcher;
 use crate::frontier::Frontier;
 use crate::frontier::seen::Seen;
 use crate::model::units::Moment;
+use crate::policy::budget::RetryBudget;
 use crate::policy::scope::Scope;
 use crate::policy::traps::Traps;
 use crate::sinks::Sink;
 
+mod addresses;
 mod admission;
 pub mod clock;
 mod closing;
@@ -82,6 +84,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         shop: Arc::new(worker::Workshop { fetcher, desk, pool, events: sender }),
         clock,
         hosts: hosts::Hosts::default(),
+        addresses: addresses::Addresses::new(settings.ip_concurrency),
         bench: workbench::Workbench::new(settings.ordered),
         frontier,
         seen: Seen::new(rng.u64(..)),
@@ -100,6 +103,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         tasks: tokio::task::JoinSet::new(),
         tally: stats::Tally::default(),
         rng,
+        retry_budget: RetryBudget::new(settings.retry.retries),
         next_number: 0,
         in_flight: 0,
         pages_in_flight: 0,

@@ -54,6 +54,10 @@ pub struct HostSummary {
     pub skipped: u64,
     /// 429, or 503 with `Retry-After`.
     pub refusals: u64,
+    /// Holds that began with a refusal: a burst of refusals is one.
+    pub backoffs: u64,
+    /// How often the throttle took places away.
+    pub slowed: u64,
     pub bytes: u64,
     /// Mean time of a request in milliseconds.
     pub mean_ms: f64,
@@ -93,6 +97,10 @@ pub struct Summary {
     pub seeds_failed: u64,
     /// Requests sent, all kinds.
     pub requests: u64,
+    /// Retries after failures; those after refusals are not counted.
+    pub retries: u64,
+    /// Retries that the run's budget did not allow: their URLs ended with what they had.
+    pub retries_denied: u64,
     /// Body bytes on the wire.
     pub wire_bytes: u64,
     /// Busiest first, at most 10, and those with breaker events.
@@ -125,6 +133,8 @@ pub struct Tally {
     pub failures: u64,
     pub seeds_failed: u64,
     pub requests: u64,
+    pub retries: u64,
+    pub retries_denied: u64,
     pub wire_bytes: u64,
     pub panics: u64,
 }

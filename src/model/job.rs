@@ -72,6 +72,8 @@ pub struct Chain {
     pub tries: u32,
     /// 429 and 503 with `Retry-After`, over all hops.
     pub refusals: u32,
+    /// Requests that died with an idle connection, over all hops.
+    pub idle_deaths: u32,
     /// A 301, 302 or 303 has turned the method into GET and dropped the body.
     pub turned_get: bool,
     /// A redirect has led to another origin: credentials are not sent any more.
@@ -243,6 +245,7 @@ mod tests {
             attempts: 2,
             tries: 2,
             refusals: 3,
+            idle_deaths: 1,
             turned_get: true,
             left_origin: true,
             wire_bytes: 1 << 40,

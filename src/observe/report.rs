@@ -48,6 +48,13 @@ pub fn text(summary: &Summary) -> String {
             line(&mut out, 2, &format!("{what}: {pairs}"));
         }
     }
+    if summary.retries_denied > 0 {
+        line(
+            &mut out,
+            2,
+            &format!("{} not made: of all requests a fifth may be retries", tries(summary.retries_denied)),
+        );
+    }
     ending(&mut out, summary);
     hosts(&mut out, summary);
     out
@@ -86,6 +93,8 @@ pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Strin
         failures: summary.failures,
         seeds_failed: summary.seeds_failed,
         requests: summary.requests,
+        retries: summary.retries,
+        retries_denied: summary.retries_denied,
         wire_bytes: summary.wire_bytes,
         host_count: summary.host_count,
         hosts: summary.hosts.iter().map(ToldHost::of).collect(),
@@ -120,6 +129,8 @@ struct Told<'a> {
     failures: u64,
     seeds_failed: u64,
     requests: u64,
+    retries: u64,
+    retries_denied: u64,
     wire_bytes: u64,
     host_count: u64,
     hosts: Vec<ToldHost<'a>>,
@@ -142,6 +153,8 @@ struct ToldHost<'a> {
     failed: u64,
     skipped: u64,
     refusals: u64,
+    backoffs: u64,
+    slowed: u64,
     bytes: u64,
     mean_ms: f64,
     delay_ms: Millis,
@@ -166,6 +179,8 @@ impl<'a> ToldHost<'a> {
             failed: host.failed,
             skipped: host.skipped,
             refusals: host.refusals,
+            backoffs: host.backoffs,
+            slowed: host.slowed,
             bytes: host.bytes,
             mean_ms: (host.mean_ms * 1000.0).round() / 1000.0,
             delay_ms: host.delay.into(),
@@ -185,6 +200,10 @@ fn line(out: &mut String, indent: usize, text: &str) {
 
 fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+fn tries(number: u64) -> String {
+    if number == 1 { "1 retry".to_owned() } else { format!("{} retries", count(number)) }
 }
 
 /// `ok 1,165, failed 3`: what is not 0.
@@ -340,6 +359,8 @@ mod tests {
             failures: 26,
             seeds_failed: 0,
             requests: 1208,
+            retries: 12,
+            retries_denied: 7,
             wire_bytes: 2 << 20,
             hosts: vec![host("a.example"), host("b.example"), dead],
             host_count: 40,
@@ -362,6 +383,7 @@ mod tests {
           skipped: breaker_open 1
           traps: repeating_pattern 40
           links not followed: scope 1,204, depth 3
+          7 retries not made: of all requests a fifth may be retries
           stopped by --max-pages, 120 left
           not ended in time: sink a.jsonl
           host         requests   ok  http_error  failed  skipped  refused us   mean    bytes

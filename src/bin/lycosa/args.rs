@@ -328,7 +328,13 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
     // `-1` is a bad number, not an unknown flag.
     if matches!(
         setting.kind,
-        Kind::Whole { .. } | Kind::Duration | Kind::Size | Kind::Rate | Kind::FailOn | Kind::HedgeAfter
+        Kind::Whole { .. }
+            | Kind::Duration
+            | Kind::Size
+            | Kind::Rate
+            | Kind::FailOn
+            | Kind::HedgeAfter
+            | Kind::Patience
     ) {
         arg = arg.allow_negative_numbers(true);
     }
@@ -531,11 +537,11 @@ mod tests {
     /// Every flag of this version, by the commands that have it; a flag that comes later is unknown.
     #[test]
     fn flags_are_those_of_this_version() {
-        let both = "accept allow-private breaker-cooldown breaker-failures color concurrency config connect-timeout \
-            deadline delay fail-early fail-on format grace header hedge-after host-concurrency host-rate input-file insecure \
-            location log-format max-crawl-delay max-filesize max-pages max-redirs max-retry-after no-config no-progress \
-            output proxy quiet race rate read-timeout referer retries robots silent speed-limit speed-time strict-input \
-            summary timeout url-deadline user user-agent verbose with";
+        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config \
+            connect-timeout deadline delay fail-early fail-on format grace header hedge-after host-concurrency host-rate \
+            input-file insecure ip-concurrency location log-format max-crawl-delay max-filesize max-pages max-redirs \
+            max-retry-after no-config no-progress output proxy quiet race rate read-timeout referer retries retry-all robots \
+            silent speed-limit speed-time strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
             (Run::Crawl, "exclude include max-depth max-per-pattern refused scope sitemaps"),
             (Run::Fetch, "data head json mirrors ordered request unique"),
@@ -554,9 +560,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in
-            ["--state d", "--throttle off", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"]
-        {
+        for later in ["--state d", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }
@@ -575,6 +579,7 @@ mod tests {
             ("--host-concurrency", "4", "8"),
             ("--robots", "obey", "ignore"),
             ("--fail-on", "seeds", "any"),
+            ("--throttle", "adaptive", "adaptive"),
             ("--timeout", "30s", "30s"),
             ("--connect-timeout", "10s", "10s"),
             ("--read-timeout", "15s", "15s"),
@@ -585,6 +590,8 @@ mod tests {
             ("--max-retry-after", "5m", "5m"),
             ("--breaker-failures", "5", "5"),
             ("--breaker-cooldown", "30s", "30s"),
+            ("--breaker-wait", "3", "3"),
+            ("--ip-concurrency", "16", "16"),
             ("--max-filesize", "16MiB", "16MiB"),
             ("--max-redirs", "20", "20"),
             ("--accept", "200..299,304", "200..299,304"),

@@ -131,6 +131,8 @@ pub fn blank_summary() -> Summary {
         failures: 0,
         seeds_failed: 0,
         requests: 0,
+        retries: 0,
+        retries_denied: 0,
         wire_bytes: 0,
         hosts: Vec::new(),
         host_count: 0,

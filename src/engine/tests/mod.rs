@@ -2,6 +2,8 @@
 
 mod audit;
 pub(super) mod fake;
+mod outage;
+mod paced;
 mod races;
 mod robots;
 mod simulation;
