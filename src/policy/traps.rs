@@ -14,7 +14,7 @@
 //!   alike their pages, are wide and not deep: a shop's pages stand in its categories, a manual's in its contents. Where
 //!   pages are far from everything and say something each, the strand stays short. So a strand is doubted only when it
 //!   is long ([`Class::patience`]). What is doubted is asked behind everything else; and when `limit` such pages of one
-//!   pattern have been asked, the rest of them is refused. A page that turns out to say something cuts the strand short,
+//!   pattern have been asked and led on, the rest of them is refused. A page that turns out to say something cuts the strand short,
 //!   and its links are asked as any other.
 //!
 //! A session id makes new URLs of old pages: the first URL of a kind that differs from all before it by more than a hash
@@ -37,6 +37,9 @@ const NEAR: u32 = 3;
 
 /// Pages that repeat, one after the other, from which on their texts are looked at.
 const LOOK: u16 = 3;
+
+/// Beyond so many, whatever is found counts as part of the trap.
+const DEEP: u16 = 20;
 
 /// By how much a page that says something shortens its strand: more than one that repeats makes it longer.
 const RELIEF: u16 = 2;
@@ -171,10 +174,10 @@ impl Class {
     /// no deeper than 20 up to a million pages; with three numbers even a cube of them is reached in few steps.
     fn patience(self) -> u16 {
         match self {
-            Self::Words | Self::Numbers(0 | 1) => 20,
+            Self::Words | Self::Numbers(0 | 1) => DEEP,
             Self::Numbers(2) => 10,
             Self::Numbers(_) => 6,
-            Self::Hashes => 2,
+            Self::Hashes => LOOK + 1,
         }
     }
 
@@ -186,6 +189,11 @@ impl Class {
             Self::Numbers(_) => self.patience(),
             Self::Hashes => 0,
         }
+    }
+
+    /// Whether a URL is doubted; `many` pages of its pattern have repeated, or not.
+    fn doubts(self, strand: u16, many: bool) -> bool {
+        strand > if many { self.impatience() } else { self.patience() }
     }
 }
 
@@ -380,8 +388,8 @@ struct Pattern {
     next: usize,
     /// Pages that were looked at, and repeat.
     repeats: u32,
-    /// URLs that were doubted and asked all the same.
-    asked: u32,
+    /// Pages that were doubted, asked all the same, and proved the doubt right.
+    proofs: u32,
     told: bool,
     last_use: u64,
 }
@@ -453,11 +461,12 @@ impl Traps {
         }
         pattern.repeats += 1;
         let weight = weight(evidence.took);
-        if strand > masked.class.patience() {
-            // It was counted once when it was asked.
-            pattern.asked = pattern.asked.saturating_add(u32::from(weight - 1));
+        let many = pattern.repeats > limit;
+        if masked.class.doubts(strand, many) {
+            // Of those that are deep one was counted when they were asked.
+            pattern.proofs = pattern.proofs.saturating_add(u32::from(weight - u16::from(strand > DEEP)));
         }
-        self.is_wary |= pattern.repeats > limit;
+        self.is_wary |= many;
         strand.saturating_add(weight)
     }
 
@@ -487,14 +496,17 @@ impl Traps {
         if !standing.deferred {
             return if self.is_doubted(url, &masked, standing.strand) { Turn::Defer } else { Turn::Ask };
         }
-        let asked = self.known(url, &masked).map_or(0, |pattern| pattern.asked);
-        if asked >= self.limit { Turn::Refuse } else { Turn::Ask }
+        let proofs = self.known(url, &masked).map_or(0, |pattern| pattern.proofs);
+        if proofs >= self.limit { Turn::Refuse } else { Turn::Ask }
     }
 
-    /// A deferred URL is asked.
-    pub fn asked(&mut self, url: &str) {
-        let masked = mask(url);
-        self.pattern(url, &masked).asked += 1;
+    /// A deferred URL is asked. Where it is no deeper than it should be, only what it turns out to be counts: an album of
+    /// photographs without words is not a trap, as long as none of them leads on.
+    pub fn asked(&mut self, url: &str, strand: u16) {
+        if strand > DEEP {
+            let masked = mask(url);
+            self.pattern(url, &masked).proofs += 1;
+        }
     }
 
     /// The pattern of a URL that is refused, the first time that one of the pattern is.
@@ -505,10 +517,8 @@ impl Traps {
     }
 
     fn is_doubted(&self, url: &str, masked: &Masked, strand: u16) -> bool {
-        let class = masked.class;
-        strand > class.patience()
-            || (strand > class.impatience()
-                && self.known(url, masked).is_some_and(|pattern| pattern.repeats > self.limit))
+        let many = || self.known(url, masked).is_some_and(|pattern| pattern.repeats > self.limit);
+        masked.class.doubts(strand, false) || (masked.class.doubts(strand, true) && many())
     }
 
     fn known(&self, url: &str, masked: &Masked) -> Option<&Pattern> {

@@ -108,7 +108,7 @@ fn slow_walk(limit: u32, starts: &[&str], most: usize, took: Duration, mut site:
     }
     while let Some(((deferred, depth, number), (url, strand))) = queue.pop_first() {
         match traps.turn(&url, Standing { strand, deferred }) {
-            Turn::Ask if deferred => traps.asked(&url),
+            Turn::Ask if deferred => traps.asked(&url, strand),
             Turn::Ask => {}
             Turn::Defer => {
                 queue.insert((true, depth, number), (url, strand));
@@ -366,6 +366,19 @@ fn a_shop_loses_nothing() {
         }
         [category] if path != "/" => (SAME, (0..100).map(|n| format!("/item/{}", category * 100 + n)).collect()),
         _ => (SAME, (0..200).map(|n| format!("/category/{n}")).collect()),
+    });
+}
+
+/// Nothing tells one photograph from the other, but its album lists them all.
+#[test]
+fn an_album_loses_nothing() {
+    loses_nothing(&["/"], 1 + 1 + 20 + 20 * 200, |path| match (path, numbers(path)) {
+        ("/", _) => (None, vec!["/albums/".into()]),
+        ("/albums/", _) => (None, (0..20).map(|album| format!("/album/{album}")).collect()),
+        (_, [album]) if path.starts_with("/album/") => {
+            (None, (0..200).map(|n| format!("/photo/{}", hex(album.cast_unsigned() * 1000 + n))).collect())
+        }
+        _ => (None, vec!["/albums/".into(), "/".into()]),
     });
 }
 
