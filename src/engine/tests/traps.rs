@@ -118,6 +118,24 @@ async fn a_shop_whose_items_are_a_chain_loses_none() {
     assert_eq!((summary.traps.len(), records.len()), (0, 2000 + 9 + 1));
 }
 
+/// A list over 300 pages, each with twenty items that have a number and nothing else: only their numbers are new.
+#[tokio::test(start_paused = true)]
+async fn a_long_list_of_numbered_items_loses_none() {
+    let world = World::new(move |request, _| {
+        let number = last_number(request.url.as_str());
+        if request.url.path() == "/item" {
+            return page(&format!("Item {number}"), ["/list?page=0".to_owned()]);
+        }
+        let items = (0..20)
+            .map(|n| format!("<a href=\"/item?n={0}\">Item {0}</a>", number * 20 + n))
+            .collect::<Vec<_>>()
+            .concat();
+        page(&items, (number < 299).then(|| format!("/list?page={}", number + 1)))
+    });
+    let (summary, records) = run_world(&world, crawl(), [seed("http://shop.test/list?page=0")]).await;
+    assert_eq!((summary.traps.len(), records.len()), (0, 300 + 6000));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_typed_is_asked_however_it_looks() {
     let world = World::new(|_, _| page("Nothing.", []));
