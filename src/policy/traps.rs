@@ -13,9 +13,9 @@
 //!   *strand* is how many pages that repeat lie behind it, one after the other. Honest sites, however large and however
 //!   alike their pages, are wide and not deep: a shop's pages stand in its categories, a manual's in its contents. Where
 //!   pages are far from everything and say something each, the strand stays short. So a strand is doubted only when it
-//!   is long ([`Class::patience`]). What is doubted is asked behind everything else; and when `limit` such pages of one
-//!   pattern have been asked and led on, the rest of them is refused. A page that turns out to say something cuts the strand short,
-//!   and its links are asked as any other.
+//!   is long: `patience` below. What is doubted is asked behind everything else; and when `limit` such pages of one pattern
+//!   have been asked and led on, the rest of them is refused. A page that turns out to say something cuts the strand
+//!   short, and its links are asked as any other.
 //!
 //! A session id makes new URLs of old pages: the first URL of a kind that differs from all before it by more than a hash
 //! is never doubted, so each page is asked at least once, whatever it is called this time.
