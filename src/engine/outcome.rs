@@ -17,7 +17,7 @@ use crate::fetch::body::Reservation;
 use crate::fetch::{Attempt, Head};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind, Mirror};
-use crate::model::page::{Directives, Extraction, Outlink, Page};
+use crate::model::page::{Directives, Extraction, Fingerprint, Outlink, Page};
 use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
 use crate::model::url::{Url, host_key_of};
@@ -93,7 +93,7 @@ impl Finished {
 #[derive(Debug, Default)]
 struct Read {
     outlinks: Vec<Outlink>,
-    words: Option<u64>,
+    words: Option<Fingerprint>,
 }
 
 /// How a job ended without an answer to show.

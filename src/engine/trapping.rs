@@ -79,7 +79,7 @@ impl<F: Fetcher> Dispatcher<F> {
             && is_deferred(job)
             && job.chain.is_none()
         {
-            traps.asked(&job.url);
+            traps.asked(&job.url, job.strand);
         }
     }
 

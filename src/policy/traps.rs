@@ -13,16 +13,16 @@
 //!   *strand* is how many pages that repeat lie behind it, one after the other. Honest sites, however large and however
 //!   alike their pages, are wide and not deep: a shop's pages stand in its categories, a manual's in its contents. Where
 //!   pages are far from everything and say something each, the strand stays short. So a strand is doubted only when it
-//!   is long ([`Class::patience`]). What is doubted is asked behind everything else; and when `limit` such pages of one
-//!   pattern have been asked, the rest of them is refused. A page that turns out to say something cuts the strand short,
-//!   and its links are asked as any other.
+//!   is long: `patience` below. What is doubted is asked behind everything else; and when `limit` such pages of one pattern
+//!   have been asked and led on, the rest of them is refused. A page that turns out to say something cuts the strand
+//!   short, and its links are asked as any other.
 //!
 //! A session id makes new URLs of old pages: the first URL of a kind that differs from all before it by more than a hash
 //! is never doubted, so each page is asked at least once, whatever it is called this time.
 //!
 //! Text is looked at only where it can matter ([`wants_words`]): from the third page of a strand on, and where URLs have
 //! hashes. The fingerprint is a SimHash (Charikar, "Similarity estimation techniques from rounding algorithms", 2002) of
-//! the page's words; 3 of 64 bits as the distance of near-duplicates is what Manku, Jain and Das Sarma measured on 8
+//! the page's text; 3 of 64 bits as the distance of near-duplicates is what Manku, Jain and Das Sarma measured on 8
 //! billion pages ("Detecting near-duplicates for web crawling", 2007).
 
 use std::time::Duration;
@@ -30,13 +30,19 @@ use std::time::Duration;
 use foldhash::{HashMap, HashSet};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::model::page::Fingerprint;
 use crate::model::url::host_key_of;
 
-/// Bits by which fingerprints of near-duplicates differ at most.
+/// Bits by which the words of near-duplicates differ at most, and their words with numbers: a calendar has another date on
+/// each page, a list of numbered items has other numbers throughout.
 const NEAR: u32 = 3;
+const NEAR_WITH_NUMBERS: u32 = 14;
 
 /// Pages that repeat, one after the other, from which on their texts are looked at.
 const LOOK: u16 = 3;
+
+/// Beyond so many, whatever is found counts as part of the trap.
+const DEEP: u16 = 20;
 
 /// By how much a page that says something shortens its strand: more than one that repeats makes it longer.
 const RELIEF: u16 = 2;
@@ -160,8 +166,10 @@ fn pairs_and_repeats(query: &str) -> (usize, usize) {
 enum Class {
     /// Words alone.
     Words,
-    /// So many groups of digits.
+    /// So many groups of digits, none of them long.
     Numbers(u8),
+    /// A number of six digits or more among them: no site counts that far in small steps.
+    LongNumbers(u8),
     /// Hashes, uuids, session ids: there are always new ones.
     Hashes,
 }
@@ -171,21 +179,26 @@ impl Class {
     /// no deeper than 20 up to a million pages; with three numbers even a cube of them is reached in few steps.
     fn patience(self) -> u16 {
         match self {
-            Self::Words | Self::Numbers(0 | 1) => 20,
-            Self::Numbers(2) => 10,
-            Self::Numbers(_) => 6,
-            Self::Hashes => 2,
+            Self::Words | Self::Numbers(0 | 1) | Self::LongNumbers(0 | 1) => DEEP,
+            Self::Numbers(2) | Self::LongNumbers(2) => 10,
+            Self::Numbers(_) | Self::LongNumbers(_) => 6,
+            Self::Hashes => LOOK + 1,
         }
     }
 
-    /// The strand up to which URLs are not doubted once many pages of their pattern have repeated. Numbers count as ever:
-    /// a large tree that is numbered through cannot be told from a trap by its number of pages.
+    /// The strand up to which URLs are not doubted once many pages of their pattern have repeated. Short numbers count as
+    /// ever: a large tree that is numbered through cannot be told from a trap by its number of pages.
     fn impatience(self) -> u16 {
         match self {
-            Self::Words => LOOK,
+            Self::Words | Self::LongNumbers(_) => LOOK,
             Self::Numbers(_) => self.patience(),
             Self::Hashes => 0,
         }
+    }
+
+    /// Whether a URL is doubted; `many` pages of its pattern have repeated, or not.
+    fn doubts(self, strand: u16, many: bool) -> bool {
+        strand > if many { self.impatience() } else { self.patience() }
     }
 }
 
@@ -207,7 +220,7 @@ impl Masked {
 /// What a segment or a value is.
 enum Part {
     Words,
-    Digits(u8),
+    Digits { groups: u8, long: bool },
     Hash,
 }
 
@@ -215,12 +228,13 @@ fn mask(url: &str) -> Masked {
     let (path, query) = path_and_query(url);
     let mut pattern = String::with_capacity(url.len());
     pattern.push_str(host_key_of(url));
-    let (mut groups, mut hashes) = (0_u8, false);
+    let (mut groups, mut has_long, mut hashes) = (0_u8, false, false);
     let mut push = |pattern: &mut String, part: Part| match part {
         Part::Words => pattern.push('w'),
-        Part::Digits(count) => {
-            groups = groups.saturating_add(count);
-            pattern.extend((0..count).map(|_| '#'));
+        Part::Digits { groups: more, long } => {
+            groups = groups.saturating_add(more);
+            has_long |= long;
+            pattern.extend((0..more).map(|_| '#'));
         }
         Part::Hash => {
             hashes = true;
@@ -258,6 +272,7 @@ fn mask(url: &str) -> Masked {
     let class = match groups {
         _ if hashes => Class::Hashes,
         0 => Class::Words,
+        groups if has_long => Class::LongNumbers(groups),
         groups => Class::Numbers(groups),
     };
     Masked { pattern, class }
@@ -273,7 +288,7 @@ fn part(text: &str) -> Part {
     if is_uuid(text) {
         return Part::Hash;
     }
-    let mut groups = 0_u8;
+    let (mut groups, mut long) = (0_u8, false);
     for (run, follows_escape) in alphanumeric_runs(text) {
         // The first two characters behind a percent sign are a byte, not a number.
         let run = if follows_escape { run.get(2..).unwrap_or_default() } else { run };
@@ -285,8 +300,9 @@ fn part(text: &str) -> Part {
             return Part::Hash;
         }
         groups = groups.saturating_add(1);
+        long |= digits >= 6;
     }
-    if groups == 0 { Part::Words } else { Part::Digits(groups) }
+    if groups == 0 { Part::Words } else { Part::Digits { groups, long } }
 }
 
 /// Runs of letters and digits, each with whether a percent sign stands before it.
@@ -348,8 +364,8 @@ pub fn wants_words(url: &str, strand: u16) -> bool {
 /// What was seen of a page beside its links.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Evidence {
-    /// The fingerprint of its words; None if it has none, or [`wants_words`] did not ask for it.
-    pub words: Option<u64>,
+    /// The fingerprint of its text; None if it has none, or [`wants_words`] did not ask for it.
+    pub words: Option<Fingerprint>,
     /// How long the request took that brought it.
     pub took: Duration,
 }
@@ -375,27 +391,30 @@ pub enum Turn {
 /// What is known of one pattern.
 #[derive(Debug, Default)]
 struct Pattern {
-    texts: Vec<u64>,
+    texts: Vec<Fingerprint>,
     /// The next place in `texts`, once it is full.
     next: usize,
     /// Pages that were looked at, and repeat.
     repeats: u32,
-    /// URLs that were doubted and asked all the same.
-    asked: u32,
+    /// Pages that were doubted, asked all the same, and proved the doubt right.
+    proofs: u32,
     told: bool,
     last_use: u64,
 }
 
 impl Pattern {
-    /// Whether there was a page with nearly these words; if not it is remembered.
-    fn has_text(&mut self, words: u64) -> bool {
-        if self.texts.iter().any(|text| (text ^ words).count_ones() <= NEAR) {
+    /// Whether there was a page with nearly this text; if not it is remembered.
+    fn has_text(&mut self, text: Fingerprint) -> bool {
+        let is_near = |other: &Fingerprint| {
+            (other.words ^ text.words).count_ones() <= NEAR && (other.all ^ text.all).count_ones() <= NEAR_WITH_NUMBERS
+        };
+        if self.texts.iter().any(is_near) {
             return true;
         }
         if self.texts.len() < KEPT_TEXTS {
-            self.texts.push(words);
+            self.texts.push(text);
         } else {
-            self.texts[self.next] = words;
+            self.texts[self.next] = text;
             self.next = (self.next + 1) % KEPT_TEXTS;
         }
         false
@@ -453,11 +472,12 @@ impl Traps {
         }
         pattern.repeats += 1;
         let weight = weight(evidence.took);
-        if strand > masked.class.patience() {
-            // It was counted once when it was asked.
-            pattern.asked = pattern.asked.saturating_add(u32::from(weight - 1));
+        let many = pattern.repeats > limit;
+        if masked.class.doubts(strand, many) {
+            // Of those that are deep one was counted when they were asked.
+            pattern.proofs = pattern.proofs.saturating_add(u32::from(weight - u16::from(strand > DEEP)));
         }
-        self.is_wary |= pattern.repeats > limit;
+        self.is_wary |= many;
         strand.saturating_add(weight)
     }
 
@@ -487,14 +507,17 @@ impl Traps {
         if !standing.deferred {
             return if self.is_doubted(url, &masked, standing.strand) { Turn::Defer } else { Turn::Ask };
         }
-        let asked = self.known(url, &masked).map_or(0, |pattern| pattern.asked);
-        if asked >= self.limit { Turn::Refuse } else { Turn::Ask }
+        let proofs = self.known(url, &masked).map_or(0, |pattern| pattern.proofs);
+        if proofs >= self.limit { Turn::Refuse } else { Turn::Ask }
     }
 
-    /// A deferred URL is asked.
-    pub fn asked(&mut self, url: &str) {
-        let masked = mask(url);
-        self.pattern(url, &masked).asked += 1;
+    /// A deferred URL is asked. Where it is no deeper than it should be, only what it turns out to be counts: an album of
+    /// photographs without words is not a trap, as long as none of them leads on.
+    pub fn asked(&mut self, url: &str, strand: u16) {
+        if strand > DEEP {
+            let masked = mask(url);
+            self.pattern(url, &masked).proofs += 1;
+        }
     }
 
     /// The pattern of a URL that is refused, the first time that one of the pattern is.
@@ -505,10 +528,8 @@ impl Traps {
     }
 
     fn is_doubted(&self, url: &str, masked: &Masked, strand: u16) -> bool {
-        let class = masked.class;
-        strand > class.patience()
-            || (strand > class.impatience()
-                && self.known(url, masked).is_some_and(|pattern| pattern.repeats > self.limit))
+        let many = || self.known(url, masked).is_some_and(|pattern| pattern.repeats > self.limit);
+        masked.class.doubts(strand, false) || (masked.class.doubts(strand, true) && many())
     }
 
     fn known(&self, url: &str, masked: &Masked) -> Option<&Pattern> {

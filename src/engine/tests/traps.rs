@@ -66,7 +66,7 @@ async fn crawl_site(settings: EngineSettings, pages: u64) -> (Summary, Vec<Recor
 
 #[tokio::test(start_paused = true)]
 async fn a_site_with_traps_is_crawled_whole_and_the_crawl_ends() {
-    let (summary, records, urls) = crawl_site(crawl(), 3000).await;
+    let (summary, records, urls) = crawl_site(EngineSettings { max_pages: Some(9000), ..crawl() }, 3000).await;
     let asked: BTreeSet<&str> = urls.iter().map(String::as_str).filter(|url| url.contains("/page/")).collect();
     assert_eq!(asked.len(), 3000);
     let in_traps = urls.len() - 3001;
@@ -116,6 +116,24 @@ async fn a_shop_whose_items_are_a_chain_loses_none() {
     });
     let (summary, records) = run_world(&world, crawl(), [seed("http://shop.test/item/0")]).await;
     assert_eq!((summary.traps.len(), records.len()), (0, 2000 + 9 + 1));
+}
+
+/// A list over 300 pages, each with twenty items that have a number and nothing else: only their numbers are new.
+#[tokio::test(start_paused = true)]
+async fn a_long_list_of_numbered_items_loses_none() {
+    let world = World::new(move |request, _| {
+        let number = last_number(request.url.as_str());
+        if request.url.path() == "/item" {
+            return page(&format!("Item {number}"), ["/list?page=0".to_owned()]);
+        }
+        let items = (0..20)
+            .map(|n| format!("<a href=\"/item?n={0}\">Item {0}</a>", number * 20 + n))
+            .collect::<Vec<_>>()
+            .concat();
+        page(&items, (number < 299).then(|| format!("/list?page={}", number + 1)))
+    });
+    let (summary, records) = run_world(&world, crawl(), [seed("http://shop.test/list?page=0")]).await;
+    assert_eq!((summary.traps.len(), records.len()), (0, 300 + 6000));
 }
 
 #[tokio::test(start_paused = true)]

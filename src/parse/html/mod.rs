@@ -37,7 +37,7 @@ use foreign::Foreign;
 use links::{Details, References};
 use resolve::Resolver;
 use scan::{Scanner, Tag, Token};
-use words::Words;
+use words::Text;
 
 /// Characters of a title; the rest is dropped.
 const MAX_TITLE: usize = 1000;
@@ -63,7 +63,7 @@ impl Extract for Html {
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
             }
         };
-        let words = wants.words.then(Words::default);
+        let words = wants.words.then(Text::default);
         let mut reader = Reader { wants, words, agent: page.agent, ..Reader::default() };
         reader.read(&text);
         let mut outlinks = if reader.references.is_empty() {
@@ -99,7 +99,7 @@ struct Reader<'a> {
     directives: Directives,
     /// The `<a>` that is open, with its place among the references and its text so far.
     anchor: Option<(usize, Folded)>,
-    words: Option<Words>,
+    words: Option<Text>,
 }
 
 /// How the content of an element goes on.

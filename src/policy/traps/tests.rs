@@ -11,13 +11,14 @@ fn pattern(path: &str) -> (String, Class) {
 
 #[test]
 fn variable_parts_of_urls_are_masked() {
-    use Class::{Hashes, Numbers, Words};
+    use Class::{Hashes, LongNumbers, Numbers, Words};
     for (path, masked, class) in [
         ("/", "/", Words),
         ("/item/17", "/item/#", Numbers(1)),
         ("/item/red-shoe-17.html", "/item/#", Numbers(1)),
         ("/calendar/2026/11/20", "/calendar/#/#/#", Numbers(3)),
         ("/calendar?date=2026-11-20", "/w?date=###", Numbers(3)),
+        ("/t/4815162/2", "/t/#/#", LongNumbers(2)),
         ("/docs/guide/intro.html", "/docs/w/w", Words),
         ("/docs/", "/docs/", Words),
         ("/a/b//c", "/a/w//w", Words),
@@ -81,7 +82,7 @@ fn urls_that_grow_from_page_to_page_are_refused() {
 }
 
 /// A page of a walk: what it says, and where it leads.
-type Page = (Option<u64>, Vec<String>);
+type Page = (Option<Fingerprint>, Vec<String>);
 
 /// What a crawl asked, in order, and what it refused.
 #[derive(Default)]
@@ -108,7 +109,7 @@ fn slow_walk(limit: u32, starts: &[&str], most: usize, took: Duration, mut site:
     }
     while let Some(((deferred, depth, number), (url, strand))) = queue.pop_first() {
         match traps.turn(&url, Standing { strand, deferred }) {
-            Turn::Ask if deferred => traps.asked(&url),
+            Turn::Ask if deferred => traps.asked(&url, strand),
             Turn::Ask => {}
             Turn::Defer => {
                 queue.insert((true, depth, number), (url, strand));
@@ -143,11 +144,11 @@ fn slow_walk(limit: u32, starts: &[&str], most: usize, took: Duration, mut site:
 
 /// Words that are like no others.
 #[expect(clippy::unnecessary_wraps, reason = "the words of a page, which may have none")]
-fn saying(text: &str) -> Option<u64> {
-    Some(xxh3_64(text.as_bytes()))
+fn saying(text: &str) -> Option<Fingerprint> {
+    Some(Fingerprint { words: xxh3_64(text.as_bytes()), all: xxh3_64(text.as_bytes()) })
 }
 
-const SAME: Option<u64> = Some(0x1234_5678_9abc_def0);
+const SAME: Option<Fingerprint> = Some(Fingerprint { words: 0x1234_5678_9abc_def0, all: 0x1234_5678_9abc_def0 });
 
 fn numbers<const N: usize>(path: &str) -> [i64; N] {
     let mut found = path.split(|c: char| !c.is_ascii_digit()).filter_map(|run| run.parse().ok());
@@ -284,6 +285,15 @@ fn tarpits_that_fan_out_end() {
             (saying(&hex(made)), (0..fan).map(|n| format!("/tarpit/{}", hex(made * 100 + n))).collect())
         });
         assert!(hashes.asked.len() < 250, "{fan}: {}", hashes.asked.len());
+        let mut made = 0;
+        let numbers = walk(50, &["/tarpit/"], 1000, |_| {
+            made += 1;
+            (
+                SAME,
+                (0..fan).map(|n| format!("/tarpit/{}", 100_000 + (made * 7919 + n) * 104_729 % 900_000_000)).collect(),
+            )
+        });
+        assert!(numbers.asked.len() < 400, "{fan}: {}", numbers.asked.len());
         let word = |n: u64| hex(n).replace(|c: char| c.is_ascii_digit(), "x");
         let mut made = 0;
         let words = walk(50, &["/maze/start"], 1000, |_| {
@@ -369,6 +379,19 @@ fn a_shop_loses_nothing() {
     });
 }
 
+/// Nothing tells one photograph from the other, but its album lists them all.
+#[test]
+fn an_album_loses_nothing() {
+    loses_nothing(&["/"], 1 + 1 + 20 + 20 * 200, |path| match (path, numbers(path)) {
+        ("/", _) => (None, vec!["/albums/".into()]),
+        ("/albums/", _) => (None, (0..20).map(|album| format!("/album/{album}")).collect()),
+        (_, [album]) if path.starts_with("/album/") => {
+            (None, (0..200).map(|n| format!("/photo/{}", hex(album.cast_unsigned() * 1000 + n))).collect())
+        }
+        _ => (None, vec!["/albums/".into(), "/".into()]),
+    });
+}
+
 #[test]
 fn lists_histories_and_books_lose_nothing() {
     // A list over 300 pages, each of which leads only to the next one and to ten articles.
@@ -406,7 +429,7 @@ fn what_is_remembered_is_bounded() {
         for page in 0..400 {
             let (url, next) =
                 (format!("http://h{host}.test/d{page}x/a/4f5e6d7c8b"), format!("http://h{host}.test/n{page}"));
-            let evidence = Evidence { words: Some(page), took: Duration::ZERO };
+            let evidence = Evidence { words: saying(&page.to_string()), took: Duration::ZERO };
             traps.page(&url, 5, evidence, 1, [next.as_str()].into_iter());
             traps.link(&url, 5);
         }
