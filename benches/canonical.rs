@@ -95,7 +95,7 @@ fn links(criterion: &mut Criterion) {
     group.bench_function("links of a page", |bencher| {
         let page =
             Page { url: &base, media_type: "text/html", header_charset: None, body: body.as_bytes(), agent: "lycosa" };
-        bencher.iter(|| black_box(Html.extract(black_box(&page), Wants { links: true, link_details: false })));
+        bencher.iter(|| black_box(Html.extract(black_box(&page), Wants { links: true, ..Wants::default() })));
     });
     group.finish();
 }

@@ -191,11 +191,7 @@ fn changed<'a>(replay: &Replay, outputs: &'a [OutputSettings]) -> Result<Option<
 }
 
 /// Opens the input again and passes over what was read of it. None, true: it is not given again.
-fn input(
-    mut settings: SeedSettings,
-    past: &Past,
-    no_stdin: bool,
-) -> Result<(Option<Reader>, bool), StartError> {
+fn input(mut settings: SeedSettings, past: &Past, no_stdin: bool) -> Result<(Option<Reader>, bool), StartError> {
     let count = settings.sources.len();
     settings.sources.retain(|source| !(no_stdin && *source == Source::Stdin));
     let gone = settings.sources.len() < count;

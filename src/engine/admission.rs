@@ -4,10 +4,11 @@
 //! permits, room in delivery, the limit of pages, the run's rate. Whatever is not due yet goes back into the heap at the
 //! moment stated; nobody sleeps while holding a place (law 1).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::dispatcher::{Dispatcher, Idle, Phase};
-use super::event::HostId;
+use super::event::{HostId, Remote};
 use super::hosts::{Head, Place, Robots};
 use super::intake::host_name_entry;
 use super::limit::Limiter;
@@ -20,7 +21,7 @@ use crate::model::job::{Job, JobKind};
 use crate::model::record::{RequestKind, SkipReason};
 use crate::model::units::Moment;
 use crate::model::url::origin_of;
-use crate::policy::breaker::{Change, Gate};
+use crate::policy::breaker::Gate;
 use crate::policy::retry;
 
 /// Jobs of one host that are taken from the frontier at once. Few: a host's turn ends with them, and connections are
@@ -66,6 +67,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let chosen = self.choose(full, now);
             let Some(id) = chosen else { return if full { Idle::Busy } else { Idle::NoJob } };
             self.consider(id, now);
+            self.pass_on_place(id, now);
             // Verdicts without a request may have ended jobs of a page-limited run, or found links' hosts.
             self.hand_over_discovered(now);
         }
@@ -114,6 +116,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 let id = self.hosts.id(&key, &self.settings, now);
                 let host = self.hosts.get_mut(id);
                 host.leased = true;
+                if host.summary.requests == 0 {
+                    host.address = self.addresses.of_name(&key);
+                }
                 host.fresh.extend(jobs);
                 // Refused jobs may be here from the last turn.
                 host.fresh.make_contiguous().sort_by_key(crate::frontier::Rank::of);
@@ -174,6 +179,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
                 continue;
             }
+            if self.sort_out_trap(id, head, now) {
+                continue;
+            }
             let robots = self.robots_verdict(id, head, now);
             match robots {
                 RobotsVerdict::Disallowed => {
@@ -186,6 +194,10 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
                 RobotsVerdict::Fetching => return self.bench.set_aside(&mut self.hosts, id, Place::Blocked),
                 RobotsVerdict::Allowed | RobotsVerdict::Ask { .. } => {}
+            }
+            if let Some(change) = self.hosts.get_mut(id).breaker.expire(now) {
+                self.breaker_changed(id, change, now);
+                continue;
             }
             let probe = match self.hosts.get(id).breaker.gate(now) {
                 Gate::Pass => false,
@@ -210,8 +222,59 @@ impl<F: Fetcher> Dispatcher<F> {
             if due > now {
                 return self.bench.park(&mut self.hosts, id, due);
             }
+            if let Some(address) = host.address
+                && !self.addresses.has_place(address)
+            {
+                return self.await_address(id, address);
+            }
             self.start(id, head, probe, now);
             return self.reconsider(id, now);
+        }
+    }
+
+    /// All places at its address are taken: it waits for one of them.
+    fn await_address(&mut self, id: HostId, address: IpAddr) {
+        let host = self.hosts.get_mut(id);
+        if !host.awaits_address {
+            host.awaits_address = true;
+            self.addresses.wait(address, id);
+        }
+        self.bench.set_aside(&mut self.hosts, id, Place::Blocked);
+    }
+
+    /// A host has been considered: while there are places at its address, another one that waits for them is woken. So
+    /// none is lost if the host that was woken could not use its own.
+    fn pass_on_place(&mut self, id: HostId, now: Moment) {
+        if self.hosts.is_known(id)
+            && let Some(address) = self.hosts.get(id).address
+        {
+            self.wake_at(address, now);
+        }
+    }
+
+    fn wake_at(&mut self, address: IpAddr, now: Moment) {
+        while let Some(id) = self.addresses.next_waiting(address) {
+            // An entry may be out of date: its host was forgotten, and another has its id.
+            if self.hosts.is_known(id) && std::mem::take(&mut self.hosts.get_mut(id).awaits_address) {
+                self.reconsider(id, now);
+                // It may have found a place meanwhile, and have nothing left to ask.
+                if matches!(self.hosts.get(id).place, Place::Ready { .. }) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A request is over: its place at its address is free, and the answer says where its host is.
+    pub(super) fn note_address(&mut self, id: HostId, counted_at: Option<IpAddr>, remote: Remote, now: Moment) {
+        match remote {
+            Remote::Unknown => {}
+            Remote::Address(address) => self.hosts.get_mut(id).address = self.addresses.covered(address),
+            Remote::Proxy => self.hosts.get_mut(id).address = None,
+        }
+        if let Some(address) = counted_at {
+            self.addresses.give_back(address);
+            self.wake_at(address, now);
         }
     }
 
@@ -267,24 +330,29 @@ impl<F: Fetcher> Dispatcher<F> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
         let host = self.hosts.get_mut(id);
         let Some(mut job) = host.take(head) else { return };
-        host.pace.start();
+        self.note_doubted(&job);
+        let host = self.hosts.get_mut(id);
+        let counted_at = host.address;
+        if let Some(address) = counted_at {
+            self.addresses.take(address);
+        }
+        host.pace.start(now);
         if let Some(limiter) = &mut host.limiter {
             limiter.take(now);
         }
         if let Some(limiter) = &mut self.run_limiter {
             limiter.take(now);
         }
-        if probe {
-            host.summary.probes += 1;
-            let change = host.breaker.start_probe();
-            debug_assert_eq!(change, Change::HalfOpen);
-            tracing::info!(host = %host.key, ?change, "breaker");
-        }
         if job.has_record() && !host.side_requests.is_empty() {
             job.chain_mut().requests.append(&mut host.side_requests);
         }
         self.note_start(&job, now);
         self.in_flight += 1;
+        self.retry_budget.earn();
+        if probe {
+            let change = self.hosts.get_mut(id).breaker.start_probe();
+            self.breaker_changed(id, change, now);
+        }
         let timeout = job.spec.as_ref().and_then(|spec| spec.timeout).or(self.settings.timeout);
         let due = timeout.map_or(Moment::NEVER, |timeout| now.plus(timeout));
         let boarding = self.flights.take_off(due, self.url_due(&job));
@@ -300,6 +368,9 @@ impl<F: Fetcher> Dispatcher<F> {
             probe,
             permit,
             started: now,
+            counted_at,
+            // The few jobs of the run's own are what others wait for.
+            in_budget: self.retry_budget.has_one() || !job.has_record(),
             credentials: typed_host && !left_origin,
             guarded: !self.settings.allow_private
                 && !typed_host

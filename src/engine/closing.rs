@@ -61,9 +61,12 @@ impl<F: Fetcher> Dispatcher<F> {
             errors: self.tally.errors,
             skips: self.tally.skips,
             refused: self.tally.refused,
+            traps: self.tally.traps,
             failures: self.tally.failures,
             seeds_failed: self.tally.seeds_failed,
             requests: self.tally.requests,
+            retries: self.tally.retries,
+            retries_denied: self.tally.retries_denied,
             wire_bytes: self.tally.wire_bytes,
             panics: self.tally.panics,
         }

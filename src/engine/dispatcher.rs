@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::addresses::Addresses;
 use super::clock::Clock;
 use super::delivery::{Delivery, SinkFailure};
 use super::event::{Answered, Ended, Event, HostId, Next};
@@ -34,7 +35,9 @@ use crate::frontier::{Frontier, FrontierError};
 use crate::model::job::Job;
 use crate::model::units::Moment;
 use crate::policy::breaker::{Change, Signal};
+use crate::policy::budget::RetryBudget;
 use crate::policy::scope::Scope;
+use crate::policy::traps::Traps;
 use crate::seeds::Seed;
 
 /// Events handled in one turn before admission has its chance.
@@ -76,6 +79,7 @@ pub struct Dispatcher<F> {
     pub(super) settings: Arc<EngineSettings>,
     pub(super) clock: Clock,
     pub(super) hosts: Hosts,
+    pub(super) addresses: Addresses,
     pub(super) bench: Workbench,
     pub(super) races: Races,
     /// What is in flight, and how to cut it off.
@@ -91,6 +95,8 @@ pub struct Dispatcher<F> {
     /// Host keys that the user typed, and their host names.
     pub(super) typed_hosts: Seen,
     pub(super) scope: Scope,
+    /// None where traps are followed.
+    pub(super) traps: Option<Traps>,
     pub(super) input: Input,
     pub(super) delivery: Delivery,
     pub(super) permits: Arc<Semaphore>,
@@ -104,6 +110,7 @@ pub struct Dispatcher<F> {
     pub(super) input_missing: bool,
     /// Written by earlier processes.
     pub(super) records_before: u64,
+    pub(super) retry_budget: RetryBudget,
     /// Number of the next job that is accepted.
     pub(super) next_number: u64,
     /// Requests under way, and those among them whose job ends in a record.
@@ -204,45 +211,54 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// An exchange is over: its host's place is free.
     fn on_answered(&mut self, answered: &Answered, now: Moment) {
-        let Answered { host: id, sent, signal, probe, has_status, hold, refused, wire_bytes, elapsed } = *answered;
+        let Answered { host: id, sent, signal, probe, counted_at, remote, denied, ref ending, wire_bytes, elapsed } =
+            *answered;
         self.tally.requests += u64::from(sent);
+        self.tally.retries_denied += u64::from(denied);
         self.tally.wire_bytes += wire_bytes;
         let host = self.hosts.get_mut(id);
         host.summary.requests += u64::from(sent);
         host.summary.bytes += wire_bytes;
-        host.summary.refusals += u64::from(refused);
+        host.summary.refusals += u64::from(ending.refusal.is_some());
         host.request_time += elapsed;
-        host.pace.end(now, has_status);
-        if let Some(hold) = hold {
+        let held = host.pace.end(now, ending);
+        if let Some(hold) = held {
             tracing::info!(host = %host.key, ?hold, "the host asks to be left alone");
-            host.pace.hold(now.plus(hold));
         }
         if signal == Signal::Neutral && !probe {
             // Says nothing of the host.
         } else if let Some(change) = host.breaker.report(now, signal, probe) {
-            tracing::info!(host = %host.key, ?change, "breaker");
-            match change {
-                // A failed probe opens it again: that is the same outage.
-                Change::Opened => host.summary.opened = host.breaker.opened_count(),
-                Change::Closed => {
-                    host.summary.closed += 1;
-                    host.summary.given_up = false;
-                    host.pace.restart_slowly();
-                }
-                Change::GaveUp => host.summary.given_up = true,
-                Change::HalfOpen => {}
-            }
-            if change == Change::GaveUp {
-                self.hurry_retries(id);
-            }
+            self.breaker_changed(id, change, now);
         }
-        if has_status {
+        self.note_address(id, counted_at, remote, now);
+        if ending.latency.is_some() {
             self.note_latency(id, elapsed);
         }
-        if hold.is_some() || !self.hosts.get(id).breaker.is_closed() {
+        if held.is_some() || !self.hosts.get(id).breaker.is_closed() {
             self.pass_by(id, now);
         }
         self.reconsider(id, now);
+    }
+
+    /// A change of state of a host's breaker: stands in the log and in the summary.
+    pub(super) fn breaker_changed(&mut self, id: HostId, change: Change, now: Moment) {
+        let host = self.hosts.get_mut(id);
+        let for_rate = change == Change::Opened && host.breaker.by_rate();
+        tracing::info!(host = %host.key, ?change, for_rate, opened = host.breaker.opened_count(), "breaker");
+        match change {
+            // A failed probe opens it again: that is the same outage.
+            Change::Opened => host.summary.opened = host.breaker.opened_count(),
+            Change::Closed => {
+                host.summary.closed += 1;
+                host.summary.given_up = false;
+                host.pace.restart_slowly(now);
+            }
+            Change::GaveUp => {
+                host.summary.given_up = true;
+                self.hurry_retries(id);
+            }
+            Change::HalfOpen => host.summary.probes += 1,
+        }
     }
 
     /// What follows from an exchange for its job.
@@ -267,7 +283,7 @@ impl<F: Fetcher> Dispatcher<F> {
             }
             Next::Record { finished, outlinks } => {
                 self.widen_scope(&job, &finished);
-                self.discover_links(&job, outlinks, now);
+                self.discover_links(&job, outlinks, finished.evidence, now);
                 // Children before the record of their parent, and its settling last: a crash in between repeats, and
                 // never loses.
                 self.hand_over_discovered(now);

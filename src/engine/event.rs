@@ -1,6 +1,7 @@
 //! What tasks tell the dispatcher. A request's place is free as soon as its exchange is over, which is before its page
 //! is parsed: so each request sends two events.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -10,6 +11,7 @@ use super::outcome::Finished;
 use crate::model::job::Job;
 use crate::model::page::Outlink;
 use crate::policy::breaker::Signal;
+use crate::policy::pace::Ending;
 
 /// Index of a host in the engine's table.
 pub type HostId = u32;
@@ -31,13 +33,25 @@ pub struct Answered {
     pub signal: Signal,
     /// It was the breaker's probe.
     pub probe: bool,
-    /// A status came.
-    pub has_status: bool,
-    /// The host asks to be left alone for so long.
-    pub hold: Option<Duration>,
-    pub refused: bool,
+    /// The address at which the request was counted.
+    pub counted_at: Option<IpAddr>,
+    /// Where the answer came from; a proxy is not the host.
+    pub remote: Remote,
+    /// It would have been tried again, had the run's budget allowed it.
+    pub denied: bool,
+    /// What it tells of the host's pace.
+    pub ending: Ending,
     pub wire_bytes: u64,
     pub elapsed: Duration,
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remote {
+    /// No answer, or the stack does not tell.
+    Unknown,
+    Address(IpAddr),
+    Proxy,
 }
 
 /// The job after one exchange, with the run permit it held.
@@ -53,7 +67,7 @@ pub struct Ended {
 pub enum Next {
     /// Back to the queue, after a backoff.
     Retry,
-    /// Refused: its host is held; back to the queue.
+    /// Refused, and its host is held; or its connection had died idle. Back to its place in the queue.
     Again,
     /// A redirect to a canonical URL, to be admitted like any request.
     Hop { target: Box<str>, status: u16 },

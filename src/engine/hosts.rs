@@ -5,9 +5,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use foldhash::HashMap;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::event::HostId;
 use super::limit::Limiter;
@@ -19,7 +21,7 @@ use crate::model::job::Job;
 use crate::model::record::{Outcome, RequestLog};
 use crate::model::units::Moment;
 use crate::policy::breaker::{Breaker, Gate};
-use crate::policy::pace::Pace;
+use crate::policy::pace::{Pace, PaceSettings};
 use crate::policy::robots::RobotsRules;
 
 /// Hosts that are known before idle ones are forgotten: about 1 KB each.
@@ -118,6 +120,10 @@ pub struct Host {
     pub pace: Pace,
     pub breaker: Breaker,
     pub limiter: Option<Limiter>,
+    /// Its address, if the limit for addresses covers it.
+    pub address: Option<IpAddr>,
+    /// It stands among those that wait for a place at its address.
+    pub awaits_address: bool,
     /// By origin: http and https may share a host key.
     pub robots: Vec<(Box<str>, Robots)>,
     /// Requests for the run's own use, which stand with the next record of this host.
@@ -131,21 +137,31 @@ pub struct Host {
 
 impl Host {
     fn new(key: Box<str>, settings: &EngineSettings) -> Self {
+        let random = share_of_randomness(&key, settings.seed);
         Self {
             summary: HostSummary { host_key: key.clone(), delay: settings.delay, ..HostSummary::default() },
-            key,
             fresh: VecDeque::new(),
             own: VecDeque::new(),
             retries: BinaryHeap::new(),
             leased: false,
-            pace: Pace::new(settings.delay, settings.host_concurrency),
-            breaker: Breaker::new(settings.breaker),
+            pace: Pace::new(
+                PaceSettings {
+                    delay: settings.delay,
+                    places: settings.host_concurrency,
+                    adaptive: settings.adaptive_throttle,
+                },
+                random,
+            ),
+            breaker: Breaker::new(settings.breaker, random),
             limiter: settings.host_rate.map(Limiter::new),
+            address: None,
+            awaits_address: false,
             robots: Vec::new(),
             side_requests: Vec::new(),
             place: Place::Idle,
             ticket: 0,
             request_time: Duration::ZERO,
+            key,
         }
     }
 
@@ -226,10 +242,9 @@ impl Host {
     fn is_idle(&self, now: Moment) -> bool {
         self.place == Place::Idle
             && !self.leased
-            && self.pace.in_flight() == 0
             && self.retries.is_empty()
             && self.side_requests.is_empty()
-            && self.pace.next_allowed() <= now
+            && self.pace.is_over(now)
             && self.limiter.as_ref().is_none_or(|limiter| limiter.next() <= now)
             && self.breaker.is_closed()
             && self.breaker.gate(now) == Gate::Pass
@@ -240,12 +255,19 @@ impl Host {
     pub fn summarise(&self) -> HostSummary {
         let mut summary = self.summary.clone();
         summary.delay = self.pace.delay();
+        summary.backoffs = self.pace.backoffs();
+        summary.slowed = self.pace.cuts();
         #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
         if summary.requests > 0 {
             summary.mean_ms = self.request_time.as_secs_f64() * 1000.0 / summary.requests as f64;
         }
         summary
     }
+}
+
+/// The host's own part of the run's randomness, 0..1: whatever the order in which hosts come up.
+fn share_of_randomness(key: &str, seed: u64) -> f64 {
+    fastrand::Rng::with_seed(xxh3_64_with_seed(key.as_bytes(), seed)).f64()
 }
 
 /// All hosts the engine knows.

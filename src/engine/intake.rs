@@ -17,6 +17,7 @@ use crate::model::record::{Outcome, SkipReason};
 use crate::model::units::Moment;
 use crate::model::url::{self, host_key_of, origin_of};
 use crate::policy::breaker::Gate;
+use crate::policy::traps::Evidence;
 use crate::policy::{retry, robots};
 use crate::seeds::Seed;
 
@@ -86,7 +87,8 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Links of a page: scope and depth first, then the seen set (law 6), then the frontier.
-    pub(super) fn discover_links(&mut self, page: &Job, outlinks: Vec<Outlink>, now: Moment) {
+    pub(super) fn discover_links(&mut self, page: &Job, outlinks: Vec<Outlink>, evidence: Evidence, now: Moment) {
+        let (first, links) = (self.discovered.len(), outlinks.len());
         let depth = page.depth + 1;
         let mut source: Option<Arc<str>> = None;
         for outlink in outlinks {
@@ -95,7 +97,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 *self.tally.refused.entry(SkipReason::Robots).or_default() += 1;
                 continue;
             }
-            let verdict = self.scope.link(&outlink.url, depth);
+            let mut verdict = self.scope.link(&outlink.url, depth);
             if let Err(reason) = verdict {
                 *self.tally.refused.entry(reason).or_default() += 1;
                 if !self.settings.refused || !self.seen_refused.claim(&outlink.url) {
@@ -103,6 +105,8 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
             } else if !self.seen.claim(&outlink.url) {
                 continue;
+            } else {
+                verdict = self.check_growth(&outlink.url, page);
             }
             let host = host_key_of(&outlink.url).into();
             let mut job = Job::new(JobKind::Link, outlink.url, host);
@@ -119,6 +123,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
             }
         }
+        self.weigh_links(page, evidence, links, first);
     }
 
     /// A job that failed and may try again: back to its host's queue, not before its backoff is over.
@@ -128,6 +133,8 @@ impl<F: Fetcher> Dispatcher<F> {
         if matches!(self.hosts.get(host).breaker.gate(now), Gate::GivenUp(_)) {
             return self.queue_again(job, host, now);
         }
+        self.retry_budget.spend();
+        self.tally.retries += 1;
         let attempts = job.chain.as_ref().map_or(1, |chain| chain.attempts);
         let due = now.plus(retry::backoff(attempts, self.rng.f64(), &self.settings.retry));
         tracing::info!(request_id = %job.id(), url = %job.url, attempts, wait = ?due.since(now), "retry");

@@ -13,9 +13,12 @@ use crate::frontier::Frontier;
 use crate::frontier::journal::Past;
 use crate::frontier::seen::Seen;
 use crate::model::units::Moment;
+use crate::policy::budget::RetryBudget;
 use crate::policy::scope::Scope;
+use crate::policy::traps::Traps;
 use crate::sinks::Sink;
 
+mod addresses;
 mod admission;
 pub mod clock;
 mod closing;
@@ -38,6 +41,7 @@ pub mod settings;
 mod snapshot;
 pub mod standing;
 pub mod stats;
+mod trapping;
 mod workbench;
 mod worker;
 
@@ -93,12 +97,14 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         shop: Arc::new(worker::Workshop { fetcher, desk, pool, events: sender }),
         clock,
         hosts: hosts::Hosts::default(),
+        addresses: addresses::Addresses::new(settings.ip_concurrency),
         bench: workbench::Workbench::new(settings.ordered),
         frontier,
         seen,
         seen_refused,
         typed_hosts: Seen::new(rng.u64(..)),
         scope: Scope::new(settings.scope.clone()),
+        traps: settings.max_per_pattern.filter(|_| settings.follow).map(Traps::new),
         input,
         races: race::Races::default(),
         flights: flights::Flights::default(),
@@ -114,6 +120,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         records_before: before.next_seq,
         ledger: journaled.then(|| ledger::Ledger::new(past.as_deref())),
         input_missing,
+        retry_budget: RetryBudget::new(settings.retry.retries),
         in_flight: 0,
         pages_in_flight: 0,
         own_jobs: 0,

@@ -17,12 +17,13 @@ use crate::fetch::body::Reservation;
 use crate::fetch::{Attempt, Head};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind, Mirror};
-use crate::model::page::{Directives, Extraction, Outlink, Page};
+use crate::model::page::{Directives, Extraction, Fingerprint, Outlink, Page};
 use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
 use crate::model::url::{Url, host_key_of};
 use crate::parse::{self, Wants, charset};
 use crate::policy::robots;
+use crate::policy::traps::{Evidence, wants_words};
 
 /// What records need to know of the run.
 #[derive(Debug)]
@@ -70,6 +71,8 @@ pub struct Finished {
     pub counted: Counted,
     pub json: Vec<u8>,
     pub record: Option<Box<RecordBody>>,
+    /// What tells whether the page is part of a trap.
+    pub evidence: Evidence,
     /// Body memory that the record holds until it has left delivery.
     pub memory: Option<Reservation>,
 }
@@ -86,6 +89,13 @@ impl Finished {
     }
 }
 
+/// What was found on a page, to be followed.
+#[derive(Debug, Default)]
+struct Read {
+    outlinks: Vec<Outlink>,
+    words: Option<Fingerprint>,
+}
+
 /// How a job ended without an answer to show.
 #[derive(Debug, Clone)]
 pub enum Verdict {
@@ -99,6 +109,10 @@ pub const INLINE_BODY: usize = 64 * 1024;
 /// Bodies above this are so even when the pool is busy.
 pub const BUSY_INLINE_BODY: usize = 512 * 1024;
 
+/// While bodies of more bytes than this wait for the pool, whatever comes is read inline: the run slows down, and does not
+/// grow.
+pub const MAX_WAITING_BODIES: usize = 4 << 20;
+
 impl Desk {
     /// The record of a job that ends with this attempt, and the links of its page.
     ///
@@ -110,7 +124,7 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, proxy, .. } = attempt;
+        let Attempt { head, mut body, error, first_byte, elapsed, proxy, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
         record.proxy = proxy;
@@ -136,7 +150,8 @@ impl Desk {
             }
         }
         let held = body.bytes.len();
-        let mut outlinks = self.read_page(&mut record, url, body.bytes, &media_type, header_charset.as_deref());
+        let Read { mut outlinks, words } =
+            self.read_page(&mut record, job, url, body.bytes, &media_type, header_charset.as_deref());
         if asked.nofollow {
             for link in &mut outlinks {
                 link.nofollow = true;
@@ -149,7 +164,8 @@ impl Desk {
             memory.shrink_to(held);
             memory
         });
-        (self.seal(job, record, memory), outlinks)
+        let evidence = Evidence { words, took: elapsed };
+        (Finished { evidence, ..self.seal(job, record, memory) }, outlinks)
     }
 
     /// The record of a job that ends without (another) request.
@@ -193,7 +209,14 @@ impl Desk {
         let json = if self.needs_json { record.to_json() } else { Vec::new() };
         let error = Some(ErrorKind::InvalidInput);
         let counted = Counted { typed: true, outcome: Outcome::Failed, error, skip: None };
-        Finished { number, counted, json, record: self.needs_record.then(|| Box::new(record)), memory: None }
+        Finished {
+            number,
+            counted,
+            json,
+            record: self.needs_record.then(|| Box::new(record)),
+            evidence: Evidence::default(),
+            memory: None,
+        }
     }
 
     /// What every record of a job says, whatever became of it. Takes the requests out of the job's chain.
@@ -248,40 +271,42 @@ impl Desk {
     fn read_page(
         &self,
         record: &mut RecordBody,
+        job: &Job,
         url: Option<&Url>,
         body: Bytes,
         media_type: &str,
         header_charset: Option<&str>,
-    ) -> Vec<Outlink> {
+    ) -> Read {
         let with = self.settings.with;
         if with.digest && record.status.is_some() {
             record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(&body)));
         }
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
         let follow = self.settings.follow && record.outcome == Outcome::Ok;
-        let mut outlinks = Vec::new();
+        let mut read = Read::default();
         if let Some(extractor) = parse::extractor_for(media_type).filter(|_| complete && !body.is_empty())
             && let Some(url) = url
         {
             let agent = &*self.settings.product_token;
             let page = Page { url, media_type, header_charset, body: &body, agent };
-            let wants = Wants { links: follow || with.links, link_details: with.links };
-            let Extraction { title, outlinks: links, directives, charset } = extractor.extract(&page, wants);
+            let words = follow && self.settings.max_per_pattern.is_some() && wants_words(&job.url, job.strand);
+            let wants = Wants { links: follow || with.links, link_details: with.links, words };
+            let Extraction { title, outlinks, directives, charset, words } = extractor.extract(&page, wants);
             record.title = title;
             record.noindex |= directives.noindex;
             record.charset = charset.map(Into::into);
-            outlinks = links;
+            read = Read { outlinks, words };
         }
         if with.body {
             add_body(record, media_type, header_charset, body);
         }
         if with.links {
-            record.links = Some(outlinks.clone());
+            record.links = Some(read.outlinks.clone());
         }
         if !follow {
-            outlinks.clear();
+            read.outlinks.clear();
         }
-        outlinks
+        read
     }
 
     /// The keys of `--with` for a record without an answer.
@@ -294,9 +319,9 @@ impl Desk {
 
     /// The line of a race, whose record was put together from those of its legs.
     pub fn seal_race(&self, finished: Finished) -> Finished {
-        let Finished { number, counted, record, memory, .. } = finished;
+        let Finished { number, counted, record, evidence, memory, .. } = finished;
         let json = record.as_ref().filter(|_| self.needs_json).map(|record| record.to_json()).unwrap_or_default();
-        Finished { number, counted, json, record: record.filter(|_| self.needs_record), memory }
+        Finished { number, counted, json, record: record.filter(|_| self.needs_record), evidence, memory }
     }
 
     fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
@@ -312,6 +337,7 @@ impl Desk {
             },
             json: if self.needs_json && !is_leg { record.to_json() } else { Vec::new() },
             record: (self.needs_record || is_leg).then(|| Box::new(record)),
+            evidence: Evidence::default(),
             memory,
         }
     }

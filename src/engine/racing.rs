@@ -227,7 +227,7 @@ impl<F: Fetcher> Dispatcher<F> {
             // A leg's redirect is claimed, and its queue is not the frontier's.
             self.note(&Entry::Claimed(job.url.as_ref().into()));
         }
-        self.discover_links(&job, outlinks, now);
+        self.discover_links(&job, outlinks, finished.evidence, now);
         self.hand_over_discovered(now);
         let host = self.hosts.id(&job.host, &self.settings, now);
         self.deliver(finished, host, now);

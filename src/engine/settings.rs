@@ -40,6 +40,15 @@ pub enum HedgeAfter {
     P95,
 }
 
+/// Requests in flight at all hosts of one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpLimit {
+    /// At least 1.
+    pub places: u32,
+    /// Loopback addresses too: there "hosts" are ports of the user's own machine, which no stranger shares.
+    pub loopback: bool,
+}
+
 /// Resolved settings of a run. The defaults are those of a fetch.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
@@ -51,10 +60,14 @@ pub struct EngineSettings {
     pub concurrency: usize,
     /// Requests in flight at one host; at least 1.
     pub host_concurrency: u32,
+    /// Of hosts that share an address, together.
+    pub ip_concurrency: Option<IpLimit>,
     pub rate: Option<Rate>,
     pub host_rate: Option<Rate>,
     /// Least gap at one host from the end of one request to the start of the next.
     pub delay: Duration,
+    /// Take places away from a host that gets slow or fails, and heed its `RateLimit` fields.
+    pub adaptive_throttle: bool,
     /// One request, whole.
     pub timeout: Option<Duration>,
     /// One URL, from its acceptance to its record: all attempts and waits.
@@ -78,6 +91,8 @@ pub struct EngineSettings {
     /// Product token by which robots.txt names us.
     pub product_token: String,
     pub scope: ScopeSettings,
+    /// In a crawl: pages of one URL pattern that are asked although all of it seems to be a trap. None: traps are followed.
+    pub max_per_pattern: Option<u32>,
     /// Records also for links outside scope and depth.
     pub refused: bool,
     /// Also start from the sitemaps that robots.txt names.
@@ -107,9 +122,11 @@ impl Default for EngineSettings {
             unique: false,
             concurrency: 64,
             host_concurrency: 8,
+            ip_concurrency: Some(IpLimit { places: 16, loopback: false }),
             rate: None,
             host_rate: None,
             delay: Duration::ZERO,
+            adaptive_throttle: true,
             timeout: Some(Duration::from_secs(30)),
             url_deadline: None,
             deadline: None,
@@ -124,6 +141,7 @@ impl Default for EngineSettings {
             max_crawl_delay: Some(Duration::from_mins(1)),
             product_token: "lycosa".to_owned(),
             scope: ScopeSettings::default(),
+            max_per_pattern: Some(50),
             refused: false,
             sitemaps: false,
             ordered: false,

@@ -9,6 +9,7 @@ use super::outcome::Counted;
 use crate::model::fetch_error::ErrorKind;
 use crate::model::record::{Outcome, SkipReason};
 use crate::model::units::WallTime;
+use crate::policy::traps::Trap;
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,10 @@ pub struct HostSummary {
     pub skipped: u64,
     /// 429, or 503 with `Retry-After`.
     pub refusals: u64,
+    /// Holds that began with a refusal: a burst of refusals is one.
+    pub backoffs: u64,
+    /// How often the throttle took places away.
+    pub slowed: u64,
     pub bytes: u64,
     /// Mean time of a request in milliseconds.
     pub mean_ms: f64,
@@ -86,12 +91,18 @@ pub struct Summary {
     pub skips: BTreeMap<SkipReason, u64>,
     /// Links that were not followed, by reason (`scope`, `depth`, …); they have no record without `--refused`.
     pub refused: BTreeMap<SkipReason, u64>,
+    /// Records of `skipped: trap`, by what was seen.
+    pub traps: BTreeMap<Trap, u64>,
     /// Records that count as failures: `failed`, `http_error`, `skipped: breaker_open` and `rate_limited`.
     pub failures: u64,
     /// Typed URLs that ended as anything but `ok` or `skipped: duplicate`.
     pub seeds_failed: u64,
     /// Requests sent, all kinds.
     pub requests: u64,
+    /// Retries after failures; those after refusals are not counted.
+    pub retries: u64,
+    /// Retries that the run's budget did not allow: their URLs ended with what they had.
+    pub retries_denied: u64,
     /// Body bytes on the wire.
     pub wire_bytes: u64,
     /// Busiest first, at most 10, and those with breaker events.
@@ -120,9 +131,12 @@ pub struct Tally {
     pub errors: BTreeMap<ErrorKind, u64>,
     pub skips: BTreeMap<SkipReason, u64>,
     pub refused: BTreeMap<SkipReason, u64>,
+    pub traps: BTreeMap<Trap, u64>,
     pub failures: u64,
     pub seeds_failed: u64,
     pub requests: u64,
+    pub retries: u64,
+    pub retries_denied: u64,
     pub wire_bytes: u64,
     pub panics: u64,
 }

@@ -2,6 +2,7 @@
 //! state: all it learns goes to the dispatcher as two events.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +14,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::Clock;
-use super::event::{Answered, Ended, Event, HostId, Next, RobotsAnswer};
+use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer};
 use super::flights::{Boarding, Cut};
-use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, Verdict};
+use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, MAX_WAITING_BODIES, Verdict};
 use super::pool::ParsePool;
 use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Fetcher, Head, Request};
@@ -27,6 +28,8 @@ use crate::model::url::{self, Url};
 use crate::parse::sitemap;
 use crate::policy::breaker::Signal;
 use crate::policy::credentials::is_credential;
+use crate::policy::pace::Ending;
+use crate::policy::rate_fields::{self, Quota};
 use crate::policy::retry;
 use crate::policy::robots::{self, RobotsRules, RobotsStatus};
 
@@ -50,6 +53,10 @@ pub struct Errand {
     pub probe: bool,
     pub permit: OwnedSemaphorePermit,
     pub started: Moment,
+    /// The address at which it is counted.
+    pub counted_at: Option<IpAddr>,
+    /// The run has a retry for it.
+    pub in_budget: bool,
     /// The user typed the host, and no redirect has left the origin.
     pub credentials: bool,
     /// Private addresses are refused.
@@ -61,10 +68,23 @@ pub struct Errand {
 
 /// Performs the request and reports. A panic of ours ends the job as `internal`, not the run.
 pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
-    let Errand { mut job, host, kind, probe, permit, started, credentials, guarded, beside_pool, boarding } = errand;
+    let Errand {
+        mut job,
+        host,
+        kind,
+        probe,
+        permit,
+        started,
+        counted_at,
+        in_budget,
+        credentials,
+        guarded,
+        beside_pool,
+        boarding,
+    } = errand;
     let Boarding { id: flight, progress, cut } = boarding;
     let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool, &progress);
-    let mut round = Round { shop: &shop, host, kind, probe, started, progress, reported: false };
+    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, in_budget, progress, reported: false };
     let over = tokio::select! {
         biased;
         done = AssertUnwindSafe(round.go(&mut job, request)).catch_unwind() => Ok(done),
@@ -94,6 +114,8 @@ struct Round<'a, F> {
     kind: RequestKind,
     probe: bool,
     started: Moment,
+    counted_at: Option<IpAddr>,
+    in_budget: bool,
     progress: Arc<Progress>,
     /// The dispatcher knows that the exchange is over.
     reported: bool,
@@ -121,31 +143,30 @@ impl<F: Fetcher> Round<'_, F> {
             note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
         }
         chain.wire_bytes += attempt.body.wire_size;
-        if refused {
-            chain.refusals += 1;
-        } else {
+        chain.refusals += u32::from(refused);
+        let died_idle = retry::is_idle_death(attempt.error.as_ref());
+        chain.idle_deaths += u32::from(died_idle);
+        let is_free = refused || (died_idle && chain.idle_deaths <= retry::FREE_RETRIES);
+        if !is_free {
             chain.attempts += 1;
         }
-        let verdict = retry::judge(
-            &retry::Exchange {
-                status,
-                error: attempt.error.as_ref(),
-                retry_after,
-                method: &asked.method,
-                attempts: chain.attempts,
-                refusals: chain.refusals,
-            },
-            &desk.settings.retry,
-        );
-        let hold = match verdict {
-            retry::Verdict::Refused(Some(wait)) => Some(wait),
-            retry::Verdict::Refused(None) => Some(unstated_hold(chain.refusals)),
-            // The URL is given up, the host still wants its peace, within what we are willing to wait.
-            retry::Verdict::RateLimited => retry_after
-                .or_else(|| Some(unstated_hold(chain.refusals)))
-                .map(|wait| wait.min(desk.settings.retry.max_retry_after.unwrap_or(wait))),
-            _ => None,
+        let exchange = retry::Exchange {
+            status,
+            error: attempt.error.as_ref(),
+            retry_after,
+            method: &asked.method,
+            attempts: chain.attempts,
+            refusals: chain.refusals,
+            idle_deaths: chain.idle_deaths,
+            in_budget: self.in_budget,
         };
+        let retry_settings = &desk.settings.retry;
+        let verdict = retry::judge(&exchange, retry_settings);
+        let granted = retry::Exchange { in_budget: true, ..exchange };
+        let denied = !self.in_budget && retry::judge(&granted, retry_settings) == retry::Verdict::Retry;
+        if denied {
+            tracing::info!(request_id = %job.id(), url = %job.url, "no retry: the run's budget of retries is used up");
+        }
         let signal = if attempt.refusal.is_some() {
             Signal::Neutral
         } else {
@@ -154,11 +175,22 @@ impl<F: Fetcher> Round<'_, F> {
         tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = attempt.error.as_ref().map(|error| &*error.message), "request over");
         let wire_bytes = attempt.body.wire_size;
         let elapsed = now.since(self.started);
-        let (host, probe, has_status) = (self.host, self.probe, status.is_some());
-        self.report(Answered { host, sent, signal, probe, has_status, hold, refused, wire_bytes, elapsed });
+        let max_wait = desk.settings.retry.max_retry_after.unwrap_or(Duration::MAX);
+        let ending = Ending {
+            started: self.started,
+            latency: attempt.head.is_some().then(|| attempt.first_byte.unwrap_or(elapsed)),
+            // A wait that ends the URL holds the host too, within what we are willing to wait.
+            refusal: refused.then(|| retry_after.map(|wait| wait.min(max_wait))),
+            failed: signal == Signal::Failure,
+            server_error: status.is_some_and(|status| status >= 500),
+            quota: attempt.head.as_ref().and_then(|head| quota(head, desk)),
+        };
+        let (host, probe) = (self.host, self.probe);
+        let (counted_at, remote) = (self.counted_at, remote(&attempt));
+        self.report(Answered { host, sent, signal, probe, counted_at, remote, denied, ending, wire_bytes, elapsed });
         match verdict {
             retry::Verdict::Retry => Next::Retry,
-            retry::Verdict::Refused(_) => Next::Again,
+            retry::Verdict::Refused(_) | retry::Verdict::Anew => Next::Again,
             retry::Verdict::RateLimited => {
                 self.close(job, &asked, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
             }
@@ -207,11 +239,12 @@ impl<F: Fetcher> Round<'_, F> {
     async fn close_on_pool(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
         // A copy goes to the pool: the job itself is still here if the parser panics.
         let mut copy = job.clone();
-        let (shop, url) = (self.shop.clone(), asked.url.clone());
+        let (shop, url, size) = (self.shop.clone(), asked.url.clone(), attempt.body.bytes.len());
         // Freed here, on the thread that took it, a large body leaves less behind: a crawl of 10,000 pages peaks at
         // 56 instead of 59 MB. (One that goes on into its record must have no second owner.)
         let body = (!self.shop.desk.settings.with.body).then(|| attempt.body.bytes.clone());
-        let result = self.shop.pool.run(move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
+        let result =
+            self.shop.pool.run(size, move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
         drop(body);
         match result {
             Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },
@@ -222,7 +255,8 @@ impl<F: Fetcher> Round<'_, F> {
     /// Small bodies are read here; so are larger ones, for which it is a matter of a millisecond, while the pool is busy:
     /// bodies that wait for it are memory, and this thread has nothing better to do than to slow down.
     fn is_inline(&self, size: usize) -> bool {
-        size < INLINE_BODY || (size < BUSY_INLINE_BODY && self.shop.pool.is_busy())
+        let pool = &self.shop.pool;
+        size < INLINE_BODY || (size < BUSY_INLINE_BODY && pool.is_busy()) || pool.bytes() > MAX_WAITING_BODIES
     }
 
     async fn sitemap(&self, job: &Job, attempt: Attempt) -> Next {
@@ -233,7 +267,8 @@ impl<F: Fetcher> Round<'_, F> {
             return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
         }
         let body = attempt.body;
-        let read = self.shop.pool.run(move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
+        let read =
+            self.shop.pool.run(body.bytes.len(), move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
         let read = read.unwrap_or_default();
         Next::Sitemap { urls: read.urls, sitemaps: read.sitemaps }
     }
@@ -251,9 +286,10 @@ impl<F: Fetcher> Round<'_, F> {
                 sent: true,
                 signal,
                 probe: self.probe,
-                has_status: false,
-                hold: None,
-                refused: false,
+                counted_at: self.counted_at,
+                remote: Remote::Unknown,
+                denied: false,
+                ending: Ending { failed: signal == Signal::Failure, ..Ending::silent(self.started) },
                 wire_bytes: self.progress.wire_bytes(),
                 elapsed: self.shop.desk.clock.now().since(self.started),
             });
@@ -337,16 +373,31 @@ fn note_request(
     });
 }
 
-/// How long a host that refuses without saying for how long is left alone: 1 s, doubling with each refusal of the URL,
-/// at most 5 minutes.
-fn unstated_hold(refusals: u32) -> Duration {
-    Duration::from_secs(1 << refusals.saturating_sub(1).min(9)).min(Duration::from_mins(5))
-}
-
 fn retry_after(head: &Head, now_ms: i64) -> Option<Duration> {
     let value = head.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     let date = head.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
     retry::parse_retry_after(value, date, u64::try_from(now_ms / 1000).unwrap_or(0))
+}
+
+fn remote(attempt: &Attempt) -> Remote {
+    let address = attempt.head.as_ref().and_then(|head| head.remote_addr);
+    match address {
+        _ if attempt.proxy.is_some() => Remote::Proxy,
+        Some(address) => Remote::Address(address.ip()),
+        None => Remote::Unknown,
+    }
+}
+
+/// What the server says it will still take, if it says so and anybody heeds it.
+fn quota(head: &Head, desk: &Desk) -> Option<Quota> {
+    if !desk.settings.adaptive_throttle || !head.headers.keys().any(|name| rate_fields::is_rate_field(name.as_str())) {
+        return None;
+    }
+    let date = head.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+    let ours = u64::try_from(desk.clock.wall(desk.clock.now()).0 / 1000).unwrap_or(0);
+    let now = date.and_then(retry::unix_seconds).unwrap_or(ours);
+    let fields = head.headers.iter().filter(|(name, _)| rate_fields::is_rate_field(name.as_str()));
+    rate_fields::read(fields.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))), now)
 }
 
 /// Where a redirect leads, as a canonical URL; None if this is no redirect.

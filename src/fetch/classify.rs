@@ -158,6 +158,12 @@ pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> FetchError {
     }
 }
 
+/// Whether the other side has closed the connection instead of answering.
+pub(super) fn is_hang_up(error: &hyper::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    error.is_incomplete_message() || matches!(io_kind(error), Some(BrokenPipe | ConnectionAborted | ConnectionReset))
+}
+
 /// RFC 9113 8.7: REFUSED_STREAM promises that nothing of the request was processed.
 fn is_refused_stream(error: &(dyn Error + 'static)) -> bool {
     find::<h2::Error>(error)

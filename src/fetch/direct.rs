@@ -41,6 +41,10 @@ use crate::model::record::SkipReason;
 
 type Request = http::Request<Full<Bytes>>;
 
+/// A server that closes a connection on our request, which has been idle for less than this, does not do so because it
+/// was idle: the shortest keep-alive times are of a second.
+const WORTH_CLOSING: Duration = Duration::from_millis(500);
+
 /// Connections over plain TCP: either to any address, or to public ones only.
 #[derive(Debug)]
 pub(super) struct Direct {
@@ -107,8 +111,8 @@ impl Direct {
     ) -> Result<(Connection, Response<Incoming>), Headless> {
         loop {
             let kept = self.idle.take(authority(url));
-            let is_new = kept.is_none();
-            let mut connection = if let Some(connection) = kept {
+            let idle = kept.as_ref().map(|(_, idle)| *idle);
+            let mut connection = if let Some((connection, _)) = kept {
                 connection
             } else {
                 progress.connecting().set(true);
@@ -126,8 +130,13 @@ impl Direct {
             };
             // It was closed just now, and nothing of the request was written.
             match error.take_message() {
-                Some(unsent) if !is_new => message = unsent,
-                _ => return Err(Headless::Failed(classify::of_exchange(error.error()))),
+                Some(unsent) if idle.is_some() => message = unsent,
+                _ => {
+                    let failure = classify::of_exchange(error.error());
+                    let died_idle =
+                        idle.is_some_and(|idle| idle >= WORTH_CLOSING) && classify::is_hang_up(error.error());
+                    return Err(Headless::Failed(if died_idle { failure.of_idle_connection() } else { failure }));
+                }
             }
         }
     }

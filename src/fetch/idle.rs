@@ -38,18 +38,19 @@ impl<C: Reusable> Idle<C> {
         Self { time, shelf: Mutex::new(shelf) }
     }
 
-    /// The freshest connection that still stands.
-    pub(super) fn take(&self, authority: &str) -> Option<C> {
+    /// The freshest connection that still stands, and how long it has been idle.
+    pub(super) fn take(&self, authority: &str) -> Option<(C, Duration)> {
         let mut shelf = self.lock();
         let waiting = shelf.by_authority.get_mut(authority)?;
         while let Some((since, mut connection)) = waiting.pop_back() {
-            if since.elapsed() >= self.time {
+            let idle = since.elapsed();
+            if idle >= self.time {
                 // All others have been idle for longer.
                 waiting.clear();
                 return None;
             }
             if connection.is_usable(&mut Context::from_waker(Waker::noop())) {
-                return Some(connection);
+                return Some((connection, idle));
             }
         }
         None
@@ -106,8 +107,8 @@ mod tests {
             idle.put("a:1", line);
         }
         assert_eq!(idle.take("b:1"), None);
-        assert_eq!(idle.take("a:1"), Some(Line(2, true)));
-        assert_eq!(idle.take("a:1"), Some(Line(1, true)));
+        assert_eq!(idle.take("a:1"), Some((Line(2, true), Duration::ZERO)));
+        assert_eq!(idle.take("a:1"), Some((Line(1, true), Duration::ZERO)));
         assert_eq!(idle.take("a:1"), None);
     }
 
@@ -122,7 +123,7 @@ mod tests {
         // Closes the first.
         idle.put("b:1", Line(4, true));
         assert_eq!(idle.lock().by_authority["a:1"].len(), 1);
-        assert_eq!(idle.take("a:1"), Some(Line(2, true)));
+        assert_eq!(idle.take("a:1"), Some((Line(2, true), Duration::from_secs(2))));
         tokio::time::advance(Duration::from_secs(4)).await;
         assert_eq!(idle.take("b:1"), None);
         idle.put("c:1", Line(5, true));

@@ -244,6 +244,7 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         attempts: 2,
         tries: 2,
         refusals: 1,
+        idle_deaths: 1,
         turned_get: true,
         left_origin: true,
         wire_bytes: 7,

@@ -97,23 +97,34 @@ pub struct FetchError {
     /// A limit of this machine (descriptors, ports, memory) was reached: it says nothing about the server.
     #[serde(skip)]
     pub ours: bool,
+    /// A connection that was kept from an earlier request died before any byte of the answer came: the server has most
+    /// likely closed it while it was idle, and never saw the request.
+    #[serde(skip)]
+    pub idle_death: bool,
 }
 
 impl FetchError {
     /// A failure that another attempt does not mend.
     pub fn permanent(kind: ErrorKind, stage: Stage, message: impl Into<Box<str>>) -> Self {
-        Self { kind, stage, message: message.into(), retryable: false, sent: true, ours: false }
+        Self { kind, stage, message: message.into(), retryable: false, sent: true, ours: false, idle_death: false }
     }
 
     /// A failure that another attempt may mend.
     pub fn transient(kind: ErrorKind, stage: Stage, message: impl Into<Box<str>>) -> Self {
-        Self { kind, stage, message: message.into(), retryable: true, sent: true, ours: false }
+        Self { kind, stage, message: message.into(), retryable: true, sent: true, ours: false, idle_death: false }
     }
 
     /// The same failure, known to have happened before any byte was sent.
     #[must_use]
     pub fn before_sending(mut self) -> Self {
         self.sent = false;
+        self
+    }
+
+    /// The same failure, known to be the end of a connection that was idle.
+    #[must_use]
+    pub fn of_idle_connection(mut self) -> Self {
+        self.idle_death = true;
         self
     }
 

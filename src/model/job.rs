@@ -72,6 +72,8 @@ pub struct Chain {
     pub tries: u32,
     /// 429 and 503 with `Retry-After`, over all hops.
     pub refusals: u32,
+    /// Requests that died with an idle connection, over all hops.
+    pub idle_deaths: u32,
     /// A 301, 302 or 303 has turned the method into GET and dropped the body.
     pub turned_get: bool,
     /// A redirect has led to another origin: credentials are not sent any more.
@@ -96,6 +98,8 @@ pub struct Job {
     pub priority: i8,
     /// Links from a seed; redirects do not count.
     pub depth: u32,
+    /// Pages that only repeat themselves, one after the other, over which it was found (`policy::traps`).
+    pub strand: u16,
     /// When the job was accepted.
     pub accepted: Moment,
     /// The page that linked here first.
@@ -126,6 +130,7 @@ impl Job {
             kind,
             priority: 0,
             depth: 0,
+            strand: 0,
             accepted: Moment::START,
             source: None,
             input: None,
@@ -242,6 +247,7 @@ mod tests {
             attempts: 2,
             tries: 2,
             refusals: 3,
+            idle_deaths: 1,
             turned_get: true,
             left_origin: true,
             wire_bytes: 1 << 40,

@@ -57,6 +57,15 @@ impl Directives {
     }
 }
 
+/// What a page says, in so few bits that nearly the same text differs in few of them (SimHash).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Of its words; 0 if it has none.
+    pub words: u64,
+    /// Of its words and numbers.
+    pub all: u64,
+}
+
 /// What a page holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extraction {
@@ -66,6 +75,8 @@ pub struct Extraction {
     pub outlinks: Vec<Outlink>,
     /// What the page asks of robots (`<meta name=robots>`). That of a single link stands with it.
     pub directives: Directives,
+    /// None if the page has no text, or it was not asked for.
+    pub words: Option<Fingerprint>,
     /// The charset that was used for text: an encoding label in lower case.
     pub charset: Option<&'static str>,
 }

@@ -41,11 +41,19 @@ pub fn text(summary: &Summary) -> String {
     }
     let errors = pairs(summary.errors.iter().map(|(kind, number)| (kind.as_str(), *number)));
     let skips = pairs(summary.skips.iter().map(|(reason, number)| (reason.as_str(), *number)));
+    let traps = pairs(summary.traps.iter().map(|(trap, number)| (trap.as_str(), *number)));
     let refused = pairs(summary.refused.iter().map(|(reason, number)| (reason.as_str(), *number)));
-    for (what, pairs) in [("failed", errors), ("skipped", skips), ("links not followed", refused)] {
+    for (what, pairs) in [("failed", errors), ("skipped", skips), ("traps", traps), ("links not followed", refused)] {
         if !pairs.is_empty() {
             line(&mut out, 2, &format!("{what}: {pairs}"));
         }
+    }
+    if summary.retries_denied > 0 {
+        line(
+            &mut out,
+            2,
+            &format!("{} not made: of all requests a fifth may be retries", tries(summary.retries_denied)),
+        );
     }
     ending(&mut out, summary);
     hosts(&mut out, summary);
@@ -80,10 +88,13 @@ pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Strin
             .into(),
         errors: summary.errors.iter().map(|(kind, number)| (kind.as_str(), *number)).collect(),
         skips: summary.skips.iter().map(|(reason, number)| (reason.as_str(), *number)).collect(),
+        traps: summary.traps.iter().map(|(trap, number)| (trap.as_str(), *number)).collect(),
         refused: summary.refused.iter().map(|(reason, number)| (reason.as_str(), *number)).collect(),
         failures: summary.failures,
         seeds_failed: summary.seeds_failed,
         requests: summary.requests,
+        retries: summary.retries,
+        retries_denied: summary.retries_denied,
         wire_bytes: summary.wire_bytes,
         host_count: summary.host_count,
         hosts: summary.hosts.iter().map(ToldHost::of).collect(),
@@ -113,10 +124,13 @@ struct Told<'a> {
     outcomes: BTreeMap<&'a str, u64>,
     errors: BTreeMap<&'a str, u64>,
     skips: BTreeMap<&'a str, u64>,
+    traps: BTreeMap<&'a str, u64>,
     refused: BTreeMap<&'a str, u64>,
     failures: u64,
     seeds_failed: u64,
     requests: u64,
+    retries: u64,
+    retries_denied: u64,
     wire_bytes: u64,
     host_count: u64,
     hosts: Vec<ToldHost<'a>>,
@@ -139,6 +153,8 @@ struct ToldHost<'a> {
     failed: u64,
     skipped: u64,
     refusals: u64,
+    backoffs: u64,
+    slowed: u64,
     bytes: u64,
     mean_ms: f64,
     delay_ms: Millis,
@@ -163,6 +179,8 @@ impl<'a> ToldHost<'a> {
             failed: host.failed,
             skipped: host.skipped,
             refusals: host.refusals,
+            backoffs: host.backoffs,
+            slowed: host.slowed,
             bytes: host.bytes,
             mean_ms: (host.mean_ms * 1000.0).round() / 1000.0,
             delay_ms: host.delay.into(),
@@ -182,6 +200,10 @@ fn line(out: &mut String, indent: usize, text: &str) {
 
 fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+fn tries(number: u64) -> String {
+    if number == 1 { "1 retry".to_owned() } else { format!("{} retries", count(number)) }
 }
 
 /// `ok 1,165, failed 3`: what is not 0.
@@ -305,6 +327,7 @@ mod tests {
     use super::*;
     use crate::model::fetch_error::ErrorKind;
     use crate::model::record::SkipReason;
+    use crate::policy::traps::Trap;
 
     fn host(key: &str) -> HostSummary {
         HostSummary {
@@ -332,10 +355,13 @@ mod tests {
                 .into(),
             errors: [(ErrorKind::Connect, 5)].into(),
             skips: [(SkipReason::BreakerOpen, 1)].into(),
+            traps: [(Trap::RepeatingPattern, 40)].into(),
             refused: [(SkipReason::Scope, 1204), (SkipReason::Depth, 3)].into(),
             failures: 26,
             seeds_failed: 0,
             requests: 1208,
+            retries: 12,
+            retries_denied: 7,
             wire_bytes: 2 << 20,
             hosts: vec![host("a.example"), host("b.example"), dead],
             host_count: 40,
@@ -356,7 +382,9 @@ mod tests {
           ok 1,180, http_error 20, failed 5, skipped 1
           failed: connect 5
           skipped: breaker_open 1
+          traps: repeating_pattern 40
           links not followed: scope 1,204, depth 3
+          7 retries not made: of all requests a fifth may be retries
           stopped by --max-pages, 120 left
           not ended in time: sink a.jsonl
           host         requests   ok  http_error  failed  skipped  refused us   mean    bytes
@@ -389,6 +417,7 @@ mod tests {
         assert_eq!(json["outcomes"]["http_error"], 20);
         assert_eq!(json["errors"], value!({ "connect": 5 }));
         assert_eq!(json["skips"], value!({ "breaker_open": 1 }));
+        assert_eq!(json["traps"], value!({ "repeating_pattern": 40 }));
         assert_eq!(json["refused"], value!({ "scope": 1204, "depth": 3 }));
         assert_eq!(json["hosts"][2]["breaker"], value!({ "opened": 1, "probes": 3, "closed": 0, "given_up": true }));
         assert_eq!(json["hosts"][0]["mean_ms"], 12.346);

@@ -32,7 +32,8 @@ pub fn text(glance: &Glance, standing: &Standing, resume: Option<&str>) -> Strin
             count(standing.in_flight),
         ),
     ];
-    let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), standing.outcomes.get(&outcome).copied().unwrap_or(0)));
+    let outcomes =
+        Outcome::ALL.map(|outcome| (outcome.as_str(), standing.outcomes.get(&outcome).copied().unwrap_or(0)));
     lines.push(format!("  {}", pairs(outcomes)));
     let errors = pairs(standing.errors.iter().map(|(kind, number)| (kind.as_str(), *number)));
     let skips = pairs(standing.skips.iter().map(|(reason, number)| (reason.as_str(), *number)));
@@ -89,8 +90,7 @@ pub fn json(glance: &Glance, standing: &Standing, resume: Option<&str>) -> Strin
         "journal_bytes": glance.bytes,
         "resume": resume,
     });
-    if let (Some(object), Ok(serde_json::Value::Object(all))) =
-        (object.as_object_mut(), serde_json::to_value(standing))
+    if let (Some(object), Ok(serde_json::Value::Object(all))) = (object.as_object_mut(), serde_json::to_value(standing))
     {
         object.extend(all);
     }

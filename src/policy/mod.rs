@@ -2,9 +2,16 @@
 //! waiting.
 
 pub mod accept;
+pub mod allowance;
+pub mod audit;
 pub mod breaker;
+pub mod budget;
 pub mod credentials;
+pub mod hold;
 pub mod pace;
+pub mod rate_fields;
 pub mod retry;
 pub mod robots;
 pub mod scope;
+pub mod throttle;
+pub mod traps;

@@ -1,34 +1,102 @@
-//! The pace of one host: gap between requests, holds by `Retry-After`, and its places (slots).
+//! The pace of one host: when its next request may start, and how many may be in flight.
 //!
-//! It decides when the next request of a host may start and how many may be in flight. It never waits and knows nothing
-//! of other hosts, rates or the breaker: the engine asks before each start and tells it of each start and end.
+//! It keeps the host's clocks apart: the gap between requests (`--delay`, Crawl-delay), the backoff after refusals
+//! ([`super::hold`]), what the host says it will still take ([`super::allowance`]); and its places: those earned by the
+//! slow start, within what the throttle leaves ([`super::throttle`]) and the configuration allows. It never waits and
+//! knows nothing of other hosts, rates or the breaker: the engine asks before each start and tells it of each start and
+//! end. What happens at one moment may be told in any order.
 
 use std::time::Duration;
 
+use super::allowance::Allowance;
+use super::hold::{Hold, stagger};
+use super::rate_fields::Quota;
+use super::throttle::{Throttle, Trouble};
 use crate::model::units::Moment;
+
+/// Resolved settings of a host's pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaceSettings {
+    /// From the end of a request to the start of the next.
+    pub delay: Duration,
+    /// Places the configuration allows; at least 1.
+    pub places: u32,
+    /// `--throttle adaptive`: heed latency, errors and `RateLimit` fields. A refusal holds the host in any case.
+    pub adaptive: bool,
+}
+
+/// What one request told of its host's pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// When the request was started.
+    pub started: Moment,
+    /// The time to the response head, if one came.
+    pub latency: Option<Duration>,
+    /// A refusal, and its `Retry-After`.
+    pub refusal: Option<Option<Duration>>,
+    /// The breaker counts it.
+    pub failed: bool,
+    /// 5xx.
+    pub server_error: bool,
+    pub quota: Option<Quota>,
+}
+
+impl Ending {
+    /// Of a request that has told nothing.
+    #[must_use]
+    pub fn silent(started: Moment) -> Self {
+        Self { started, latency: None, refusal: None, failed: false, server_error: false, quota: None }
+    }
+
+    /// Of a request whose answer took so long.
+    #[must_use]
+    pub fn answered(started: Moment, latency: Duration) -> Self {
+        Self { latency: Some(latency), ..Self::silent(started) }
+    }
+}
 
 /// When and how much one host may be asked. Rates are not here: they are governor's.
 #[derive(Debug, Clone)]
 pub struct Pace {
     /// The greater of `--delay` and Crawl-delay.
     delay: Duration,
-    /// Places the configuration allows.
-    max_slots: u32,
+    settings: PaceSettings,
     /// Places earned so far: 1, doubled with each answer.
     slots: u32,
     in_flight: u32,
+    /// Start of the last request.
+    last_start: Moment,
     /// End of the last request. The gap is added when asked, so that a Crawl-delay also holds from the end of the
     /// robots.txt that named it.
     last_end: Option<Moment>,
-    /// End of a `Retry-After`.
-    held_until: Moment,
+    /// The slow start began anew then: answers to what was asked before earn nothing.
+    restarted: Option<Moment>,
+    /// The last moment in which a request ended, and what was in flight when that moment began.
+    crowd: (Moment, u32),
+    random: f64,
+    hold: Hold,
+    allowance: Allowance,
+    throttle: Throttle,
 }
 
 impl Pace {
-    /// A host nobody has asked yet. `max_slots` is at least 1.
+    /// A host nobody has asked yet. `random` in 0..1, the host's own, spreads hosts that were blocked together.
     #[must_use]
-    pub fn new(delay: Duration, max_slots: u32) -> Self {
-        Self { delay, max_slots, slots: 1, in_flight: 0, last_end: None, held_until: Moment::START }
+    pub fn new(settings: PaceSettings, random: f64) -> Self {
+        Self {
+            delay: settings.delay,
+            settings,
+            slots: 1,
+            in_flight: 0,
+            last_start: Moment::START,
+            last_end: None,
+            restarted: None,
+            crowd: (Moment::START, 0),
+            random,
+            hold: Hold::new(random),
+            allowance: Allowance::default(),
+            throttle: Throttle::new(settings.places, settings.adaptive),
+        }
     }
 
     /// Crawl-delay of the host's robots.txt: never lowers the delay in force.
@@ -46,10 +114,13 @@ impl Pace {
         self.in_flight
     }
 
-    /// Places: one with a delay, else those earned.
+    /// Places: one with a delay, else those earned, within the throttle and what the host says is left.
     #[must_use]
     pub fn slots(&self) -> u32 {
-        if self.delay.is_zero() { self.slots.min(self.max_slots) } else { 1 }
+        if !self.delay.is_zero() {
+            return 1;
+        }
+        self.slots.min(self.settings.places).min(self.throttle.places()).min(self.allowance.places())
     }
 
     #[must_use]
@@ -60,190 +131,84 @@ impl Pace {
     /// The earliest moment of the next request, slots aside.
     #[must_use]
     pub fn next_allowed(&self) -> Moment {
-        self.last_end.map_or(Moment::START, |end| end.plus(self.delay)).max(self.held_until)
+        let gap = self.delay.max(self.throttle.pause());
+        let after_gap = self.last_end.map_or(Moment::START, |end| end.plus(gap));
+        after_gap.max(self.hold.until()).max(self.allowance.next_allowed(self.last_start))
     }
 
     /// A request starts.
-    pub fn start(&mut self) {
+    pub fn start(&mut self, now: Moment) {
         self.in_flight += 1;
+        self.last_start = self.last_start.max(now);
     }
 
-    /// A request has ended; `answered` with any status.
-    pub fn end(&mut self, now: Moment, answered: bool) {
+    /// A request has ended. Returns how long the host is now left alone, if that is because of what this request said
+    /// and is not part of what is known already.
+    pub fn end(&mut self, now: Moment, ending: &Ending) -> Option<Duration> {
+        if self.crowd.0 != now {
+            self.crowd = (now, self.in_flight);
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         self.last_end = self.last_end.max(Some(now));
-        if answered {
-            self.slots = self.slots.saturating_mul(2).min(self.max_slots);
+        self.allowance.pass(now);
+        let mut held = false;
+        if let Some(stated) = ending.refusal {
+            held = self.hold.refuse(now, ending.started, stated);
+            self.restart_slowly(now);
+            self.throttle.trouble(now, ending.started, Trouble::Refusal(stated), self.crowd.1);
+        } else {
+            self.learn(now, ending);
+        }
+        if let Some(quota) = ending.quota.filter(|_| self.settings.adaptive)
+            && self.allowance.learn(now, quota, stagger(quota.reset, self.random))
+        {
+            held = true;
+            self.restart_slowly(now);
+        }
+        let wait = self.hold.until().max(self.allowance.held_until()).since(now);
+        held.then_some(wait)
+    }
+
+    /// From anything but a refusal.
+    fn learn(&mut self, now: Moment, ending: &Ending) {
+        if let Some(latency) = ending.latency {
+            self.hold.answer(now, ending.started);
+            if self.restarted.is_none_or(|restarted| ending.started > restarted) {
+                self.slots = self.slots.saturating_mul(2).min(self.settings.places);
+            }
+            if !ending.failed {
+                self.throttle.answer(now, ending.started, latency, ending.server_error, self.hold.until());
+            }
+        }
+        if ending.failed {
+            self.throttle.trouble(now, ending.started, Trouble::Failure, self.crowd.1);
         }
     }
 
-    /// Nothing is asked before `until`. A later hold extends an earlier one, never shortens it.
-    pub fn hold(&mut self, until: Moment) {
-        self.held_until = self.held_until.max(until);
+    /// One place again, as at the start: its breaker has closed, or a hold begins.
+    pub fn restart_slowly(&mut self, now: Moment) {
+        self.slots = 1;
+        self.restarted = self.restarted.max(Some(now));
     }
 
-    /// The breaker has closed: start slowly again.
-    pub fn restart_slowly(&mut self) {
-        self.slots = 1;
+    /// Refusals so far, a burst counted as one.
+    #[must_use]
+    pub fn backoffs(&self) -> u64 {
+        self.hold.events()
+    }
+
+    /// How often the throttle took places away.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        self.throttle.cuts()
+    }
+
+    /// Whether nothing lies ahead that a host without history would not have: it may be forgotten.
+    #[must_use]
+    pub fn is_over(&self, now: Moment) -> bool {
+        self.in_flight == 0 && self.next_allowed() <= now && self.hold.is_over(now)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn at(millis: u64) -> Moment {
-        Moment::START.plus(Duration::from_millis(millis))
-    }
-
-    fn millis(millis: u64) -> Duration {
-        Duration::from_millis(millis)
-    }
-
-    #[test]
-    fn places_double_with_each_answer_up_to_the_maximum() {
-        let mut pace = Pace::new(Duration::ZERO, 6);
-        let mut seen = vec![pace.slots()];
-        for _ in 0..4 {
-            pace.start();
-            pace.end(at(0), true);
-            seen.push(pace.slots());
-        }
-        assert_eq!(seen, [1, 2, 4, 6, 6]);
-        pace.restart_slowly();
-        assert_eq!(pace.slots(), 1);
-        pace.start();
-        pace.end(at(0), false);
-        assert_eq!(pace.slots(), 1);
-    }
-
-    #[test]
-    fn a_delay_allows_one_at_a_time() {
-        let mut pace = Pace::new(millis(1), 8);
-        for _ in 0..5 {
-            assert!(pace.has_slot());
-            pace.start();
-            assert!(!pace.has_slot());
-            pace.end(at(0), true);
-        }
-    }
-
-    #[test]
-    fn the_gap_is_from_the_end_to_the_next_start() {
-        let mut pace = Pace::new(millis(500), 1);
-        assert_eq!(pace.next_allowed(), Moment::START);
-        pace.start();
-        pace.end(at(2000), false);
-        assert_eq!(pace.next_allowed(), at(2500));
-    }
-
-    #[test]
-    fn a_crawl_delay_holds_from_the_end_of_the_robots_request() {
-        let mut pace = Pace::new(Duration::ZERO, 4);
-        pace.start();
-        pace.end(at(100), true);
-        pace.raise_delay(millis(1000));
-        assert_eq!(pace.next_allowed(), at(1100));
-        pace.raise_delay(millis(10));
-        assert_eq!(pace.delay(), millis(1000));
-    }
-
-    #[test]
-    fn a_delay_that_comes_late_lets_those_in_flight_end_first() {
-        let mut pace = Pace::new(Duration::ZERO, 4);
-        for _ in 0..2 {
-            pace.start();
-            pace.end(at(0), true);
-        }
-        for _ in 0..3 {
-            assert!(pace.has_slot());
-            pace.start();
-        }
-        pace.raise_delay(millis(100));
-        for end in [10, 30, 20] {
-            assert!(!pace.has_slot());
-            pace.end(at(end), true);
-        }
-        assert!(pace.has_slot());
-        assert_eq!(pace.next_allowed(), at(130));
-    }
-
-    #[test]
-    fn a_hold_is_only_ever_extended() {
-        let mut pace = Pace::new(Duration::ZERO, 4);
-        pace.hold(at(5000));
-        pace.hold(at(3000));
-        assert_eq!(pace.next_allowed(), at(5000));
-        pace.hold(at(6000));
-        assert_eq!(pace.next_allowed(), at(6000));
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Start,
-        End(bool),
-        Hold(u64),
-        CrawlDelay(u64),
-        RestartSlowly,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            8 => Just(Step::Start),
-            8 => any::<bool>().prop_map(Step::End),
-            1 => (0_u64..500).prop_map(Step::Hold),
-            1 => (0_u64..300).prop_map(Step::CrawlDelay),
-            1 => Just(Step::RestartSlowly),
-        ]
-    }
-
-    proptest! {
-        /// An engine that starts only where it is allowed: no start is closer to the last end than the delay in force,
-        /// none is within a hold, and never are more in flight than there are places.
-        #[test]
-        fn no_start_comes_too_early(
-            delay in prop_oneof![Just(0_u64), 1_u64..200],
-            max_slots in 1_u32..9,
-            steps in proptest::collection::vec((0_u64..150, step()), 1..150),
-        ) {
-            let mut pace = Pace::new(millis(delay), max_slots);
-            let (mut now, mut last_end, mut held, mut in_force, mut in_flight) = (0_u64, None::<u64>, 0, delay, 0_u32);
-            for (passed, step) in steps {
-                now += passed;
-                match step {
-                    Step::Start if pace.has_slot() && pace.next_allowed() <= at(now) => {
-                        prop_assert!(last_end.is_none_or(|end| now >= end + in_force));
-                        prop_assert!(now >= held);
-                        prop_assert!(in_flight < max_slots);
-                        prop_assert!(in_force == 0 || in_flight == 0);
-                        pace.start();
-                        in_flight += 1;
-                    }
-                    Step::Start => {
-                        // It is refused only for one of the reasons there are.
-                        let early = last_end.is_some_and(|end| now < end + in_force) || now < held;
-                        prop_assert!(early || in_flight > 0);
-                    }
-                    Step::End(answered) if in_flight > 0 => {
-                        pace.end(at(now), answered);
-                        in_flight -= 1;
-                        last_end = Some(now);
-                    }
-                    Step::End(_) => {}
-                    Step::Hold(time) => {
-                        pace.hold(at(now + time));
-                        held = held.max(now + time);
-                    }
-                    Step::CrawlDelay(delay) => {
-                        pace.raise_delay(millis(delay));
-                        in_force = in_force.max(delay);
-                    }
-                    Step::RestartSlowly => pace.restart_slowly(),
-                }
-                prop_assert_eq!(pace.in_flight(), in_flight);
-            }
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Retries: classify, back off, budget.
+//! Retries: classify and back off. (How many a run may have in all is [`super::budget`]'s.)
 //!
 //! It decides what one exchange means for its job (done, again, refused) and for its host's breaker, so that both read
 //! the same table. It never waits, holds or queues: the engine does. Sources: RFC 9110 9.2.2 (idempotent methods),
@@ -13,6 +13,9 @@ use crate::model::fetch_error::{ErrorKind, FetchError};
 /// Refusals after which a URL ends as `skipped: rate_limited`.
 pub const MAX_REFUSALS: u32 = 10;
 
+/// Connections that died idle which a URL may meet without using up `--retries`.
+pub const FREE_RETRIES: u32 = 1;
+
 /// No `Retry-After` is read as longer: what a server writes must not overflow the run's clock.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(365 * 24);
 
@@ -21,6 +24,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(365 * 24);
 pub struct RetrySettings {
     /// Further attempts after the first.
     pub retries: u32,
+    /// Methods with effects too, whatever was sent.
+    pub all_methods: bool,
     /// A longer `Retry-After` ends the URL at once; None: any is waited for.
     pub max_retry_after: Option<Duration>,
     /// The upper bound of the first wait; each further one doubles it.
@@ -33,6 +38,7 @@ impl Default for RetrySettings {
     fn default() -> Self {
         Self {
             retries: 2,
+            all_methods: false,
             max_retry_after: Some(Duration::from_mins(5)),
             base: Duration::from_secs(1),
             cap: Duration::from_mins(1),
@@ -54,6 +60,10 @@ pub struct Exchange<'a> {
     pub attempts: u32,
     /// Refusals of the URL so far, this one counted if it is one.
     pub refusals: u32,
+    /// Requests of the URL that died with an idle connection so far, this one counted if it is one.
+    pub idle_deaths: u32,
+    /// The run has a retry left for it.
+    pub in_budget: bool,
 }
 
 /// What follows from it.
@@ -63,6 +73,8 @@ pub enum Verdict {
     Final,
     /// Try again after a backoff.
     Retry,
+    /// Try again at once, for free: the connection died while it was idle, which is nobody's failure.
+    Anew,
     /// 429, or 503 with `Retry-After`: the whole host is held for this time, then the job tries again. Without a
     /// field the wait is None: the caller backs off the host.
     Refused(Option<Duration>),
@@ -80,6 +92,12 @@ pub fn is_refusal(status: Option<u16>, has_retry_after: bool) -> bool {
     }
 }
 
+/// Whether a request failed only because its connection had died while it was idle.
+#[must_use]
+pub fn is_idle_death(error: Option<&FetchError>) -> bool {
+    error.is_some_and(|error| error.idle_death)
+}
+
 /// The contract's rules, in one pure function.
 #[must_use]
 pub fn judge(exchange: &Exchange<'_>, settings: &RetrySettings) -> Verdict {
@@ -92,7 +110,11 @@ pub fn judge(exchange: &Exchange<'_>, settings: &RetrySettings) -> Verdict {
         };
         return if too_many || too_long { Verdict::RateLimited } else { Verdict::Refused(exchange.retry_after) };
     }
-    if exchange.attempts <= settings.retries && may_mend(exchange) && may_repeat(exchange) {
+    let repeats = settings.all_methods || may_repeat(exchange);
+    if repeats && is_idle_death(exchange.error) && exchange.idle_deaths <= FREE_RETRIES {
+        return Verdict::Anew;
+    }
+    if exchange.attempts <= settings.retries && exchange.in_budget && may_mend(exchange) && repeats {
         Verdict::Retry
     } else {
         Verdict::Final
@@ -134,7 +156,7 @@ pub fn signal(status: Option<u16>, error: Option<&FetchError>, retry_after: Opti
         return Signal::Neutral;
     }
     let failed = error.is_some_and(|error| match error.kind {
-        _ if error.ours => false,
+        _ if error.ours || error.idle_death => false,
         ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Timeout => true,
         // Resets, before the head and within the body. A malformed answer will come again as it is: not retryable.
         ErrorKind::Protocol | ErrorKind::Body => error.retryable,
@@ -175,7 +197,9 @@ pub fn parse_retry_after(value: &str, date: Option<&str>, now_unix: u64) -> Opti
     Some(Duration::from_secs(until.saturating_sub(now)).min(LONGEST_RETRY_AFTER))
 }
 
-fn unix_seconds(date: &str) -> Option<u64> {
+/// One of the three date forms, as seconds since 1970.
+#[must_use]
+pub fn unix_seconds(date: &str) -> Option<u64> {
     let time = httpdate::parse_http_date(date.trim()).ok()?;
     time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }

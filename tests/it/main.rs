@@ -16,6 +16,8 @@
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
+//! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
+//! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
 //! - `demo` is about the bundled demonstration.
 //! - `docs` is about the pages at the root: what they name exists.
@@ -27,6 +29,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests stand outside of the run and judge it by their own clock")]
 #![expect(clippy::unwrap_used, reason = "whatever goes wrong in a test fails it")]
 
+mod audit;
 mod config;
 mod crawl;
 mod demo;
@@ -44,3 +47,4 @@ mod robots;
 mod state;
 mod support;
 mod time;
+mod traps;

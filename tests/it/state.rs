@@ -417,7 +417,10 @@ fn a_full_disk_loses_nothing() {
             all.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["url"].to_string()).collect();
         let distinct: BTreeSet<&String> = urls.iter().collect();
         assert_eq!(distinct.len(), 400);
-        assert!(!output.ends_with("out.jsonl") || urls.len() == 400, "on standard output at least once, in a file once");
+        assert!(
+            !output.ends_with("out.jsonl") || urls.len() == 400,
+            "on standard output at least once, in a file once"
+        );
     }
 }
 

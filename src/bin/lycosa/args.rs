@@ -16,6 +16,7 @@ pub mod state;
 use query::{QueryFlags, Question, query_command, query_flags};
 use state::{Keep, ResumeFlags, StatusFlags};
 
+use crate::commands::audit::AuditFlags;
 use crate::exit;
 use crate::file::{self, Wanted};
 use crate::settings::check;
@@ -30,6 +31,7 @@ pub enum Typed {
     Run(Box<RunFlags>),
     Resume(ResumeFlags),
     Status(StatusFlags),
+    Audit(Box<AuditFlags>),
     Config(ConfigAction),
     Demo,
     Generate(Artefact),
@@ -88,6 +90,7 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
         Some(("fetch", matches)) => run_flags(Run::Fetch, matches),
         Some(("resume", matches)) => state::resume_flags(matches).map(Typed::Resume),
         Some(("status", matches)) => Ok(Typed::Status(state::status_flags(matches))),
+        Some(("audit", matches)) => Ok(Typed::Audit(Box::new(audit_flags(matches)?))),
         Some(("demo", _)) => Ok(Typed::Demo),
         Some(("config", matches)) => Ok(Typed::Config(config_action(matches))),
         Some(("generate", matches)) => Ok(Typed::Generate(artefact(matches))),
@@ -174,6 +177,55 @@ fn layer_of(settings: impl Iterator<Item = &'static Setting>, matches: &ArgMatch
     Ok(layer)
 }
 
+fn audit_flags(matches: &ArgMatches) -> Result<AuditFlags, UsageError> {
+    fn read<T>(
+        matches: &ArgMatches,
+        name: &'static str,
+        stated: &mut Vec<(&'static str, String)>,
+        read: impl Fn(&str) -> Result<Option<T>, check::Bad>,
+    ) -> Result<Option<T>, UsageError> {
+        let Some(text) = matches.get_one::<String>(name) else { return Ok(None) };
+        let value = read(text).map_err(|bad| of_flag(name, bad))?;
+        if value.is_some() {
+            stated.push((name, text.clone()));
+        }
+        Ok(value)
+    }
+    let mut stated = Vec::new();
+    let places = |text: &str| check::whole(text, 1, 100_000, true);
+    let mut flags = AuditFlags {
+        files: matches.get_many::<PathBuf>("results").map(|paths| paths.cloned().collect()).unwrap_or_default(),
+        json: matches.get_one::<String>("format").is_some_and(|format| format == "json"),
+        concurrency: read(matches, "concurrency", &mut stated, places)?,
+        host_concurrency: read(matches, "host-concurrency", &mut stated, places)?,
+        ip_concurrency: read(matches, "ip-concurrency", &mut stated, places)?,
+        rate: read(matches, "rate", &mut stated, check::rate)?,
+        host_rate: read(matches, "host-rate", &mut stated, check::rate)?,
+        delay: read(matches, "delay", &mut stated, check::duration)?,
+        ..AuditFlags::default()
+    };
+    for text in matches.get_many::<String>("crawl-delay").into_iter().flatten() {
+        let (host, delay) = text.rsplit_once('=').filter(|(host, _)| !host.is_empty()).ok_or_else(|| {
+            of_flag("crawl-delay", check::Bad::new(format!("'{text}' is not a host and a time (example.org=5s)")))
+        })?;
+        if let Some(delay) = check::duration(delay).map_err(|bad| of_flag("crawl-delay", bad))? {
+            flags.crawl_delays.push((host.to_ascii_lowercase(), delay));
+            stated.push(("crawl-delay", text.clone()));
+        }
+    }
+    if stated.is_empty() {
+        return Err(UsageError::new("no limit is stated, so there is nothing to judge")
+            .with_hint("state what was allowed: --host-rate 5/s, --delay 1s, --host-concurrency 4, -j 64"));
+    }
+    flags.tolerance = read(matches, "tolerance", &mut stated, check::duration)?;
+    flags.stated = stated;
+    Ok(flags)
+}
+
+fn of_flag(name: &str, bad: check::Bad) -> UsageError {
+    check::Bad { message: format!("--{name}: {}", bad.message), ..bad }.into()
+}
+
 fn config_action(matches: &ArgMatches) -> ConfigAction {
     match matches.subcommand() {
         Some(("show", matches)) => {
@@ -214,6 +266,7 @@ pub fn command() -> Command {
         .subcommand(state::resume_command())
         .subcommand(state::status_command())
         .subcommands(Question::ALL.map(query_command))
+        .subcommand(audit_command())
         .subcommand(
             Command::new("demo")
                 .about("Serve a bundled site of several hosts on loopback, crawl it, and tell what was seen"),
@@ -287,7 +340,13 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
     // `-1` is a bad number, not an unknown flag.
     if matches!(
         setting.kind,
-        Kind::Whole { .. } | Kind::Duration | Kind::Size | Kind::Rate | Kind::FailOn | Kind::HedgeAfter
+        Kind::Whole { .. }
+            | Kind::Duration
+            | Kind::Size
+            | Kind::Rate
+            | Kind::FailOn
+            | Kind::HedgeAfter
+            | Kind::Patience
     ) {
         arg = arg.allow_negative_numbers(true);
     }
@@ -373,6 +432,49 @@ fn request_args() -> [Arg; 4] {
     ]
 }
 
+fn audit_command() -> Command {
+    let limit = |name: &'static str, value: &'static str, help: &'static str| {
+        let arg = Arg::new(name).long(name).value_name(value).value_parser(ValueParser::string());
+        arg.allow_negative_numbers(true).help(help)
+    };
+    Command::new("audit")
+        .about("Prove from records that no host was asked faster, or more in parallel, than allowed")
+        .after_help(
+            "What is stated is judged: limits of a host over all files, limits of a run for each run. Times in records are \
+             cut to milliseconds, so a pair of requests counts only if it breaks a limit wherever the true times lie \
+             (1 ms); a rate makes up for a start that came up to 5 ms late.\n\n\
+             Exit code 1: a limit was broken. 2: no limit is stated, or a file cannot be read.",
+        )
+        .args_override_self(true)
+        .arg(
+            Arg::new("results")
+                .value_name("RESULTS")
+                .required(true)
+                .num_args(1..)
+                .value_parser(value_parser!(PathBuf))
+                .help("Files of records, JSON Lines or a JSON array; '-' is standard input"),
+        )
+        .arg(limit("concurrency", "N", "Requests in flight, each run").short('j'))
+        .arg(
+            limit("crawl-delay", "HOST=DUR", "The delay that this host's robots.txt asks for; repeatable")
+                .action(ArgAction::Append),
+        )
+        .arg(limit("delay", "DUR", "Least gap at one host from the end of a request to the start of the next"))
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_name("FORMAT")
+                .value_parser(["text", "json"])
+                .default_value("text")
+                .help("How to print what was found"),
+        )
+        .arg(limit("host-concurrency", "N", "Requests in flight at one host"))
+        .arg(limit("host-rate", "RATE", "Starts of requests at one host: 20/s, 30/m, 100/h, 500/d"))
+        .arg(limit("ip-concurrency", "N", "Requests in flight at one address, as far as records tell addresses"))
+        .arg(limit("rate", "RATE", "Starts of requests, each run"))
+        .arg(limit("tolerance", "DUR", "Time allowed beyond that, for clocks of several machines"))
+}
+
 fn config_command() -> Command {
     let show = Command::new("show")
         .about("Print the settings that hold, with the origin of each")
@@ -447,13 +549,14 @@ mod tests {
     /// Every flag of this version, by the commands that have it; a flag that comes later is unknown.
     #[test]
     fn flags_are_those_of_this_version() {
-        let both = "accept allow-private breaker-cooldown breaker-failures color concurrency config connect-timeout \
-            deadline delay fail-early fail-on format grace header hedge-after host-concurrency host-rate input-file insecure \
-            location log-format max-crawl-delay max-filesize max-pages max-redirs max-retry-after no-config no-progress \
-            output proxy quiet race rate read-timeout referer retries robots silent speed-limit speed-time strict-input \
-            summary timeout url-deadline user user-agent verbose with";
+        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config \
+            connect-timeout continue deadline delay durability fail-early fail-on format grace header \
+            hedge-after host-concurrency host-rate input-file insecure ip-concurrency location log-format \
+            max-crawl-delay max-filesize max-pages max-redirs max-retry-after no-config no-progress output \
+            proxy quiet race rate read-timeout referer retries retry-all robots silent speed-limit speed-time \
+            state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
-            (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
+            (Run::Crawl, "exclude include max-depth max-per-pattern refused scope sitemaps"),
             (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
         let letters = [(Run::Crawl, "AHLeijklmoqsuvx"), (Run::Fetch, "AHILXdeijkmoqsuvx")];
@@ -470,9 +573,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in
-            ["--state d", "--throttle off", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"]
-        {
+        for later in ["--max-memory 9", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }
@@ -491,6 +592,7 @@ mod tests {
             ("--host-concurrency", "4", "8"),
             ("--robots", "obey", "ignore"),
             ("--fail-on", "seeds", "any"),
+            ("--throttle", "adaptive", "adaptive"),
             ("--timeout", "30s", "30s"),
             ("--connect-timeout", "10s", "10s"),
             ("--read-timeout", "15s", "15s"),
@@ -501,6 +603,8 @@ mod tests {
             ("--max-retry-after", "5m", "5m"),
             ("--breaker-failures", "5", "5"),
             ("--breaker-cooldown", "30s", "30s"),
+            ("--breaker-wait", "3", "3"),
+            ("--ip-concurrency", "16", "16"),
             ("--max-filesize", "16MiB", "16MiB"),
             ("--max-redirs", "20", "20"),
             ("--accept", "200..299,304", "200..299,304"),

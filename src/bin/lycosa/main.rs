@@ -72,6 +72,7 @@ fn command() -> u8 {
         Ok(Typed::Run(flags)) => commands::run::run(&flags),
         Ok(Typed::Resume(flags)) => commands::state::resume(&flags),
         Ok(Typed::Status(flags)) => commands::state::status(&flags),
+        Ok(Typed::Audit(flags)) => audit(&flags),
         Ok(Typed::Config(action)) => match commands::config::print(&action) {
             Ok((text, warnings)) => {
                 for warning in warnings {
@@ -85,6 +86,25 @@ fn command() -> u8 {
             Ok(text) => print(&text),
             Err(error) => output_failed(&error),
         },
+    }
+}
+
+/// Returns the exit code: 1 if a limit was broken.
+fn audit(flags: &commands::audit::AuditFlags) -> u8 {
+    match commands::audit::audit(flags) {
+        Ok(verdict) => {
+            for warning in verdict.warnings {
+                let _ = writeln!(std::io::stderr(), "lycosa: warning: {}", settings::one_line(&warning));
+            }
+            match print(verdict.text.as_bytes()) {
+                0 => verdict.code,
+                failed => failed,
+            }
+        }
+        Err((code, error)) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            code
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::outcome::Counted;
 use crate::model::job::JobKind;
 use crate::model::units::Millis;
+use crate::policy::traps::Evidence;
 
 fn at(millis: u64) -> Moment {
     Moment::START.plus(Duration::from_millis(millis))
@@ -40,8 +41,14 @@ fn front(race: &Race, leg: usize, outcome: Outcome, started: u64) -> Front {
     record.url = Some(job.url.clone());
     record.requests = vec![request];
     let counted = Counted { typed: true, outcome, error: None, skip: None };
-    let finished =
-        Finished { number: job.number, counted, json: Vec::new(), record: Some(Box::new(record)), memory: None };
+    let finished = Finished {
+        number: job.number,
+        counted,
+        json: Vec::new(),
+        record: Some(Box::new(record)),
+        evidence: Evidence::default(),
+        memory: None,
+    };
     Front { job, finished, outlinks: Vec::new() }
 }
 

@@ -1,4 +1,5 @@
-//! The invariants of the dispatcher: checked in O(1) after every turn, and in full every 10,000 requests.
+//! The invariants of the dispatcher: checked in O(1) after every turn, and in full once for as many requests as there
+//! are hosts.
 
 use crate::engine::dispatcher::{Dispatcher, Idle, Phase};
 use crate::engine::hosts::{Host, Place};
@@ -20,7 +21,8 @@ impl<F: Fetcher> Dispatcher<F> {
         let undelivered = self.tally.accepted - self.tally.records;
         assert_eq!(counts.pending + counts.leased, undelivered, "accepted without record, and still to be settled");
         if self.tally.requests >= self.next_audit {
-            self.next_audit = self.tally.requests + 10_000;
+            // A look at each host for each request of one: small worlds are looked at often.
+            self.next_audit = self.tally.requests + (self.hosts.iter().count() as u64).clamp(16, 10_000);
             self.audit_in_full(idle, now);
         }
     }
@@ -28,6 +30,9 @@ impl<F: Fetcher> Dispatcher<F> {
     fn audit_in_full(&mut self, idle: Idle, now: Moment) {
         let in_flight: u32 = self.hosts.iter().map(|host| host.pace.in_flight()).sum();
         assert!(in_flight as usize <= self.in_flight, "places of hosts are freed no later than permits");
+        if let Some(limit) = self.settings.ip_concurrency {
+            assert!(self.addresses.most_in_flight() <= limit.places, "more in flight at an address than it has places");
+        }
         for host in self.hosts.iter() {
             assert!(host.pace.in_flight() <= self.settings.host_concurrency, "{}", host.key);
             assert!(!(host.leased && host.fresh.is_empty() && host.place == Place::Idle), "{}", host.key);
@@ -38,7 +43,8 @@ impl<F: Fetcher> Dispatcher<F> {
         // A permit is free and nothing was admitted: then no host may be one that could be asked.
         assert_eq!(self.frontier.best(now), None, "the frontier has a host that could be asked");
         for host in self.hosts.iter() {
-            assert!(!could_be_asked(host, now), "{} is idle and could be asked: {:?}", host.key, host.place);
+            let place = host.address.is_none_or(|address| self.addresses.has_place(address));
+            assert!(!(place && could_be_asked(host, now)), "{} is idle and could be asked: {:?}", host.key, host.place);
         }
     }
 }

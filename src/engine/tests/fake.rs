@@ -31,12 +31,23 @@ pub struct Reply {
     pub panics: bool,
     /// Breaks the fetcher's word: its future never completes, whatever the timeout.
     pub never: bool,
+    /// Where it comes from.
+    pub address: Option<std::net::SocketAddr>,
 }
 
 impl Reply {
     pub fn status(status: u16) -> Self {
         let latency = Duration::from_millis(10);
-        Self { latency, status, headers: Vec::new(), body: String::new(), error: None, panics: false, never: false }
+        Self {
+            latency,
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+            error: None,
+            panics: false,
+            never: false,
+            address: None,
+        }
     }
 
     pub fn page(body: impl Into<String>) -> Self {
@@ -85,6 +96,22 @@ pub struct Seen {
 struct HostLog {
     in_flight: usize,
     last_end: Option<Instant>,
+    /// Nothing may start before: a refusal has said so.
+    held_until: Option<Instant>,
+    /// Its last refusal that was not one of a burst.
+    refused: Option<Instant>,
+}
+
+impl HostLog {
+    /// A refusal has been answered: what was asked since the last one begins another event.
+    fn refuse(&mut self, now: Instant, started: Instant, stated: Option<Duration>) {
+        let is_new = self.refused.is_none_or(|refused| started > refused);
+        if is_new {
+            self.refused = Some(now);
+        }
+        let hold = stated.or_else(|| is_new.then_some(Duration::from_secs(1)));
+        self.held_until = self.held_until.max(hold.map(|hold| now + hold));
+    }
 }
 
 type Script = Box<dyn FnMut(&Request, usize) -> Reply + Send>;
@@ -152,6 +179,9 @@ impl World {
         {
             log.violations.push(format!("{url} only {:?} after the last request", now - last));
         }
+        if state.held_until.is_some_and(|held| now < held) {
+            log.violations.push(format!("{url} although its host is held by a refusal"));
+        }
         let at_host = state.in_flight;
         let index = log.requests.len();
         if log.keep_requests {
@@ -160,17 +190,24 @@ impl World {
         (reply, index)
     }
 
-    fn end(&self, url: &str, index: usize, cut: bool) {
+    fn end(&self, url: &str, index: usize, started: Instant, answered: Option<&Reply>) {
         let mut log = self.log.lock().unwrap();
         let now = Instant::now();
         log.in_flight -= 1;
         if let Some(host) = log.hosts.get_mut(host_key_of(url)) {
             host.in_flight -= 1;
             host.last_end = Some(now);
+            if let Some(reply) = answered {
+                let stated =
+                    reply.headers.iter().find(|(name, _)| *name == "retry-after").and_then(|(_, v)| v.parse().ok());
+                if reply.status == 429 || (reply.status == 503 && stated.is_some()) {
+                    host.refuse(now, started, stated.map(Duration::from_secs));
+                }
+            }
         }
         if log.keep_requests {
             log.requests[index].end = Some(now);
-            log.requests[index].cut = cut;
+            log.requests[index].cut = answered.is_none();
         }
     }
 }
@@ -180,12 +217,13 @@ struct Exchange<'a> {
     world: &'a World,
     url: String,
     index: usize,
-    answered: bool,
+    started: Instant,
+    answered: Option<&'a Reply>,
 }
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        self.world.end(&self.url, self.index, !self.answered);
+        self.world.end(&self.url, self.index, self.started, self.answered);
     }
 }
 
@@ -198,7 +236,7 @@ impl Fetcher for Fake {
         let (reply, index) = self.0.begin(&request);
         let timeout = request.timeout.unwrap_or(Duration::MAX);
         let url = request.url.as_str().to_owned();
-        let mut exchange = Exchange { world: &self.0, url, index, answered: false };
+        let mut exchange = Exchange { world: &self.0, url, index, started: start, answered: None };
         if reply.never {
             if reply.status > 0 {
                 request.progress.head(reply.status);
@@ -206,7 +244,7 @@ impl Fetcher for Fake {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(reply.latency.min(timeout)).await;
-        exchange.answered = true;
+        exchange.answered = Some(&reply);
         drop(exchange);
         assert!(!reply.panics, "the script says so");
         let elapsed = start.elapsed();
@@ -218,8 +256,12 @@ impl Fetcher for Fake {
         for (name, value) in &reply.headers {
             headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        let head =
-            (reply.status > 0).then(|| Head { status: reply.status, headers, version: "HTTP/1.1", remote_addr: None });
+        let head = (reply.status > 0).then(|| Head {
+            status: reply.status,
+            headers,
+            version: "HTTP/1.1",
+            remote_addr: reply.address,
+        });
         let wire_size = reply.body.len() as u64;
         let body = Body { bytes: Bytes::from(reply.body), wire_size, truncated: false, memory: None };
         Attempt { head, body, error: reply.error, first_byte: Some(elapsed), elapsed, ..Attempt::default() }

@@ -2,8 +2,11 @@
 
 mod audit;
 pub(super) mod fake;
+mod outage;
+mod paced;
 mod races;
 mod robots;
 mod simulation;
 mod stories;
 mod time;
+mod traps;

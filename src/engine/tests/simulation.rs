@@ -1,11 +1,18 @@
-//! A million URLs on ten thousand hosts: random latencies, failures, refusals, robots delays. Ends by count; every limit
-//! is judged by the servers' own log, and the dispatcher's invariants after every turn.
+//! A million URLs on ten thousand hosts: random latencies, failures, refusals, quotas, robots delays, shared addresses. Ends
+//! by count; every limit and hold is judged by the servers' own log, and the dispatcher's invariants after every turn.
+//!
+//! A failure names its seed: `SIMULATION_SEED=7 cargo test --lib many_seeds` replays that one. `SIMULATION_SEEDS=1000` runs
+//! so many.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::fake::{Reply, World, run_world, seed};
-use crate::engine::settings::EngineSettings;
+use crate::engine::settings::{EngineSettings, IpLimit};
+use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::units::parse_rate;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -47,12 +54,78 @@ fn answer(url: &str, tries: usize, seed: u64) -> Reply {
         4 if percent < 20 => Reply::refused(),
         5 => Reply::status(200).after(latency * 20),
         6 if percent < 10 => Reply::redirect(302, &format!("http://h{}.test/moved", dice % 500)).after(latency),
+        12 if percent < 10 => Reply::status(429).after(latency),
+        // Dead for good; silent; closes connections that are kept; fails every other time.
+        15 => Reply::refused(),
+        16 => Reply::status(200).after(Duration::from_hours(1)),
+        17 if percent < 10 => Reply {
+            error: Some(FetchError::transient(ErrorKind::Protocol, Stage::Send, "closed").of_idle_connection()),
+            ..Reply::status(0)
+        },
+        18 if percent < 50 => Reply::status(502).after(latency),
         _ => Reply::page("<title>x</title>").after(latency),
     }
 }
 
+/// Hosts that answer by what they are asked at once and in a time.
+#[derive(Default)]
+struct Busy {
+    ends: Vec<Instant>,
+    window: Option<(Instant, u32)>,
+}
+
+impl Busy {
+    fn answer(&mut self, kind: u64, reply: Reply) -> Reply {
+        let now = Instant::now();
+        self.ends.retain(|end| *end > now);
+        let at_once = u32::try_from(self.ends.len()).unwrap();
+        let reply = match kind {
+            // Two at once, and the rest is refused; one after the other.
+            13 if at_once >= 2 => return Reply::status(429),
+            14 => Reply { latency: reply.latency * (at_once + 1), ..reply },
+            // Twenty in ten seconds, and it says how many are left.
+            19 => {
+                let (start, used) = self.window.filter(|(start, _)| *start + QUOTA_WINDOW > now).unwrap_or((now, 0));
+                let left = QUOTA.saturating_sub(used + 1);
+                self.window = Some((start, used + 1));
+                let reset = (start + QUOTA_WINDOW - now).as_secs() + 1;
+                let reply = if used < QUOTA { reply } else { Reply::status(429) };
+                reply.header("ratelimit", format!("\"q\";r={left};t={reset}"))
+            }
+            _ => reply,
+        };
+        self.ends.push(now + reply.latency);
+        reply
+    }
+}
+
+const QUOTA: u32 = 20;
+const QUOTA_WINDOW: Duration = Duration::from_secs(10);
+
+/// Names the seed of a simulation that panics.
+struct Seeded(u64);
+
+impl Drop for Seeded {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the simulation of seed {} failed: SIMULATION_SEED={} replays it", self.0, self.0);
+        }
+    }
+}
+
 async fn simulate(hosts: u64, urls: u64, seed_number: u64, settings: EngineSettings) {
-    let world = World::new(move |request, tries| answer(request.url.as_str(), tries, seed_number));
+    let seeded = Seeded(seed_number);
+    let mut busy: HashMap<String, Busy> = HashMap::new();
+    let world = World::new(move |request, tries| {
+        let reply = answer(request.url.as_str(), tries, seed_number);
+        let host = request.url.host_str().unwrap();
+        let kind = kind(host);
+        // Three to five hosts share an address.
+        let address = SocketAddr::from((Ipv4Addr::new(192, 0, 2, u8::try_from(kind / 4).unwrap()), 80));
+        let reply = Reply { address: Some(address), ..reply };
+        if matches!(kind, 13 | 14 | 19) { busy.entry(host.to_owned()).or_default().answer(kind, reply) } else { reply }
+    });
+    let (retries, concurrency) = (settings.retry.retries, settings.concurrency as u64);
     {
         let mut log = world.log.lock().unwrap();
         log.keep_requests = false;
@@ -73,7 +146,9 @@ async fn simulate(hosts: u64, urls: u64, seed_number: u64, settings: EngineSetti
     let requests: u64 = records.iter().map(|record| record.requests.len() as u64).sum();
     let seen = world.log.lock().unwrap().count;
     assert_eq!(summary.requests, seen);
+    assert!(summary.retries <= u64::from(50 * retries) + seen / 5 + concurrency, "{} retries", summary.retries);
     assert!(requests <= seen && requests + hosts >= seen, "records know of {requests} requests, servers of {seen}");
+    drop(seeded);
 }
 
 fn settings() -> EngineSettings {
@@ -87,12 +162,26 @@ async fn many_hosts() {
     simulate(hosts, urls, 1, settings()).await;
 }
 
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect(variable))
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_seeds() {
-    for seed_number in 0..if cfg!(debug_assertions) { 20 } else { 200 } {
+    let count = number("SIMULATION_SEEDS").unwrap_or(if cfg!(debug_assertions) { 20 } else { 1000 });
+    let seeds = number("SIMULATION_SEED").map_or(0..count, |seed| seed..seed + 1);
+    for seed_number in seeds {
         let rate = (seed_number % 3 == 0).then(|| parse_rate("50/s").unwrap());
         let concurrency = [1, 3, 16, 64][(seed_number % 4) as usize];
-        let settings = EngineSettings { concurrency, host_rate: rate, ..settings() };
+        let places = [None, Some(2), Some(16)][(seed_number % 3) as usize];
+        let settings = EngineSettings {
+            concurrency,
+            host_rate: rate,
+            ip_concurrency: places.map(|places| IpLimit { places, loopback: false }),
+            adaptive_throttle: seed_number % 5 != 0,
+            seed: seed_number,
+            ..settings()
+        };
         simulate(50, 500, seed_number, settings).await;
     }
 }

@@ -127,6 +127,25 @@ async fn a_connection_closed_or_reset_without_an_answer_is_protocol_and_may_pass
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_is_closed_instead_of_an_answer_has_died_idle() {
+    for end in [Act::Close, Act::Reset] {
+        let answer =
+            move |request: &str| if request.contains("/first") { vec![ok("", b"one")] } else { vec![end.clone()] };
+        let server = Server::start(answer).await;
+        let client = client();
+        let mut died_idle = Vec::new();
+        for idle in [600, 0] {
+            assert!(client.fetch(get(&server.url("/first"))).await.error.is_none());
+            tokio::time::sleep(Duration::from_millis(idle)).await;
+            died_idle.push(failure(&client.fetch(get(&server.url("/kept"))).await).idle_death);
+        }
+        died_idle.push(failure(&client.fetch(get(&server.url("/new"))).await).idle_death);
+        assert_eq!(died_idle, [true, false, false]);
+        assert_eq!((server.connections(), server.requests().len()), (3, 5), "no hidden retry");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_http_is_protocol_for_good() {
     for answer in ["SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n"] {
         let server = Server::start(move |_| vec![send(answer), Act::Close]).await;

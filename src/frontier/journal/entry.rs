@@ -96,6 +96,7 @@ pub enum Entry<'a> {
     Links {
         first: u64,
         depth: u32,
+        priority: i8,
         #[serde(borrow)]
         source: Option<Cow<'a, str>>,
         #[serde(borrow)]
@@ -150,6 +151,7 @@ pub(super) struct Encoder {
 struct Links {
     first: u64,
     depth: u32,
+    priority: i8,
     source: Option<Arc<str>>,
     urls: Vec<Link<'static>>,
     last: String,
@@ -195,12 +197,14 @@ impl Encoder {
         let links = &self.links;
         let follows = links.first + links.urls.len() as u64 == job.number
             && links.depth == job.depth
+            && links.priority == job.priority
             && links.source == job.source
             && links.urls.len() < MOST_LINKS;
         if !follows {
             self.end_links();
             self.links.first = job.number;
             self.links.depth = job.depth;
+            self.links.priority = job.priority;
             self.links.source.clone_from(&job.source);
         }
         let links = &mut self.links;
@@ -218,8 +222,10 @@ impl Encoder {
             return;
         }
         let links = std::mem::take(&mut self.links);
-        let source = links.source.as_deref().map(Cow::Borrowed);
-        self.write(&Entry::Links { first: links.first, depth: links.depth, source, urls: links.urls });
+        let owned = links.source.clone();
+        let source = owned.as_deref().map(Cow::Borrowed);
+        let Links { first, depth, priority, urls, .. } = links;
+        self.write(&Entry::Links { first, depth, priority, source, urls });
     }
 
     /// The entries, behind room for the header of their block.
@@ -229,10 +235,9 @@ impl Encoder {
     }
 }
 
-/// A link of which nothing is known but where it stood.
+/// A link of which nothing is known but where it stood. (What led to it is weighed anew in a later process.)
 fn is_plain_link(job: &Job) -> bool {
     job.kind == JobKind::Link
-        && job.priority == 0
         && job.input.is_none()
         && job.line == 0
         && job.spec.is_none()
@@ -306,6 +311,7 @@ pub(super) fn each_url(
 /// A job as it goes on in a later process: times of an earlier one are before its start.
 pub(super) fn revived(mut job: Job) -> Job {
     job.accepted = Moment::START;
+    job.strand = 0;
     if let Some(chain) = &mut job.chain
         && let Some((_, moment)) = &mut chain.first_started
     {

@@ -438,10 +438,14 @@ impl Reading {
 
     fn owe(&mut self, owed: Owed) {
         self.accept(owed.number);
-        if let OwedKind::Skipped(job, reason) = &owed.kind
-            && *reason != SkipReason::Duplicate
-        {
-            self.past.refused.claim(&job.url);
+        if let OwedKind::Skipped(job, reason) = &owed.kind {
+            match reason {
+                // Another job has claimed it.
+                SkipReason::Duplicate => {}
+                SkipReason::Trap => drop(self.past.seen.claim(&job.url)),
+                // It may still come in scope by a shorter way.
+                _ => drop(self.past.refused.claim(&job.url)),
+            }
         }
         self.past.owed.insert(owed.number, owed);
     }
@@ -474,10 +478,11 @@ impl Reading {
             Entry::Job { job, bare } if !self.requeued.contains_key(&job.number) => {
                 self.take(job.into_owned(), bare, waiting);
             }
-            Entry::Links { first, depth, source, urls } => {
+            Entry::Links { first, depth, priority, source, urls } => {
                 let last = first + urls.len() as u64;
                 if (first..last).any(|number| !self.done.contains(number) || self.failed.contains_key(&number)) {
-                    each_link((first, depth, source.as_deref()), &urls, |job| {
+                    each_link((first, depth, source.as_deref()), &urls, |mut job| {
+                        job.priority = priority;
                         if !self.requeued.contains_key(&job.number) {
                             self.take(job, false, waiting);
                         }

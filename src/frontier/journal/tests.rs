@@ -98,6 +98,8 @@ impl Story {
             job.source.clone_from(&source);
             job.depth = self.random.u32(0..2);
             job.accepted = Moment::START;
+            job.strand = 0;
+            job.priority = self.random.i8(-1..1);
             if let Some(spec) = &mut job.spec {
                 spec.user_info = None;
             }
@@ -270,7 +272,7 @@ fn claims_come_back() {
     assert!(story.known.claimed.iter().all(|url| past.seen.contains(url)));
     assert_eq!(past.seen.len(), story.known.claimed.len());
     assert!(past.typed_hosts.contains("typed:81"));
-    assert_eq!(past.scope.len() as u64, past.scope.iter().filter(|url| url.starts_with("http://")).count() as u64);
+    assert!(past.scope.iter().any(|url| url.starts_with("http://typed:81/")));
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod links;
 mod meta;
 mod resolve;
 mod scan;
+mod words;
 
 pub use links::MAX_LINKS;
 
@@ -36,6 +37,7 @@ use foreign::Foreign;
 use links::{Details, References};
 use resolve::Resolver;
 use scan::{Scanner, Tag, Token};
+use words::Text;
 
 /// Characters of a title; the rest is dropped.
 const MAX_TITLE: usize = 1000;
@@ -61,7 +63,8 @@ impl Extract for Html {
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
             }
         };
-        let mut reader = Reader { wants, agent: page.agent, ..Reader::default() };
+        let words = wants.words.then(Text::default);
+        let mut reader = Reader { wants, words, agent: page.agent, ..Reader::default() };
         reader.read(&text);
         let mut outlinks = if reader.references.is_empty() {
             Vec::new()
@@ -75,7 +78,9 @@ impl Extract for Html {
                 link.nofollow = true;
             }
         }
-        Extraction { title: reader.title, outlinks, directives, charset: Some(charset::label(encoding)) }
+        let words = reader.words.and_then(|words| words.fingerprint());
+        let charset = Some(charset::label(encoding));
+        Extraction { title: reader.title, outlinks, directives, words, charset }
     }
 }
 
@@ -94,6 +99,7 @@ struct Reader<'a> {
     directives: Directives,
     /// The `<a>` that is open, with its place among the references and its text so far.
     anchor: Option<(usize, Folded)>,
+    words: Option<Text>,
 }
 
 /// How the content of an element goes on.
@@ -110,7 +116,8 @@ enum Content {
 impl<'a> Reader<'a> {
     fn read(&mut self, page: &'a [u8]) {
         let mut scanner = Scanner::new(page);
-        while let Some(token) = scanner.next(self.anchor.is_some(), self.foreign.knows_cdata()) {
+        while let Some(token) = scanner.next(self.anchor.is_some() || self.words.is_some(), self.foreign.knows_cdata())
+        {
             match token {
                 Token::Text(text) => self.text(text, decode),
                 Token::Verbatim(text) => self.text(text, |text, _| String::from_utf8_lossy(text)),
@@ -181,6 +188,9 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self, raw: &'a [u8], decode: impl Fn(&'a [u8], Place) -> Cow<'a, str>) {
+        if let Some(words) = &mut self.words {
+            words.push(raw);
+        }
         if let Some((_, text)) = &mut self.anchor
             && !text.is_full()
         {

@@ -116,7 +116,7 @@ fn compare(page: &str, name: &str) {
             body: page.as_bytes(),
             agent: "lycosa",
         };
-        Html.extract(&page, Wants { links, link_details })
+        Html.extract(&page, Wants { links, link_details, words: false })
     };
     let all = read(true, true);
     let found: Vec<Link> = all

@@ -6,8 +6,8 @@ use crate::parse::{Extract as _, Wants};
 
 use super::Html;
 
-const ALL: Wants = Wants { links: true, link_details: true };
-const BRIEF: Wants = Wants { links: true, link_details: false };
+const ALL: Wants = Wants { links: true, link_details: true, words: false };
+const BRIEF: Wants = Wants { links: true, link_details: false, words: false };
 
 fn extract_bytes(body: &[u8], header_charset: Option<&str>, wants: Wants) -> Extraction {
     let url = Url::parse("http://h.example/dir/page?q").unwrap();

@@ -14,7 +14,7 @@ fn method(name: &str) -> Method {
 
 /// The first attempt of a GET.
 fn exchange<'a>(status: Option<u16>, error: Option<&'a FetchError>, method: &'a Method) -> Exchange<'a> {
-    Exchange { status, error, retry_after: None, method, attempts: 1, refusals: 0 }
+    Exchange { status, error, retry_after: None, method, attempts: 1, refusals: 0, idle_deaths: 0, in_budget: true }
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -234,9 +234,90 @@ fn our_own_limits_do_not_count_against_a_host_and_may_pass() {
         let error = error.our_own_limit();
         assert_eq!(signal(None, Some(&error), None), Signal::Neutral, "{kind:?}");
         let post = http::Method::POST;
-        let (status, error, retry_after) = (None, Some(&error), None);
-        let exchange = Exchange { status, error, retry_after, method: &post, attempts: 1, refusals: 0 };
-        assert_eq!(judge(&exchange, &RetrySettings::default()), Verdict::Retry);
+        assert_eq!(judge(&exchange(None, Some(&error), &post), &RetrySettings::default()), Verdict::Retry);
+    }
+}
+
+#[test]
+fn an_idle_connection_that_died_is_one_free_retry() {
+    let settings = RetrySettings { retries: 0, ..RetrySettings::default() };
+    let died = FetchError::transient(ErrorKind::Protocol, Stage::Send, "x").of_idle_connection();
+    let judged = |method: &Method, idle_deaths, settings: &RetrySettings| {
+        let exchange = Exchange { idle_deaths, attempts: 0, in_budget: false, ..exchange(None, Some(&died), method) };
+        judge(&exchange, settings)
+    };
+    assert_eq!(judged(&Method::GET, 1, &settings), Verdict::Anew);
+    // The second one is a failure like any other.
+    assert_eq!(judged(&Method::GET, 2, &settings), Verdict::Final);
+    // The request was on its way: a server that acts on it before it hangs up would act twice.
+    assert_eq!(judged(&Method::POST, 1, &settings), Verdict::Final);
+    assert_eq!(judged(&Method::POST, 1, &RetrySettings { all_methods: true, ..settings }), Verdict::Anew);
+    assert_eq!(signal(None, Some(&died), None), Signal::Neutral);
+}
+
+#[test]
+fn all_methods_and_the_budget() {
+    let all = RetrySettings { all_methods: true, ..RetrySettings::default() };
+    for name in METHODS {
+        let method = method(name);
+        let failed = exchange(Some(500), None, &method);
+        assert_eq!(judge(&failed, &all), Verdict::Retry, "{name}");
+        let denied = Exchange { in_budget: false, ..failed };
+        assert_eq!(judge(&denied, &all), Verdict::Final, "{name}");
+        // A refusal is no failure: it is not of the budget.
+        let refused = Exchange { in_budget: false, ..exchange(Some(429), None, &method) };
+        assert_eq!(judge(&refused, &all), Verdict::Refused(None), "{name}");
+    }
+    assert_eq!(judge(&exchange(Some(404), None, &Method::POST), &all), Verdict::Final);
+}
+
+/// The contract's paragraph as one table: what comes back, to a GET and to a POST, and what the breaker makes of it.
+#[test]
+fn the_table() {
+    use Signal::{Answer, Failure, Neutral};
+    use Verdict::{Anew, Final, Refused, Retry};
+    let transient = |kind| FetchError::transient(kind, Stage::Head, "x");
+    let permanent = |kind| FetchError::permanent(kind, Stage::Head, "x");
+    let unsent = |kind| transient(kind).before_sending();
+    let wait = Some(seconds(9));
+    let rows: Vec<(Option<u16>, Option<FetchError>, Option<Duration>, Verdict, Verdict, Signal)> = vec![
+        (Some(200), None, None, Final, Final, Answer),
+        (Some(301), None, wait, Final, Final, Answer),
+        (Some(404), None, None, Final, Final, Answer),
+        (Some(408), None, None, Retry, Final, Answer),
+        (Some(425), None, None, Retry, Final, Answer),
+        (Some(429), None, None, Refused(None), Refused(None), Neutral),
+        (Some(429), None, wait, Refused(wait), Refused(wait), Neutral),
+        (Some(500), None, None, Retry, Final, Answer),
+        (Some(501), None, None, Final, Final, Answer),
+        (Some(502), None, None, Retry, Final, Failure),
+        (Some(503), None, None, Retry, Final, Failure),
+        (Some(503), None, wait, Refused(wait), Refused(wait), Neutral),
+        (Some(504), None, None, Retry, Final, Failure),
+        (None, Some(unsent(ErrorKind::Dns)), None, Retry, Retry, Neutral),
+        (None, Some(permanent(ErrorKind::Dns).before_sending()), None, Final, Final, Neutral),
+        (None, Some(unsent(ErrorKind::Connect)), None, Retry, Retry, Failure),
+        (None, Some(unsent(ErrorKind::Connect).our_own_limit()), None, Retry, Retry, Neutral),
+        (None, Some(permanent(ErrorKind::Tls).before_sending()), None, Final, Final, Failure),
+        (None, Some(transient(ErrorKind::Timeout)), None, Retry, Final, Failure),
+        (None, Some(transient(ErrorKind::Protocol)), None, Retry, Final, Failure),
+        (None, Some(transient(ErrorKind::Protocol).of_idle_connection()), None, Anew, Final, Neutral),
+        (None, Some(permanent(ErrorKind::Protocol)), None, Final, Final, Neutral),
+        (Some(200), Some(transient(ErrorKind::Body)), None, Retry, Final, Failure),
+        (Some(200), Some(permanent(ErrorKind::TooLarge)), None, Final, Final, Answer),
+        (Some(200), Some(permanent(ErrorKind::Decode)), None, Final, Final, Answer),
+        (None, Some(transient(ErrorKind::Interrupted)), None, Final, Final, Neutral),
+        (None, Some(transient(ErrorKind::Internal)), None, Final, Final, Neutral),
+    ];
+    for (status, error, retry_after, get, post, told) in &rows {
+        let row = format!("{status:?} {error:?} {retry_after:?}");
+        for (method, expected) in [(Method::GET, get), (Method::POST, post)] {
+            let idle_deaths = u32::from(is_idle_death(error.as_ref()));
+            let exchange =
+                Exchange { retry_after: *retry_after, idle_deaths, ..exchange(*status, error.as_ref(), &method) };
+            assert_eq!(judge(&exchange, &RetrySettings::default()), *expected, "{method} {row}");
+        }
+        assert_eq!(signal(*status, error.as_ref(), *retry_after), *told, "{row}");
     }
 }
 

@@ -104,7 +104,8 @@ pub fn resume_command() -> Command {
     // The defaults here are what the run began with, whatever that was.
     let flags = settings.iter().map(|setting| flag(setting, &Layer::default()).hide(!may_change(setting)));
     let flags = flags.zip(&settings).map(|(flag, setting)| flag.help_heading(setting.heading)).collect::<Vec<_>>();
-    let negatives = settings.iter().filter(|setting| setting.kind == Kind::Switch).map(|setting| negative_flag(setting));
+    let negatives =
+        settings.iter().filter(|setting| setting.kind == Kind::Switch).map(|setting| negative_flag(setting));
     Command::new("resume")
         .about("Go on with a run that was stopped or killed, with its settings")
         .after_help("Input that had not ended is given again from its start: what was read is passed over. Without it what was\naccepted is finished, and the exit code is 4. Of a finished run: exit code 0, and no record.")
@@ -132,5 +133,9 @@ pub fn status_command() -> Command {
 }
 
 fn state_dir() -> Arg {
-    Arg::new("dir").value_name("DIR").required(true).value_parser(value_parser!(PathBuf)).help("The state directory of the run")
+    Arg::new("dir")
+        .value_name("DIR")
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .help("The state directory of the run")
 }

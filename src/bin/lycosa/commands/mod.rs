@@ -1,5 +1,6 @@
 //! What each command does with its resolved settings.
 
+pub mod audit;
 pub mod config;
 pub mod demo;
 pub mod explain;

@@ -100,7 +100,7 @@ impl Kept {
         let options = StateOptions {
             durability: resolved.durability,
             memo,
-            retry_all: resolved.retry_all,
+            retry_all: resolved.settings.engine.retry.all_methods,
             ..StateOptions::default()
         };
         Ok(Self { state, options })

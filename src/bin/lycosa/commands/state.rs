@@ -149,7 +149,7 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, finished: bool) -> u8 {
         durability: resolved.durability,
         memo: String::new(),
         retry_failed: flags.retry_failed,
-        retry_all: resolved.retry_all,
+        retry_all: resolved.settings.engine.retry.all_methods,
         no_stdin: std::io::stdin().is_terminal(),
     };
     close(resolved, false, Some(Kept { state, options }), &console)

@@ -41,6 +41,7 @@ pub fn check(kind: Kind, text: &str) -> Result<(), Bad> {
         Kind::Statuses => statuses(text).map(drop),
         Kind::FailOn => fail_on(text).map(drop),
         Kind::HedgeAfter => hedge_after(text).map(drop),
+        Kind::Patience => patience(text).map(drop),
         Kind::Patterns => pattern(text).map(drop),
         Kind::Text | Kind::Texts => Ok(()),
     }
@@ -228,6 +229,28 @@ pub fn hedge_after(text: &str) -> Result<HedgeAfter, Bad> {
     Ok(time.map_or(HedgeAfter::Never, HedgeAfter::Time))
 }
 
+/// How long something is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    Probes(u32),
+    Time(Duration),
+    Endless,
+}
+
+/// A bare number is of probes, so a time needs its unit.
+pub fn patience(text: &str) -> Result<Patience, Bad> {
+    if text == "none" {
+        return Ok(Patience::Endless);
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
+        let probes = whole(text, 1, 1_000_000, false).map_err(|_| {
+            Bad::new(format!("'{text}' is not a number of probes from 1, a duration (such as 10m) or none"))
+        })?;
+        return Ok(probes.map_or(Patience::Endless, Patience::Probes));
+    }
+    Ok(duration(text)?.map_or(Patience::Endless, Patience::Time))
+}
+
 pub fn pattern(text: &str) -> Result<regex::Regex, Bad> {
     regex::Regex::new(text).map_err(|error| {
         // The library draws the place over several lines; its last line is the reason.
@@ -258,6 +281,18 @@ mod tests {
         assert!(whole("none", 0, 9, false).is_err());
         assert!(whole("10", 0, 9, true).is_err());
         assert_eq!(whole("1_000", 0, 2000, true), Ok(Some(1000)));
+    }
+
+    #[test]
+    fn patience_is_of_probes_or_of_time() {
+        assert_eq!(patience("3"), Ok(Patience::Probes(3)));
+        assert_eq!(patience("90s"), Ok(Patience::Time(Duration::from_secs(90))));
+        assert_eq!(patience("1.5h"), Ok(Patience::Time(Duration::from_mins(90))));
+        assert_eq!(patience("none"), Ok(Patience::Endless));
+        for bad in ["0", "", "three", "3 probes", "-1"] {
+            assert!(patience(bad).is_err(), "{bad}");
+        }
+        assert_eq!(hint(patience("5min")), "did you mean '5m'?");
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub enum Kind {
     FailOn,
     /// A duration as above, or `p95`.
     HedgeAfter,
+    /// A number of probes, or a duration with its unit; also `none`.
+    Patience,
     /// Any text; `none` is no text.
     Text,
     /// Texts, in order.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lycosa::crawl::Settings;
-use lycosa::engine::settings::{EngineSettings, RaceMode, With};
+use lycosa::engine::settings::{EngineSettings, IpLimit, RaceMode, With};
 use lycosa::fetch::client::{ClientSettings, LowestSpeed};
 use lycosa::frontier::journal::Durability;
 use lycosa::model::units::Rate;
@@ -15,7 +15,7 @@ use lycosa::policy::scope::{Rule, ScopeSettings};
 use lycosa::seeds::SeedSettings;
 use lycosa::sinks::{OutputSettings, Target, format_for_path};
 
-use super::check::{self, Bad};
+use super::check::{self, Bad, Patience};
 use super::request::{Headers, RequestFlags};
 use super::{Kind, Layer, Origin, Run, UsageError, setting};
 use crate::exit::FailOn;
@@ -43,7 +43,6 @@ pub struct Resolved {
     pub summary: Option<PathBuf>,
     pub strict_input: bool,
     pub durability: Durability,
-    pub retry_all: bool,
     /// Things that are allowed but probably not meant.
     pub warnings: Vec<String>,
 }
@@ -96,7 +95,6 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         summary: summary(&values, &outputs)?,
         strict_input: values.switch("strict-input"),
         durability: if values.word("durability")? == "each" { Durability::Each } else { Durability::Commit },
-        retry_all: values.switch("retry-all"),
         settings: Settings { engine, client, seeds, outputs },
         warnings,
     })
@@ -105,27 +103,41 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
 fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
     let concurrency = values.whole("concurrency")?.unwrap_or(1);
     let crawl = run == Run::Crawl;
+    let patience = values.read("breaker-wait", check::patience)?;
     Ok(EngineSettings {
         follow: crawl,
         unique: crawl || values.switch("unique"),
         concurrency: concurrency as usize,
         host_concurrency: values.whole("host-concurrency")?.unwrap_or(concurrency),
+        ip_concurrency: values.whole("ip-concurrency")?.map(|places| IpLimit {
+            places,
+            loopback: values.given("ip-concurrency").is_some_and(|given| given.origin != Origin::Default),
+        }),
         rate: values.rate("rate")?,
         host_rate: values.rate("host-rate")?,
         delay: values.duration("delay")?.unwrap_or_default(),
+        adaptive_throttle: values.word("throttle")? == "adaptive",
         timeout: values.duration("timeout")?,
         url_deadline: values.duration("url-deadline")?,
         deadline: values.duration("deadline")?,
         grace: values.duration("grace")?.unwrap_or(UNLIMITED),
         retry: RetrySettings {
             retries: values.whole("retries")?.unwrap_or(0),
+            all_methods: values.switch("retry-all"),
             max_retry_after: values.duration("max-retry-after")?,
             ..RetrySettings::default()
         },
         breaker: BreakerSettings {
             failures: values.whole("breaker-failures")?.unwrap_or(0),
             cooldown: values.duration("breaker-cooldown")?.unwrap_or_default(),
-            ..BreakerSettings::default()
+            probes: match patience {
+                Patience::Probes(probes) => probes,
+                Patience::Time(_) | Patience::Endless => u32::MAX,
+            },
+            wait: match patience {
+                Patience::Time(time) => Some(time),
+                Patience::Probes(_) | Patience::Endless => None,
+            },
         },
         max_pages: values.whole("max-pages")?.map(u64::from),
         max_filesize: values.read("max-filesize", check::size)?,
@@ -134,6 +146,11 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         obey_robots: values.word("robots")? == "obey",
         max_crawl_delay: values.duration("max-crawl-delay")?,
         scope: if crawl { scope(values)? } else { ScopeSettings::default() },
+        max_per_pattern: if crawl {
+            values.whole("max-per-pattern")?
+        } else {
+            EngineSettings::default().max_per_pattern
+        },
         refused: values.switch("refused"),
         sitemaps: values.switch("sitemaps"),
         ordered: values.switch("ordered"),

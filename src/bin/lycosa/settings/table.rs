@@ -48,6 +48,14 @@ pub const SETTINGS: &[Setting] = &[
     .short('l')
     .only(Run::Crawl)
     .under(SCOPE),
+    Setting::new(
+        "max-per-pattern",
+        Kind::Whole { least: 1, most: NO_LIMIT, none: true },
+        "N",
+        "Pages of one URL pattern to ask although it seems to have no end, before the rest is 'skipped: trap'; none: follow traps",
+    )
+    .only(Run::Crawl)
+    .under(SCOPE),
     Setting::new("refused", Kind::Switch, "", "Write records also for links outside scope and depth").only(Run::Crawl).under(SCOPE),
     Setting::new(
         "scope",
@@ -96,9 +104,23 @@ pub const SETTINGS: &[Setting] = &[
     )
     .under(POLITENESS),
     Setting::new("host-rate", Kind::Rate, "RATE", "Starts of requests at one host, evenly spaced: 20/s, 30/m, 100/h, 500/d").under(POLITENESS),
+    Setting::new(
+        "ip-concurrency",
+        Kind::Whole { least: 1, most: 100_000, none: true },
+        "N",
+        "Requests in flight at all hosts of one address; on loopback only if it is set",
+    )
+    .under(POLITENESS),
     Setting::new("max-crawl-delay", Kind::Duration, "DUR", "A longer Crawl-delay of robots.txt is kept too, with a warning").under(POLITENESS),
     Setting::new("rate", Kind::Rate, "RATE", "Starts of requests, whole run, evenly spaced").under(POLITENESS),
     Setting::new("robots", Kind::Word(&["obey", "ignore"]), "MODE", "robots.txt, its Crawl-delay, and nofollow of pages and links (obey, ignore)").under(POLITENESS),
+    Setting::new(
+        "throttle",
+        Kind::Word(&["adaptive", "off"]),
+        "MODE",
+        "Ask a host less that gets slow, fails or says that it will refuse (adaptive, off)",
+    )
+    .under(POLITENESS),
     // Limits
     Setting::new("connect-timeout", Kind::Duration, "DUR", "Time to connect, TLS included").under(LIMITS),
     Setting::new("deadline", Kind::Duration, "DUR", "Time for the whole run").under(LIMITS),
@@ -127,12 +149,19 @@ pub const SETTINGS: &[Setting] = &[
         "Failures in a row that open a host's breaker; 0: never",
     )
     .under(FAILURES),
+    Setting::new(
+        "breaker-wait",
+        Kind::Patience,
+        "N|DUR",
+        "Failed probes, or time, after which the waiting URLs of an open host end as 'skipped: breaker_open'",
+    )
+    .under(FAILURES),
     Setting::new("fail-early", Kind::Switch, "", "Stop at the first failure, after its retries").under(FAILURES),
     Setting::new("fail-on", Kind::FailOn, "POLICY", "When failures make the exit code 1: never, seeds, any, a count (10) or a share (5%)")
         .under(FAILURES),
     Setting::new("max-retry-after", Kind::Duration, "DUR", "A longer Retry-After ends the URL at once").under(FAILURES),
     Setting::new("retries", Kind::Whole { least: 0, most: 1000, none: false }, "N", "Further attempts after the first").under(FAILURES),
-    Setting::new("retry-all", Kind::Switch, "", "With --state: send again what may not be sent twice (POST) and was perhaps sent when an earlier process ended").under(FAILURES),
+    Setting::new("retry-all", Kind::Switch, "", "Repeat also POST, PUT, PATCH and DELETE that may have had an effect").under(FAILURES),
     // Output
     Setting::new("durability", Kind::Word(&["commit", "each"]), "MODE", "With --state: what is written survives a loss of power within a second (commit), or at once (each)").under(OUTPUT),
     Setting::new("format", Kind::Word(FORMATS), "FORMAT", "Format of standard output (jsonl, json)").under(OUTPUT),
