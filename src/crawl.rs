@@ -170,13 +170,12 @@ impl Crawl {
             })
         };
         let input = reader.map_or(Input::Ended, read);
-        let (run, frontier, past, input_missing): (Arc<str>, Box<dyn Frontier>, _, _) = match kept {
-            Some(Kept { run, frontier, past, input_missing }) => (run, Box::new(frontier), past, input_missing),
-            None => {
-                let memory = MemoryFrontier::new(MemorySettings::default());
-                (run_name().into(), Box::new(memory), None, false)
-            }
-        };
+        let (mut run, mut past, mut missing): (Arc<str>, _, _) = (run_name().into(), None, false);
+        let mut frontier: Box<dyn Frontier> = Box::new(MemoryFrontier::new(MemorySettings::default()));
+        if let Some(kept) = kept {
+            (run, past, missing) = (kept.run, kept.past, kept.input_missing);
+            frontier = Box::new(kept.frontier);
+        }
         let parts = Parts {
             run,
             settings,
@@ -184,7 +183,7 @@ impl Crawl {
             frontier,
             input,
             past,
-            input_missing,
+            input_missing: missing,
             sinks,
             controls: handle.controls,
             inline: false,

@@ -97,6 +97,14 @@ pub struct Delivery {
     dropped: Vec<Counted>,
 }
 
+/// Records that are in every output.
+pub struct Written {
+    /// In the order of `seq`: the job's number, and what the record counted as.
+    pub records: Vec<(u64, Counted)>,
+    /// Where each output stands behind the last of them.
+    pub marks: Vec<Option<OutputMark>>,
+}
+
 /// How a run goes on that was begun by an earlier process, or that a later one may go on with.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Continuation {
@@ -268,9 +276,8 @@ impl Delivery {
         self.unsure.iter().map(|(_, counted)| *counted).chain(held)
     }
 
-    /// With a journal: what has been written to every output since this was last called, in the order of `seq`, as the
-    /// job's number and what it counted as; and where each output stands behind it. None if there is nothing new.
-    pub fn take_written(&mut self) -> Option<(Vec<(u64, Counted)>, Vec<Option<OutputMark>>)> {
+    /// With a journal: what has been written to every output since this was last called. None if there is nothing new.
+    pub fn take_written(&mut self) -> Option<Written> {
         let sure = self.sure();
         let marks = self.marks.as_mut()?;
         let count = usize::try_from(sure.checked_sub(self.unsure_from)?).ok().filter(|count| *count > 0)?;
@@ -279,7 +286,7 @@ impl Delivery {
         }
         self.unsure_from = sure;
         let marks = marks.clone();
-        Some((self.unsure.drain(..count).collect(), marks))
+        Some(Written { records: self.unsure.drain(..count).collect(), marks })
     }
 
     /// Up to where all outputs have written whole batches that can be gone back to; outputs whose reader has gone away

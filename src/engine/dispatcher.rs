@@ -222,6 +222,7 @@ impl<F: Fetcher> Dispatcher<F> {
         host.summary.refusals += u64::from(ending.refusal.is_some());
         host.request_time += elapsed;
         let held = host.pace.end(now, ending);
+        let mut noted = held.is_some();
         if let Some(hold) = held {
             tracing::info!(host = %host.key, ?hold, "the host asks to be left alone");
         }
@@ -229,6 +230,10 @@ impl<F: Fetcher> Dispatcher<F> {
             // Says nothing of the host.
         } else if let Some(change) = host.breaker.report(now, signal, probe) {
             self.breaker_changed(id, change, now);
+            noted = true;
+        }
+        if noted {
+            self.note_host(id, now);
         }
         self.note_address(id, counted_at, remote, now);
         if ending.latency.is_some() {

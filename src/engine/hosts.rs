@@ -12,6 +12,7 @@ use foldhash::HashMap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::event::HostId;
+use super::kept_hosts::KeptHosts;
 use super::limit::Limiter;
 use super::settings::EngineSettings;
 use super::stats::HostSummary;
@@ -281,9 +282,15 @@ pub struct Hosts {
     /// Hosts ever known, and the busiest of those that were forgotten.
     forgotten: u64,
     retired: Vec<HostSummary>,
+    kept: KeptHosts,
 }
 
 impl Hosts {
+    /// What an earlier process knew of hosts.
+    pub fn take_up(&mut self, kept: KeptHosts) {
+        self.kept = kept;
+    }
+
     /// The host with this key, made if it is not known.
     pub fn id(&mut self, key: &str, settings: &EngineSettings, now: Moment) -> HostId {
         if let Some(&id) = self.by_key.get(key) {
@@ -292,7 +299,8 @@ impl Hosts {
         if self.by_key.len() >= self.forget_at.max(MANY_HOSTS) {
             self.forget(now);
         }
-        let host = Host::new(key.into(), settings);
+        let mut host = Host::new(key.into(), settings);
+        self.kept.restore(&mut host);
         let id = if let Some(id) = self.free.pop() {
             self.table[id as usize] = Some(host);
             id

@@ -271,6 +271,8 @@ impl<F: Fetcher> Dispatcher<F> {
         };
         self.hosts.get_mut(id).set_robots(&origin, robots);
         self.queue_sitemaps(&origin, 0, sitemaps, now);
+        // The copy behind the sitemaps that it names: whoever knows the copy does not ask for them again.
+        self.note_robots(id, &origin, now);
         self.reconsider(id, now);
     }
 

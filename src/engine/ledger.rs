@@ -8,9 +8,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::delivery::Continuation;
+use super::delivery::{Continuation, Written};
 use super::dispatcher::{Dispatcher, Phase};
 use super::intake::host_name_entry;
+use super::kept_hosts::KeptHosts;
 use super::outcome::{BrokenLine, Counted, Verdict};
 use super::standing::{HostStanding, Standing};
 use super::stats::Tally;
@@ -201,12 +202,12 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     fn tell_written(&mut self) {
-        let Some((written, marks)) = self.delivery.take_written() else { return };
+        let Some(Written { records, marks }) = self.delivery.take_written() else { return };
         let ending = |(number, counted): (u64, Counted)| {
             let Counted { typed, outcome, error, skip } = counted;
             Ending { number, typed, outcome, error, skip }
         };
-        let endings: Vec<Ending> = written.into_iter().map(ending).collect();
+        let endings: Vec<Ending> = records.into_iter().map(ending).collect();
         if let Some(journal) = self.frontier.journal() {
             journal.written(&endings, marks);
         }
@@ -285,6 +286,10 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// Takes up what an earlier process has left.
     pub(super) fn revive(&mut self, past: Past, now: Moment) {
+        self.hosts.take_up(KeptHosts::new(past.hosts, &self.clock));
+        if let Some(limiter) = &mut self.run_limiter {
+            limiter.take(Moment::START);
+        }
         for host in &past.typed_hosts {
             if self.typed_hosts.claim(host) {
                 self.typed_hosts.claim(&host_name_entry(host));

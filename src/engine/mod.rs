@@ -30,6 +30,7 @@ mod flights;
 mod hosts;
 pub mod input;
 mod intake;
+mod kept_hosts;
 pub mod ledger;
 mod limit;
 pub mod lookup;

@@ -80,8 +80,9 @@ impl Standing {
         serde_json::from_slice(bytes).unwrap_or_default()
     }
 
+    /// Nothing, if there should be something in it that is no JSON.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("names and numbers are JSON")
+        serde_json::to_vec(self).unwrap_or_default()
     }
 }

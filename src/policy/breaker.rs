@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::units::Moment;
 
 /// The rate is taken over four times as many outcomes as failures in a row would open it, within these; half of them have
@@ -94,6 +96,13 @@ enum State {
     },
 }
 
+/// What of an open breaker outlives a process, beside the moment it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outage {
+    failed_probes: u32,
+    pub given_up: bool,
+}
+
 /// The last outcomes of a closed breaker.
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
@@ -129,6 +138,26 @@ pub struct Breaker {
 }
 
 impl Breaker {
+    /// What is to be known of it by a later process, and the moment of its next probe; None while it is closed.
+    #[must_use]
+    pub fn outage(&self) -> Option<(Moment, Outage)> {
+        match self.state {
+            State::Closed { .. } => None,
+            State::Open { until, failed_probes } => Some((until, Outage { failed_probes, given_up: false })),
+            // What its probe came to is not known.
+            State::HalfOpen { failed_probes, given_up } => Some((Moment::START, Outage { failed_probes, given_up })),
+            State::GivenUp { until, failed_probes } => Some((until, Outage { failed_probes, given_up: true })),
+        }
+    }
+
+    /// Opens a new one as an earlier process has left it.
+    pub fn take_up(&mut self, outage: Outage, until: Moment) {
+        let Outage { failed_probes, given_up } = outage;
+        self.opened = 1;
+        self.state =
+            if given_up { State::GivenUp { until, failed_probes } } else { State::Open { until, failed_probes } };
+    }
+
     /// A closed one. `random` in 0..1 is the host's own: hosts that failed together are not probed together.
     #[must_use]
     pub fn new(settings: BreakerSettings, random: f64) -> Self {

@@ -80,6 +80,11 @@ impl Hold {
         self.until
     }
 
+    /// Nothing is asked before `until`, for what an earlier process was told. Never shortens a hold.
+    pub fn keep(&mut self, until: Moment) {
+        self.until = self.until.max(until);
+    }
+
     /// Events so far: bursts count once.
     #[must_use]
     pub fn events(&self) -> u64 {

@@ -99,6 +99,16 @@ impl Pace {
         }
     }
 
+    /// An earlier process may have asked this host up to the start of this one.
+    pub fn asked_before(&mut self) {
+        self.last_end = self.last_end.max(Some(Moment::START));
+    }
+
+    /// Nothing is asked before `until`, for what an earlier process was told.
+    pub fn leave_alone(&mut self, until: Moment) {
+        self.hold.keep(until);
+    }
+
     /// Crawl-delay of the host's robots.txt: never lowers the delay in force.
     pub fn raise_delay(&mut self, crawl_delay: Duration) {
         self.delay = self.delay.max(crawl_delay);

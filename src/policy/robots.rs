@@ -8,6 +8,8 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use self::file::{Agent, Line};
 use self::pattern::Pattern;
 use crate::model::url::origin_of;
@@ -45,7 +47,7 @@ pub fn product_token(user_agent: &str) -> &str {
 const MOST_WORK: usize = 16 << 20;
 
 /// An `Allow` or `Disallow` line of a group that applies to us.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Rule {
     pattern: Pattern,
     allow: bool,
@@ -55,7 +57,7 @@ struct Rule {
 }
 
 /// The group that applies: all groups for one agent are one (RFC 9309 2.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Line of its first `User-agent` that means us.
     pub line: u32,
@@ -86,7 +88,7 @@ pub struct Decision {
 }
 
 /// What one robots.txt says to us.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RobotsRules {
     /// In the order in which they decide: longest first, among equals `Allow` first (RFC 9309 2.2.2).
     rules: Box<[Rule]>,

@@ -5,6 +5,7 @@ pub(super) mod fake;
 mod outage;
 mod paced;
 mod races;
+mod resume;
 mod robots;
 mod simulation;
 mod stories;

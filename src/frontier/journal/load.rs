@@ -197,7 +197,7 @@ impl Replay {
         let start = || {
             file.set_len(last.end)?;
             file.seek(SeekFrom::Start(last.end))?;
-            Writer::start(file, last.end, last.number, settings)
+            Writer::start(file, last.end, last.number, last.commit.clone(), settings)
         };
         let writer = start().map_err(|source| StateError::Io { action: "write", path, source })?;
         Ok(Journal::new(writer, last.commit.next_seq, last.commit.marks))
@@ -214,8 +214,10 @@ impl Journal {
         let start = || {
             file.set_len(PREAMBLE_BYTES)?;
             file.seek(SeekFrom::Start(PREAMBLE_BYTES))?;
-            let writer = Writer::start(file, PREAMBLE_BYTES, 0, settings)?;
-            let mut journal = Self::new(writer, 0, vec![None; outputs]);
+            let marks = vec![None; outputs];
+            let nothing = Commit { next_seq: 0, marks: marks.clone(), synced: None };
+            let writer = Writer::start(file, PREAMBLE_BYTES, 0, nothing, settings)?;
+            let mut journal = Self::new(writer, 0, marks);
             journal.note(&Entry::Begun(Box::new(begun)));
             journal.commit_and_wait().map_err(|FrontierError(error)| error)?;
             Ok(journal)

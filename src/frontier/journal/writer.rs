@@ -56,12 +56,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Goes on with a journal that ends at `end`; the next block has this number.
-    pub(super) fn start(file: File, end: u64, number: u64, settings: JournalSettings) -> io::Result<Self> {
+    /// Goes on with a journal that ends at `end` with this commit; the next block has this number.
+    pub(super) fn start(
+        file: File,
+        end: u64,
+        number: u64,
+        last: Commit,
+        settings: JournalSettings,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (sender, receiver) = mpsc::channel();
         let syncer = Syncer::start(file.try_clone()?, settings.outputs, &sender, &shared)?;
-        let last = Commit { next_seq: 0, marks: Vec::new(), synced: None };
+        let last = Commit { synced: None, ..last };
         let thread = WriterThread {
             file,
             end,

@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 /// A pattern in the spelling of [`spelled`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Pattern {
     /// Begins with `/`; without the `$` at its end.
     text: Box<str>,

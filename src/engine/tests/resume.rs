@@ -1,0 +1,183 @@
+//! Runs that are cut off at any moment, under the paused clock, and taken up by another: with the journal and the outputs
+//! of a real one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fake::{Fake, Reply, World, seeds};
+use crate::engine::settings::EngineSettings;
+use crate::engine::stats::Summary;
+use crate::engine::{Controls, Parts, input, ledger, run};
+use crate::frontier::journal::{
+    Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Replay, StateDir,
+};
+use crate::frontier::memory::{MemoryFrontier, MemorySettings};
+use crate::seeds::Seed;
+use crate::sinks::{OutputSettings, Target, holds, open, reopen};
+
+/// Runs in a directory until `cut`, or to the end. None if it was cut off.
+async fn run_kept(
+    world: &Arc<World>,
+    directory: &Path,
+    settings: &EngineSettings,
+    mut given: Vec<Seed>,
+    cut: Duration,
+) -> Option<Summary> {
+    let output = OutputSettings { target: Target::File(directory.join("out.jsonl")), format: "jsonl" };
+    let memory_settings = MemorySettings { heap_limit: 4096, ..MemorySettings::default() };
+    let mut memory = MemoryFrontier::new(memory_settings);
+    let journal_settings = || JournalSettings { durability: Durability::Commit, outputs: Vec::new() };
+    let dir = StateDir::lock(&directory.join("state")).unwrap();
+    let (journal, past, sink) = match dir.open().unwrap() {
+        Opened::New(file) => {
+            let begun = ledger::begun("test", String::new(), settings);
+            let sink = open(&output).unwrap();
+            (Journal::begin(&dir, file, begun, journal_settings()).unwrap(), None, sink)
+        }
+        Opened::Run(file) => {
+            let replay = Replay::scan(&dir, file).unwrap().unwrap();
+            let mark = replay.marks().first().copied().flatten();
+            assert!(holds(&output, mark).unwrap());
+            let wants = LoadSettings { retry_interrupted: true, ..LoadSettings::default() };
+            let past = replay.load(&mut memory, wants).unwrap();
+            given.drain(..usize::try_from(past.input.taken).unwrap());
+            let sink = reopen(&output, mark, replay.next_seq()).unwrap();
+            (replay.resume(journal_settings()).unwrap(), Some(Box::new(past)), sink)
+        }
+    };
+    let ended = past.as_ref().is_some_and(|past| past.input_ended);
+    let parts = Parts {
+        run: "test".into(),
+        settings: settings.clone(),
+        fetcher: Fake(world.clone()),
+        frontier: Box::new(DurableFrontier::new(memory, journal, dir)),
+        input: if ended { input::Input::Ended } else { input::Input::Inline(Box::new(given.into_iter())) },
+        past,
+        input_missing: false,
+        sinks: vec![("out".to_owned(), sink)],
+        controls: Controls::default(),
+        inline: true,
+    };
+    tokio::time::timeout(cut, run(parts)).await.ok()
+}
+
+fn records(directory: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(directory.join("out.jsonl")).unwrap();
+    let records: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (place, record) in records.iter().enumerate() {
+        assert_eq!(record["seq"], place);
+    }
+    records
+}
+
+fn crawl() -> EngineSettings {
+    EngineSettings { follow: true, obey_robots: true, concurrency: 8, ..EngineSettings::default() }
+}
+
+/// Two hundred pages that link to each other, some missing, some that redirect, two to the same place.
+fn answer(path: &str, tries: usize) -> Reply {
+    let number: usize = path.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0);
+    match path {
+        "/robots.txt" => Reply::page("User-agent: *\nDisallow: /private\nSitemap: http://a.test/sitemap.xml"),
+        "/sitemap.xml" => Reply::page(
+            "<urlset><url><loc>http://a.test/150</loc></url><url><loc>http://a.test/only-here</loc></url></urlset>",
+        ),
+        _ if number % 17 == 3 && tries == 0 => Reply::status(503),
+        _ if number % 19 == 5 => Reply::status(404),
+        _ if number % 11 == 7 => Reply::redirect(302, &format!("/to-{}", number / 22)),
+        _ => {
+            let links = [2 * number + 1, 2 * number + 2, number * 7 % 200, number * 13 % 200];
+            let links = links.map(|to| format!("<a href=/{}>x</a>", to % 200));
+            Reply::page(links.concat() + "<a href=/private>x</a><a href=//b.test/>x</a>")
+        }
+    }
+}
+
+fn essence(records: &[serde_json::Value]) -> BTreeMap<String, usize> {
+    let mut all = BTreeMap::new();
+    for record in records {
+        // Which of two URLs that lead to one place is asked first is chance.
+        let url = if record["final_url"].as_str().is_some_and(|url| url.contains("/to-")) {
+            "redirected".to_owned()
+        } else {
+            format!("{} {} {}", record["url"], record["outcome"], record["status"])
+        };
+        *all.entry(url).or_default() += 1;
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_it_is_cut_off_the_records_are_the_same() {
+    let world = || World::new(|request, tries| answer(request.url.path(), tries));
+    let given = || seeds(["http://a.test/", "http://a.test/", "http://a.test/9"].map(str::to_owned));
+    for settings in [
+        crawl(),
+        EngineSettings { sitemaps: true, ..crawl() },
+        EngineSettings { refused: true, concurrency: 2, ..crawl() },
+    ] {
+        let whole = tempfile::tempdir().unwrap();
+        let summary = run_kept(&world(), whole.path(), &settings, given(), Duration::MAX).await.unwrap();
+        let expected = essence(&records(whole.path()));
+        assert!(summary.records > 150 && expected.contains_key("redirected"));
+        assert_eq!(expected.contains_key("\"http://a.test/only-here\" \"ok\" 200"), settings.sitemaps);
+        for seed in 0..25 {
+            let directory = tempfile::tempdir().unwrap();
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (world, mut cuts) = (world(), 0);
+            loop {
+                let cut = Duration::from_millis(random.u64(1..400 + 100 * cuts));
+                match run_kept(&world, directory.path(), &settings, given(), cut).await {
+                    None => cuts += 1,
+                    Some(summary) => {
+                        assert_eq!((summary.records, summary.left), (records(directory.path()).len() as u64, 0));
+                        break;
+                    }
+                }
+                assert!(cuts < 500, "it never comes to its end");
+            }
+            assert!(cuts > 0, "it was never cut off");
+            assert_eq!(essence(&records(directory.path())), expected, "seed {seed}, {cuts} cuts");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_is_left_alone_over_the_end_of_a_process() {
+    let world = World::new(|request, tries| match request.url.path() {
+        "/robots.txt" => Reply::page("User-agent: *\nCrawl-delay: 7"),
+        _ if tries == 0 => Reply::status(429).header("retry-after", "100"),
+        _ => Reply::page("x"),
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let settings = crawl();
+    let given = || seeds(["http://a.test/".to_owned()]);
+    let first = run_kept(&world, directory.path(), &settings, given(), Duration::from_secs(20)).await;
+    assert!(first.is_none());
+    let resumed = tokio::time::Instant::now();
+    run_kept(&world, directory.path(), &settings, given(), Duration::MAX).await.unwrap();
+    let requests = world.requests();
+    assert_eq!(world.urls(), ["http://a.test/robots.txt", "http://a.test/", "http://a.test/"], "robots.txt is kept");
+    let waited = requests[2].start - resumed;
+    // Wall time goes on by itself while the test runs.
+    assert!((Duration::from_secs(60)..Duration::from_secs(106)).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_stays_open_over_the_end_of_a_process() {
+    let world = World::new(|_, _| Reply::refused());
+    let directory = tempfile::tempdir().unwrap();
+    let settings = EngineSettings { unique: true, ..EngineSettings::default() };
+    let given = || seeds((0..10).map(|n| format!("http://dead.test/{n}")));
+    run_kept(&world, directory.path(), &settings, given(), Duration::from_secs(25)).await;
+    let before = world.requests().len();
+    let resumed = tokio::time::Instant::now();
+    let summary = run_kept(&world, directory.path(), &settings, given(), Duration::MAX).await.unwrap();
+    assert_eq!(summary.records, 10);
+    let requests = world.requests();
+    let first = requests[before].start - resumed;
+    assert!(first > Duration::from_secs(1), "{first:?} after the start");
+    assert!(requests.len() - before < 10, "only probes");
+}
