@@ -134,9 +134,8 @@ impl<F: Fetcher> Round<'_, F> {
         chain.refusals += u32::from(refused);
         let died_idle = retry::is_idle_death(attempt.error.as_ref());
         chain.idle_deaths += u32::from(died_idle);
-        if !refused && !(died_idle && chain.idle_deaths <= retry::FREE_RETRIES) {
-            chain.attempts += 1;
-        }
+        let is_free = refused || (died_idle && chain.idle_deaths <= retry::FREE_RETRIES);
+        chain.attempts += u32::from(!is_free);
         let exchange = retry::Exchange {
             status,
             error: attempt.error.as_ref(),

@@ -8,6 +8,7 @@
 //! - `records` is about the shape of what comes out: keys, types, order, outputs.
 //! - `crawl` is about which links are followed, and that each page is asked once.
 //! - `politeness` is about how fast and how much at once; every test has a control run without the limit.
+//! - `refusals` is about servers that refuse, or say that they will: every form of it, and what it costs.
 //! - `resilience` is about servers that fail, refuse, die and return.
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
@@ -34,5 +35,6 @@ mod input;
 mod layering;
 mod politeness;
 mod records;
+mod refusals;
 mod resilience;
 mod support;
