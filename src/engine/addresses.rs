@@ -1,8 +1,8 @@
 //! Hosts that share one address: their requests in flight together, and who waits for a place.
 //!
 //! It counts, for each address that the limit covers, what is in flight there, and keeps the hosts that could be asked
-//! but for it in the order they came. A host's address is known from its answers, or from its name if that is one; the
-//! first requests to a name are not counted yet. It never decides who goes next beyond that order: the dispatcher wakes
+//! but for it in the order they came. A host's address is that of its last answer, or its name if that is one; the first
+//! requests to a name are not counted yet. It never decides who goes next beyond that order: the dispatcher wakes
 //! one host for each place, and that one passes the gate like any other.
 
 use std::collections::VecDeque;

@@ -375,3 +375,51 @@ impl Hosts {
         (all, count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::job::JobKind;
+
+    proptest! {
+        /// A retry never comes before its time, whatever waits beside it, and each comes once.
+        #[test]
+        fn no_retry_comes_before_its_time(
+            retries in proptest::collection::vec((0_u64..1000, -9_i8..9), 1..30),
+            fresh in proptest::collection::vec(-9_i8..9, 0..10),
+            steps in proptest::collection::vec(0_u64..200, 1..60),
+        ) {
+            let mut host = Host::new("h".into(), &EngineSettings::default());
+            let job = |number: usize, priority| {
+                let mut job = Job::new(JobKind::Typed, "http://h/", "h".into());
+                (job.number, job.priority) = (number as u64, priority);
+                job
+            };
+            for (number, (due, priority)) in retries.iter().enumerate() {
+                let due = Moment::from_nanos(*due);
+                host.retries.push(Reverse(Delayed { due, job: job(number, *priority) }));
+            }
+            host.fresh.extend(fresh.iter().enumerate().map(|(number, priority)| job(1000 + number, *priority)));
+            let (mut now, mut taken) = (0, Vec::new());
+            for passed in steps {
+                now += passed;
+                while let Some(head) = host.head(Moment::from_nanos(now)) {
+                    let named = host.job(head).map(|job| job.number);
+                    let job = host.take(head).unwrap();
+                    prop_assert_eq!(named, Some(job.number));
+                    if head == Head::Retry {
+                        prop_assert!(retries[usize::try_from(job.number).unwrap()].0 <= now, "{} at {}", job.number, now);
+                    }
+                    taken.push(job.number);
+                }
+                let due = retries.iter().filter(|(due, _)| *due <= now).count();
+                prop_assert_eq!(taken.len(), due + fresh.len(), "nor is one that is due left behind");
+            }
+            taken.sort_unstable();
+            taken.dedup();
+            prop_assert!(taken.len() <= retries.len() + fresh.len());
+        }
+    }
+}

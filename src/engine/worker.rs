@@ -147,9 +147,7 @@ impl<F: Fetcher> Round<'_, F> {
         let died_idle = retry::is_idle_death(attempt.error.as_ref());
         chain.idle_deaths += u32::from(died_idle);
         let is_free = refused || (died_idle && chain.idle_deaths <= retry::FREE_RETRIES);
-        if !is_free {
-            chain.attempts += 1;
-        }
+        chain.attempts += u32::from(!is_free);
         let exchange = retry::Exchange {
             status,
             error: attempt.error.as_ref(),

@@ -300,7 +300,7 @@ fn table(out: &mut String, rows: &[[String; 9]]) {
     }
 }
 
-/// What a breaker or a delay did to a host.
+/// What its breaker, its refusals, the throttle or a delay did to a host.
 fn host_events(host: &HostSummary) -> Option<String> {
     let times = |number: u32| if number == 1 { "once".to_owned() } else { format!("{number} times") };
     let mut events = Vec::new();
@@ -313,6 +313,12 @@ fn host_events(host: &HostSummary) -> Option<String> {
         if host.given_up {
             events.push("given up".to_owned());
         }
+    }
+    if host.backoffs > 0 {
+        events.push(format!("left alone {} for its refusals", times(u32::try_from(host.backoffs).unwrap_or(u32::MAX))));
+    }
+    if host.slowed > 0 {
+        events.push(format!("slowed down {}", times(u32::try_from(host.slowed).unwrap_or(u32::MAX))));
     }
     if host.delay > Duration::ZERO {
         events.push(format!("asked with a delay of {}", time(host.delay)));
@@ -342,7 +348,16 @@ mod tests {
     }
 
     fn summary() -> Summary {
-        let dead = HostSummary { opened: 1, probes: 3, given_up: true, failed: 5, requests: 8, ..host("127.0.0.1:9") };
+        let dead = HostSummary {
+            opened: 1,
+            probes: 3,
+            given_up: true,
+            failed: 5,
+            requests: 8,
+            backoffs: 1,
+            slowed: 2,
+            ..host("127.0.0.1:9")
+        };
         Summary {
             run: "abc".into(),
             stopped_by: StoppedBy::Limit,
@@ -392,7 +407,7 @@ mod tests {
           b.example         600  590          10       0        0           0  12 ms  1.0 MiB
           127.0.0.1:9         8  590          10       5        0           0  12 ms  1.0 MiB
           and 37 more hosts
-          127.0.0.1:9: breaker opened once, probed 3 times, given up
+          127.0.0.1:9: breaker opened once, probed 3 times, given up, left alone once for its refusals, slowed down 2 times
         ");
     }
 
@@ -420,6 +435,8 @@ mod tests {
         assert_eq!(json["traps"], value!({ "repeating_pattern": 40 }));
         assert_eq!(json["refused"], value!({ "scope": 1204, "depth": 3 }));
         assert_eq!(json["hosts"][2]["breaker"], value!({ "opened": 1, "probes": 3, "closed": 0, "given_up": true }));
+        assert_eq!((&json["hosts"][2]["backoffs"], &json["hosts"][2]["slowed"]), (&value!(1), &value!(2)));
+        assert_eq!((&json["retries"], &json["retries_denied"]), (&value!(12), &value!(7)));
         assert_eq!(json["hosts"][0]["mean_ms"], 12.346);
         assert_eq!(json["started"], "1970-01-01T00:00:00.000Z");
         assert_eq!(json["peak_memory_bytes"], 1000);

@@ -9,6 +9,7 @@
 //! - `crawl` is about which links are followed, and that each page is asked once.
 //! - `politeness` is about how fast and how much at once; every test has a control run without the limit.
 //! - `robots` is about robots.txt however it comes, nofollow, and the commands that only tell.
+//! - `refusals` is about servers that refuse, or say that they will: every form of it, and what it costs.
 //! - `resilience` is about servers that fail, refuse, die and return.
 //! - `race` is about jobs with mirrors: who wins, and how the others are let go.
 //! - `time` is about the deadline of one URL.
@@ -42,6 +43,7 @@ mod layering;
 mod politeness;
 mod race;
 mod records;
+mod refusals;
 mod resilience;
 mod robots;
 mod state;

@@ -129,6 +129,30 @@ fn host_concurrency_bounds_what_is_in_flight_at_one_host() {
 }
 
 #[test]
+fn hosts_of_one_address_share_its_places() {
+    let _alone = measuring();
+    let run = |flags: &[&str]| {
+        let sites: Vec<_> = (0..6).map(|_| Site::start_beside_others(|_: &Request| html("").after_ms(100))).collect();
+        let list: Vec<_> = (0..30).flat_map(|n| sites.iter().map(move |site| site.url(&format!("/{n}")))).collect();
+        fetch(flags, &list);
+        // The server notes the end of an answer when it comes to it: the next request may be there before.
+        let earlier = |hit: Hit| Hit { ended: hit.ended.and_then(|ended| ended.checked_sub(TOLERANCE)), ..hit };
+        all(&sites).into_iter().map(earlier).collect::<Vec<_>>()
+    };
+    let log = run(&["--ip-concurrency", "4"]);
+    assert_eq!(most_in_flight(&log), 4);
+    let mean = mean_in_flight(&log, Duration::from_secs(1));
+    assert!(mean >= 4.0 * USED * 0.8, "{mean} in flight of 4, an answer's fifth not counted");
+    assert!(most_in_flight(&run(&["--ip-concurrency", "none"])) > 4);
+    assert!(most_in_flight(&run(&[])) > 16, "loopback is exempt by default");
+    // Hosts at other addresses have nothing to do with it.
+    let sites: Vec<_> = (0..6).map(|_| answering_after(100)).collect();
+    let list: Vec<_> = (0..20).flat_map(|n| sites.iter().map(move |site| site.url(&format!("/{n}")))).collect();
+    fetch(&["--ip-concurrency", "4"], &list);
+    assert!(most_in_flight(&all(&sites)) > 16);
+}
+
+#[test]
 fn concurrency_bounds_what_is_in_flight_in_the_whole_run() {
     let _alone = measuring();
     let lines =

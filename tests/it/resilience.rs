@@ -196,6 +196,83 @@ fn the_breaker_closes_when_the_host_returns_and_others_lose_nothing() {
 }
 
 #[test]
+fn urls_of_an_open_host_wait_for_a_number_of_probes_or_for_a_time() {
+    for (wait, probes) in [("1", 1), ("2", 2), ("200ms", 0)] {
+        let site = Site::start(|_: &Request| Answer::Reset);
+        let run = lycosa(BREAKER).args(["--breaker-wait", wait]).lines(urls(&site, 30)).run().exits(1);
+        assert_eq!(site.hits(), 3 + probes, "--breaker-wait {wait}");
+        assert_eq!(counted(&run.records(), "skipped: breaker_open"), 27 - probes, "--breaker-wait {wait}");
+    }
+}
+
+#[test]
+fn half_of_the_last_requests_open_it_too() {
+    let script = |request: &Request| if request.total % 4 < 2 { html("") } else { status(502) };
+    for (failures, opens) in [("5", true), ("0", false)] {
+        let site = Site::start(script);
+        let options = ["--retries", "0", "--breaker-failures", failures, "--breaker-cooldown", "200ms"];
+        let options = options.iter().chain(&["--host-concurrency", "1", "--summary", "summary.json", "-v"]);
+        let run = lycosa(["fetch"]).args(options.copied()).lines(urls(&site, 60)).run().exits(1);
+        let told = &run.summary().0["hosts"][0]["breaker"];
+        assert_eq!(told["opened"].as_u64() > Some(0), opens, "{told}");
+        let logged = run.stderr.lines().filter(|line| line.contains("breaker") && line.contains("Opened"));
+        assert_eq!(logged.count() > 0, opens, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn methods_with_effects_are_repeated_on_request() {
+    for (flags, hits) in [(&[][..], 1), (&["--retry-all"][..], 3)] {
+        for method in ["POST", "PUT", "PATCH", "DELETE"] {
+            let site = flaky(9, 500);
+            lycosa(["fetch", "-X", method, &site.url("/")]).args(flags.iter().copied()).run().exits(1);
+            assert_eq!(site.hits(), hits, "{method} {flags:?}");
+        }
+    }
+}
+
+#[test]
+fn retries_have_a_budget_for_the_run() {
+    let run = |count: usize| {
+        let site = flaky(9, 500);
+        let list = urls(&site, count);
+        let run =
+            lycosa(["fetch", "--summary", "summary.json", "--host-concurrency", "64"]).lines(&list).run().exits(1);
+        assert_eq!(run.records().len(), count);
+        let summary = run.summary();
+        let hits = site.hits() as u64;
+        assert_eq!(summary.number("requests"), hits);
+        (hits, summary.number("retries"), summary.number("retries_denied"))
+    };
+    // Every URL of a short list is asked three times.
+    assert_eq!(run(50), (150, 100, 0));
+    // A long one triples nothing: beside the first hundred, a fifth; what was in flight when it ran out may overdraw it.
+    let (hits, retries, denied) = run(1000);
+    assert!(hits == 1000 + retries && retries <= 100 + hits / 5 + 64, "{retries} retries of {hits}");
+    assert!(retries >= 300 && denied >= 600, "{retries} made, {denied} not made");
+}
+
+/// Half of the hosts are dead: each costs its breaker's own requests, and those of the others not one more.
+#[test]
+fn an_outage_costs_what_its_breakers_cost() {
+    let sites: Vec<_> = (0..30)
+        .map(|n| Site::start(move |_: &Request| if n % 2 == 0 { html("").into() } else { Answer::Reset }))
+        .collect();
+    let list: Vec<_> = (0..40).flat_map(|n| sites.iter().map(move |site| site.url(&format!("/{n}")))).collect();
+    let asked = |flags: &[&str]| {
+        let before: usize = sites.iter().map(Site::hits).sum();
+        let flags = flags.iter().chain(&["--breaker-cooldown", "200ms"]);
+        let run = lycosa(["fetch"]).args(flags.copied()).lines(&list).run().exits(1);
+        assert_eq!(counted(&run.records(), "ok"), 15 * 40);
+        sites.iter().map(Site::hits).sum::<usize>() - before
+    };
+    let most = 15 * 40 * 5 / 4 + 15 * (5 + 3);
+    let hits = asked(&[]);
+    assert!(hits <= most, "{hits} requests, {most} at most");
+    assert!(asked(&["--breaker-failures", "0"]) > most, "control: without breakers");
+}
+
+#[test]
 fn a_host_that_is_dead_for_good_costs_a_few_connections() {
     let site = Site::start(|_: &Request| Answer::Reset);
     let lines = urls(&site, 3000);

@@ -110,7 +110,7 @@ async fn urls_of_an_open_host_wait_for_probes_or_for_a_time() {
         let world = World::new(|_, _| Reply::refused());
         let breaker = BreakerSettings { cooldown, probes, wait: wait.map(Duration::from_secs), ..Default::default() };
         let retry = RetrySettings { retries: 0, ..RetrySettings::default() };
-        let settings = EngineSettings { breaker, retry, ..fetch() };
+        let settings = EngineSettings { retry, breaker, ..fetch() };
         let (summary, records) =
             run_world(&world, settings, seeds((0..100).map(|n| format!("http://dead.test/{n}")))).await;
         assert_eq!(summary.skips[&SkipReason::BreakerOpen], 95 - u64::from(asked), "{probes} {wait:?}");

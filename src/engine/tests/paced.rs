@@ -250,3 +250,54 @@ async fn hosts_that_share_an_address_share_its_places() {
         assert!(control >= 40, "{control}");
     }
 }
+
+/// The throttle costs a host nothing that is well: the same requests at the same moments.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_well_is_as_fast_as_without_the_throttle() {
+    for (latency, noise) in [(1, 2), (5, 15), (100, 0), (100, 60), (2000, 1000)] {
+        let mut times = Vec::new();
+        for adaptive_throttle in [true, false] {
+            let world = World::new(move |request, _| {
+                let number: u64 = request.url.path()[1..].parse().unwrap();
+                // Pages differ, and one in 13 is broken.
+                let late = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+                let status = if number.is_multiple_of(13) { 404 } else { 200 };
+                Reply::status(status).after(millis(latency + late % (noise + 1)))
+            });
+            let settings = EngineSettings { host_concurrency: 8, adaptive_throttle, ..fetch() };
+            let (summary, _) =
+                run_world(&world, settings, seeds((0..2000).map(|n| format!("http://h.test/{n}")))).await;
+            assert_eq!(summary.hosts[0].slowed, 0);
+            times.push(world.requests().iter().map(|request| request.start).max().unwrap() - world.requests()[0].start);
+        }
+        assert_eq!(times[0], times[1], "{latency} ms and up to {noise} more");
+    }
+}
+
+/// The server's answers take the longer the more are in flight: from its 300th request to its 700th it works on one at a
+/// time.
+#[tokio::test(start_paused = true)]
+async fn a_queue_at_the_server_is_kept_short() {
+    let mut most = Vec::new();
+    for adaptive_throttle in [true, false] {
+        let mut ends: Vec<Instant> = Vec::new();
+        let mut count = 0;
+        let world = World::new(move |_, _| {
+            let now = Instant::now();
+            ends.retain(|end| *end > now);
+            count += 1;
+            let free = ends.iter().max().copied().unwrap_or(now);
+            let end = if (300..700).contains(&count) { free + millis(50) } else { now + millis(50) };
+            ends.push(end);
+            Reply::status(200).after(end - now)
+        });
+        let settings = EngineSettings { host_concurrency: 16, adaptive_throttle, ..fetch() };
+        run_world(&world, settings, seeds((0..2000).map(|n| format!("http://h.test/{n}")))).await;
+        let requests = world.requests();
+        let at_once = |range: std::ops::Range<usize>| requests[range].iter().map(|r| r.at_host).max().unwrap();
+        assert_eq!(at_once(200..300), 16);
+        assert_eq!(at_once(1900..2000), 16, "and back");
+        most.push(at_once(550..650));
+    }
+    assert!(most[0] <= 5 && most[1] == 16, "{most:?}");
+}

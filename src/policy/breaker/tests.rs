@@ -218,11 +218,10 @@ fn less_than_half_never_opens_it_nor_less_than_what_was_asked_for() {
     for (failures, failing, window) in [(5, 9, 20), (16, 31, 64), (33, 40, 64), (1000, 63, 64)] {
         let mut breaker = breaker(failures, 3);
         for n in 0..20 * window {
-            let signal = if (n % window) * failing / window != (n % window + 1) * failing / window {
-                Signal::Failure
-            } else {
-                Signal::Answer
-            };
+            // Evenly spread over the window.
+            let before = n % window * failing / window;
+            let after = (n % window + 1) * failing / window;
+            let signal = if after > before { Signal::Failure } else { Signal::Answer };
             assert_eq!(breaker.report(at(0), signal, false), None, "{failures} in a row, {failing} of {window}");
         }
     }

@@ -271,6 +271,9 @@ fn all_methods_and_the_budget() {
     assert_eq!(judge(&exchange(Some(404), None, &Method::POST), &all), Verdict::Final);
 }
 
+/// Status, error and `Retry-After`; what becomes of a GET and of a POST; what the breaker is told.
+type Row = (Option<u16>, Option<FetchError>, Option<Duration>, Verdict, Verdict, Signal);
+
 /// The contract's paragraph as one table: what comes back, to a GET and to a POST, and what the breaker makes of it.
 #[test]
 fn the_table() {
@@ -280,7 +283,7 @@ fn the_table() {
     let permanent = |kind| FetchError::permanent(kind, Stage::Head, "x");
     let unsent = |kind| transient(kind).before_sending();
     let wait = Some(seconds(9));
-    let rows: Vec<(Option<u16>, Option<FetchError>, Option<Duration>, Verdict, Verdict, Signal)> = vec![
+    let rows: Vec<Row> = vec![
         (Some(200), None, None, Final, Final, Answer),
         (Some(301), None, wait, Final, Final, Answer),
         (Some(404), None, None, Final, Final, Answer),

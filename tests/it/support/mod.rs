@@ -13,7 +13,7 @@ mod site;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use answer::{Answer, Request, bomb, html, redirect, status, text};
+pub use answer::{Answer, Reply, Request, bomb, html, redirect, status, text};
 pub use command::{Command, Run, Running, lycosa, program};
 pub use log::{Hit, gaps, mean_in_flight, most_in_flight, rate_broken, seconds, starts_per_second};
 pub use pages::{Tree, index};

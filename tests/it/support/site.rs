@@ -56,16 +56,21 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 impl Site {
     /// A server that answers each request by this script.
     pub fn start<A: Into<Answer>>(script: impl Fn(&Request) -> A + Send + Sync + 'static) -> Self {
-        Self::new(Box::new(move |request| script(request).into()), None)
+        Self::new(Box::new(move |request| script(request).into()), None, own_address())
     }
 
     /// The same over TLS, with a certificate that nobody vouches for. Only whole replies.
     pub fn start_tls<A: Into<Answer>>(script: impl Fn(&Request) -> A + Send + Sync + 'static) -> Self {
-        Self::new(Box::new(move |request| script(request).into()), Some(self_signed()))
+        Self::new(Box::new(move |request| script(request).into()), Some(self_signed()), own_address())
     }
 
-    fn new(script: Script, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        let listener = TcpListener::bind((own_address(), 0)).unwrap();
+    /// A server at a port of 127.0.0.1, which others have, too.
+    pub fn start_beside_others<A: Into<Answer>>(script: impl Fn(&Request) -> A + Send + Sync + 'static) -> Self {
+        Self::new(Box::new(move |request| script(request).into()), None, Ipv4Addr::LOCALHOST.into())
+    }
+
+    fn new(script: Script, tls: Option<Arc<rustls::ServerConfig>>, address: IpAddr) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared {
