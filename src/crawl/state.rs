@@ -4,18 +4,20 @@
 //! fetched. The order matters: an output that holds less than the journal says sends the run back to its last epoch, and
 //! only then is read what is left to do.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Crawl, Kept, RunHandle, Settings, StartError, chain, run_name};
 use crate::engine::ledger;
 use crate::fetch::client::Client;
+use crate::frontier::Frontier as _;
 use crate::frontier::journal::{
     Begun, Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Past, Replay, StateDir,
     StateError,
 };
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::model::job::Job;
-use crate::seeds::{self, Reader, SeedSettings, SkipError, Source};
+use crate::seeds::{self, Reader, Seed, SeedSettings, SkipError, Source};
 use crate::sinks::{self, OutputSettings, Sink};
 
 /// A state directory that this process holds.
@@ -136,9 +138,14 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     let mut memory = memory(&dir);
     let wants =
         LoadSettings { failures: options.retry_failed, retry_interrupted: options.retry_all, seed: fastrand::u64(..) };
-    let past = replay.load(&mut memory, wants)?;
-    check_credentials(&past.bare)?;
-    let (reader, input_missing) = if past.input_ended { (None, false) } else { input(seeds, &past, options.no_stdin)? };
+    let mut past = replay.load(&mut memory, wants)?;
+    let (reader, input_missing) = if past.input_ended && past.bare.is_empty() {
+        (None, false)
+    } else {
+        input(seeds, &mut past, options.no_stdin)?
+    };
+    let mut bare = std::mem::take(&mut past.bare);
+    memory.discover(&mut bare).map_err(|error| StartError::Output(chain(&error)))?;
     let mut sinks = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {
         let mark = replay.marks().get(place).copied().flatten();
@@ -190,26 +197,69 @@ fn changed<'a>(replay: &Replay, outputs: &'a [OutputSettings]) -> Result<Option<
     Ok(None)
 }
 
-/// Opens the input again and passes over what was read of it. None, true: it is not given again.
-fn input(mut settings: SeedSettings, past: &Past, no_stdin: bool) -> Result<(Option<Reader>, bool), StartError> {
+/// Opens the input again and passes over what was read of it; jobs whose credentials were not kept find them there. None,
+/// true: it had not ended, and is not given again.
+fn input(mut settings: SeedSettings, past: &mut Past, no_stdin: bool) -> Result<(Option<Reader>, bool), StartError> {
     let count = settings.sources.len();
     settings.sources.retain(|source| !(no_stdin && *source == Source::Stdin));
     let gone = settings.sources.len() < count;
     let mut reader = seeds::open(&settings).map_err(|error| StartError::Input(chain(&error)))?;
-    match reader.pass_over(past.input.taken, past.input.hash) {
-        Ok(()) if gone => Ok((None, true)),
-        Ok(()) => Ok((Some(reader), false)),
-        Err(SkipError::Short { silent, .. }) if silent || gone => Ok((None, true)),
-        Err(error) => Err(StartError::Input(chain(&error))),
-    }
+    let mut bare = Bare::new(std::mem::take(&mut past.bare));
+    let passed = reader.pass_over(past.input.taken, past.input.hash, |seed| bare.see(seed));
+    let missing = match passed {
+        Ok(()) => gone,
+        Err(SkipError::Short { silent, .. }) if silent || gone => true,
+        // Nothing more is read of it, and nothing is needed.
+        Err(_) if past.input_ended => true,
+        Err(error) => return Err(StartError::Input(chain(&error))),
+    };
+    past.bare = bare.complete()?;
+    Ok((Some(reader).filter(|_| !missing && !past.input_ended), missing && !past.input_ended))
 }
 
-/// Passwords are not kept, and a job cannot do without its own.
-fn check_credentials(bare: &[Job]) -> Result<(), StartError> {
-    let Some(first) = bare.first() else { return Ok(()) };
-    let (count, line) = (bare.len(), first.line);
-    Err(StartError::Input(format!(
-        "credentials are not kept in the state, and {count} jobs that are left had their own (the first: {}, line {line})",
-        first.url
-    )))
+/// Jobs whose credentials were not kept, by their line.
+struct Bare {
+    jobs: HashMap<u64, Vec<Job>>,
+    complete: Vec<Job>,
+}
+
+impl Bare {
+    fn new(jobs: Vec<Job>) -> Self {
+        let mut by_line: HashMap<u64, Vec<Job>> = HashMap::new();
+        for job in jobs {
+            by_line.entry(job.line).or_default().push(job);
+        }
+        Self { jobs: by_line, complete: Vec::new() }
+    }
+
+    /// An entry of the input: may be the line of one of them.
+    fn see(&mut self, seed: Seed) {
+        let Seed::Job(given) = seed else { return };
+        let Some(jobs) = self.jobs.get_mut(&given.line) else { return };
+        let is_it =
+            |job: &Job| *job.first_url() == *given.url || job.mirrors().iter().any(|mirror| mirror.url == given.url);
+        let Some(place) = jobs.iter().position(is_it) else { return };
+        let mut job = jobs.swap_remove(place);
+        job.input.clone_from(&given.input);
+        if let (Some(spec), Some(mut given)) = (&mut job.spec, given.spec) {
+            for (mirror, given) in spec.mirrors.iter_mut().zip(&mut given.mirrors) {
+                mirror.user_info = given.user_info.take();
+            }
+            spec.user_info = given.user_info;
+            spec.headers = given.headers;
+        }
+        self.complete.push(job);
+    }
+
+    /// All of them.
+    fn complete(self) -> Result<Vec<Job>, StartError> {
+        let missing: Vec<&Job> = self.jobs.values().flatten().collect();
+        let Some(first) = missing.iter().min_by_key(|job| job.number) else { return Ok(self.complete) };
+        Err(StartError::Input(format!(
+            "credentials are not kept in the state, and {} jobs that are left had their own (the first: {}, line {}): give the input again",
+            missing.len(),
+            first.first_url(),
+            first.line
+        )))
+    }
 }

@@ -43,7 +43,7 @@ pub struct Counts {
 
 /// A frontier that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the frontier failed: {0}")]
+#[error("waiting URLs cannot be kept: {0}")]
 pub struct FrontierError(#[from] pub std::io::Error);
 
 /// A store of waiting jobs. All backends pass the suite in `contract.rs`.

@@ -237,11 +237,11 @@ impl Reader {
         self.taken
     }
 
-    /// Passes over the entries that an earlier process has taken, if they are the same.
+    /// Passes over the entries that an earlier process has taken, if they are the same; `see` sees each of them.
     ///
     /// # Errors
     /// They are not, or there are fewer.
-    pub fn pass_over(&mut self, taken: u64, hash: u64) -> Result<(), SkipError> {
+    pub fn pass_over(&mut self, taken: u64, hash: u64, mut see: impl FnMut(Seed)) -> Result<(), SkipError> {
         let (mut read, mut chained) = (0, 0);
         while read < taken {
             let most = usize::try_from(taken - read).map_or(1024, |left| left.min(1024));
@@ -251,6 +251,7 @@ impl Reader {
             for seed in batch {
                 chained = seed.chain(chained);
                 read += u64::from(seed.is_entry());
+                see(seed);
             }
         }
         if chained == hash { Ok(()) } else { Err(SkipError::Different { taken }) }

@@ -5,6 +5,7 @@
 //! --nocapture`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -48,7 +49,7 @@ impl Place {
 
     fn lines(&self, output: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path(output)).unwrap();
-        if output.ends_with(".json") {
+        if self.path(output).extension().is_some_and(|ending| ending == "json") {
             return serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         }
         assert!(text.is_empty() || text.ends_with('\n'), "a torn line");
@@ -166,13 +167,12 @@ fn kills_leave_no_trace_in_a_crawl() {
         let more = site.pages().len() - before - paths;
         assert!(more <= 400 * kills, "{more} requests more than pages after {kills} kills");
         assert!(kills > 1, "it was never killed");
-        println!("{kills} kills, {more} more");
         let status = place.status();
         assert_eq!((&status["state"], &status["left"]), (&"finished".into(), &0.into()), "{status}");
         place.resume().run().exits(0);
         assert_eq!(site.pages().len() - before - paths, more, "of a finished run nothing is asked");
         if long() {
-            println!("seed {seed}: {kills} kills, {more} requests more than {paths} pages");
+            eprintln!("seed {seed}: {kills} kills, {more} requests more than {paths} pages");
         }
     }
 }
@@ -183,9 +183,9 @@ fn list(site: &Site, lines: usize) -> String {
     for line in 0..lines {
         match line % 10 {
             3 => text += "http://not a url/\n",
-            5 => text += &format!("{{\"url\": \"{}\", \"id\": {line}, \"meta\": [1.50]}}\n", site.url("/same")),
+            5 => writeln!(text, "{{\"url\": \"{}\", \"id\": {line}, \"meta\": [1.50]}}", site.url("/same")).unwrap(),
             7 => text += "# a comment\n",
-            _ => text += &format!("{}\n", site.url(&format!("/line/{line}"))),
+            _ => writeln!(text, "{}", site.url(&format!("/line/{line}"))).unwrap(),
         }
     }
     text
@@ -206,7 +206,6 @@ fn kills_in_a_list(extra: &[&str], stdin: bool, seed: u64) {
     let words = remember(&place, &words);
     let given = stdin.then_some(&*input);
     let Kills { kills, .. } = kill_until_done(&place, lycosa(words), &["KILL", "KILL", "INT"], seed, given);
-    println!("{kills} kills");
     let (expected, records) = (place.lines("whole.jsonl"), place.records("out.jsonl"));
     assert_eq!(essences(&records), essences(&expected), "{kills} kills");
     if extra.contains(&"--ordered") {
@@ -340,6 +339,24 @@ fn credentials_are_not_kept_and_asked_for_again() {
 }
 
 #[test]
+fn credentials_of_jobs_come_from_the_input_that_is_given_again() {
+    let site = Site::start(|_| text("x"));
+    let place = Place::new();
+    let with_user = |path: &str| site.url(path).replace("http://", "http://me:hunter2@");
+    let lines: Vec<String> = (0..6).map(|n| with_user(&format!("/{n}"))).collect();
+    let urls = lines.join("\n");
+    let begin = place.begin("fetch", "out.jsonl").args(["-j", "1", "--max-pages", "2", "-i", "-"]);
+    begin.stdin(&*urls).run().exits(4);
+    let journal = std::fs::read(place.path("state/journal")).unwrap();
+    assert!(memchr::memmem::find(&journal, b"hunter2").is_none());
+    let told = place.resume().args(["--max-pages", "none"]).run().exits(2).stderr;
+    assert!(told.contains("credentials are not kept") && told.contains("give the input again"), "{told}");
+    place.resume().args(["--max-pages", "none"]).stdin(&*urls).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 6);
+    assert!(site.pages().iter().all(|hit| hit.header("authorization").is_some()));
+}
+
+#[test]
 fn failures_get_another_chance_when_asked_for() {
     let tries = AtomicUsize::new(0);
     let site = Site::start(move |request: &Request| match request.path() {
@@ -364,7 +381,7 @@ fn failures_get_another_chance_when_asked_for() {
 #[test]
 fn what_may_not_be_sent_twice_is_not() {
     for again in [false, true] {
-        let site = Site::start(|_| text("x").after(Duration::from_secs(60)));
+        let site = Site::start(|_| text("x").after(Duration::from_mins(1)));
         let place = Place::new();
         let mut running = place.begin("fetch", "out.jsonl").args(["-d", "a=1", &site.url("/order")]).spawn();
         running.wait_until("a request", || site.hits() == 1);

@@ -162,7 +162,7 @@ async fn a_host_is_left_alone_over_the_end_of_a_process() {
     assert_eq!(world.urls(), ["http://a.test/robots.txt", "http://a.test/", "http://a.test/"], "robots.txt is kept");
     let waited = requests[2].start - resumed;
     // Wall time goes on by itself while the test runs.
-    assert!((Duration::from_secs(60)..Duration::from_secs(106)).contains(&waited), "{waited:?}");
+    assert!((Duration::from_mins(1)..Duration::from_secs(106)).contains(&waited), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,6 +25,8 @@ pub struct Glance {
     pub process: Option<String>,
     /// Records written.
     pub records: u64,
+    /// Jobs accepted, as far as was seen since the totals; at least so many.
+    pub accepted: u64,
     pub finished: bool,
     /// What the run last said of itself; empty if it has not yet.
     pub totals: Vec<u8>,
@@ -57,6 +59,7 @@ fn look(file: &File) -> io::Result<Option<Glance>> {
             begun: begun.clone(),
             process: None,
             records: 0,
+            accepted: 0,
             finished: false,
             totals: Vec::new(),
             since: HashMap::new(),
@@ -103,11 +106,18 @@ impl Glance {
                         *self.since.entry(counted(ending)).or_default() += 1;
                     }
                 }
-                Entry::Job { .. } | Entry::Links { .. } => self.finished = false,
+                Entry::Job { job, .. } => self.accept(job.number + 1),
+                Entry::Links { first, urls, .. } => self.accept(first + urls.len() as u64),
+                Entry::Owed(owed) => self.accept(owed.number + 1),
                 Entry::Finished => self.finished = true,
                 _ => {}
             }
             Ok(())
         })
+    }
+
+    fn accept(&mut self, count: u64) {
+        self.accepted = self.accepted.max(count);
+        self.finished = false;
     }
 }

@@ -96,13 +96,15 @@ impl Writer {
         let _ = self.sender.send(Message::Block(entries, commit));
     }
 
-    /// The first failure of a thread, once; later ones say that there was one.
+    /// The first failure of a thread, if there was one.
     pub(super) fn check(&self) -> io::Result<()> {
         if !self.shared.has_failed() {
             return Ok(());
         }
-        let error = self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Err(error.unwrap_or_else(|| io::Error::other("the state directory could not be written before")))
+        let error = self.shared.error.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = error.as_ref().map_or_else(String::new, ToString::to_string);
+        let kind = error.as_ref().map_or(io::ErrorKind::Other, io::Error::kind);
+        Err(io::Error::new(kind, format!("the journal cannot be written: {told}")))
     }
 
     /// Waits until all blocks have been written, or could not be.

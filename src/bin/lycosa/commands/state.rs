@@ -235,7 +235,7 @@ fn standing(glance: &Glance) -> Standing {
         }
     }
     standing.records = glance.records;
-    standing.accepted = standing.accepted.max(standing.records);
+    standing.accepted = standing.accepted.max(glance.accepted).max(standing.records);
     if glance.process.is_none() {
         standing.in_flight = 0;
     }
