@@ -93,8 +93,9 @@ fn links(criterion: &mut Criterion) {
     });
     // With the scanner before it and the dropping of repeats behind it: what a crawl pays for a link.
     group.bench_function("links of a page", |bencher| {
-        let page = Page { url: &base, media_type: "text/html", header_charset: None, body: body.as_bytes() };
-        bencher.iter(|| black_box(Html.extract(black_box(&page), Wants { links: true, link_details: false })));
+        let page =
+            Page { url: &base, media_type: "text/html", header_charset: None, body: body.as_bytes(), agent: "lycosa" };
+        bencher.iter(|| black_box(Html.extract(black_box(&page), Wants { links: true, ..Wants::default() })));
     });
     group.finish();
 }

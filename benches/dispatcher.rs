@@ -111,7 +111,7 @@ fn write_list(list: &Path, urls: u64, hosts: u64) {
 
 /// The run as the command makes it, but for its fetcher.
 fn fetch(list: &Path, concurrency: usize) -> Summary {
-    let settings = SeedSettings { sources: vec![Source::File(list.to_owned())] };
+    let settings = SeedSettings::from(vec![Source::File(list.to_owned())]);
     let reader = seeds::open(&settings).expect("the list was written just now");
     let output = OutputSettings { target: Target::File("/dev/null".into()), format: "jsonl" };
     let sink = sinks::open(&output).expect("/dev/null can be opened");
@@ -151,6 +151,7 @@ fn control(list: &Path, concurrency: usize) -> u64 {
                 guarded: false,
                 max_body: settings.max_filesize,
                 beside_pool: false,
+                progress: Arc::default(),
             };
             let fetcher = fetcher.clone();
             tasks.spawn(async move {

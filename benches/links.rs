@@ -48,8 +48,26 @@ fn links(criterion: &mut Criterion) {
         let body = page(sections);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::new("scanner", body.len()), &body, |bencher, body| {
-            let page = Page { url: &at, media_type: "text/html", header_charset: None, body: body.as_bytes() };
-            let wants = Wants { links: true, link_details: false };
+            let page = Page {
+                url: &at,
+                media_type: "text/html",
+                header_charset: None,
+                body: body.as_bytes(),
+                agent: "lycosa",
+            };
+            let wants = Wants { links: true, ..Wants::default() };
+            bencher.iter(|| black_box(Html.extract(black_box(&page), wants)));
+        });
+        // As it reads a page that may be part of a trap.
+        group.bench_with_input(BenchmarkId::new("scanner with words", body.len()), &body, |bencher, body| {
+            let page = Page {
+                url: &at,
+                media_type: "text/html",
+                header_charset: None,
+                body: body.as_bytes(),
+                agent: "lycosa",
+            };
+            let wants = Wants { links: true, words: true, ..Wants::default() };
             bencher.iter(|| black_box(Html.extract(black_box(&page), wants)));
         });
         group.bench_with_input(BenchmarkId::new("scraper", body.len()), &body, |bencher, body| {

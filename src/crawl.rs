@@ -4,12 +4,12 @@
 //! use futures_util::StreamExt as _;
 //! use lycosa::crawl::{Crawl, Settings};
 //! use lycosa::engine::settings::EngineSettings;
-//! use lycosa::seeds::{SeedSettings, Source};
+//! use lycosa::seeds::Source;
 //!
 //! # async fn example() -> Result<(), lycosa::crawl::StartError> {
 //! let mut run = Crawl::new(Settings {
 //!     engine: EngineSettings { follow: true, obey_robots: true, ..EngineSettings::default() },
-//!     seeds: SeedSettings { sources: vec![Source::Arguments(vec!["https://example.org/".to_owned()])] },
+//!     seeds: vec![Source::Arguments(vec!["https://example.org/".to_owned()])].into(),
 //!     ..Settings::default()
 //! })?
 //! .stream()?;

@@ -10,13 +10,13 @@
 //!
 //! ```no_run
 //! use futures_util::StreamExt as _;
-//! use lycosa::{Crawl, EngineSettings, SeedSettings, Settings, Source};
+//! use lycosa::{Crawl, EngineSettings, Settings, Source};
 //!
 //! # async fn example() -> Result<(), lycosa::StartError> {
 //! let mut run = Crawl::new(Settings {
 //!     // The defaults are those of a fetch: a crawl follows links and obeys robots.txt.
 //!     engine: EngineSettings { follow: true, obey_robots: true, host_concurrency: 4, ..EngineSettings::default() },
-//!     seeds: SeedSettings { sources: vec![Source::Arguments(vec!["https://example.org/".to_owned()])] },
+//!     seeds: vec![Source::Arguments(vec!["https://example.org/".to_owned()])].into(),
 //!     ..Settings::default()
 //! })?
 //! .stream()?;
@@ -33,11 +33,11 @@
 //! # Fetch a list into a file
 //!
 //! ```no_run
-//! use lycosa::{Crawl, OutputSettings, SeedSettings, Settings, Source, Target};
+//! use lycosa::{Crawl, OutputSettings, Settings, Source, Target};
 //!
 //! # fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let crawl = Crawl::new(Settings {
-//!     seeds: SeedSettings { sources: vec![Source::File("urls.txt".into())] },
+//!     seeds: vec![Source::File("urls.txt".into())].into(),
 //!     outputs: vec![OutputSettings { target: Target::File("records.jsonl".into()), format: "jsonl" }],
 //!     ..Settings::default()
 //! })?;
@@ -55,12 +55,12 @@
 //! use std::time::Duration;
 //!
 //! use futures_util::StreamExt as _;
-//! use lycosa::{Crawl, EngineSettings, Outcome, SeedSettings, Settings, Source};
+//! use lycosa::{Crawl, EngineSettings, Outcome, Settings, Source};
 //!
 //! # async fn example() -> Result<(), lycosa::StartError> {
 //! let mut run = Crawl::new(Settings {
 //!     engine: EngineSettings { grace: Duration::from_secs(5), ..EngineSettings::default() },
-//!     seeds: SeedSettings { sources: vec![Source::Stdin] },
+//!     seeds: vec![Source::Stdin].into(),
 //!     ..Settings::default()
 //! })?
 //! .stream()?;

@@ -13,14 +13,16 @@ use super::hosts::{Head, Place, Robots};
 use super::intake::host_name_entry;
 use super::limit::Limiter;
 use super::outcome::Verdict;
+use super::race::is_lane;
 use super::worker::{Errand, work};
 use crate::fetch::Fetcher;
-use crate::model::fetch_error::FetchError;
+use crate::model::fetch_error::{FetchError, Stage};
 use crate::model::job::{Job, JobKind};
 use crate::model::record::{RequestKind, SkipReason};
 use crate::model::units::Moment;
 use crate::model::url::origin_of;
 use crate::policy::breaker::Gate;
+use crate::policy::retry;
 
 /// Jobs of one host that are taken from the frontier at once. Few: a host's turn ends with them, and connections are
 /// reused within a turn.
@@ -33,7 +35,7 @@ enum RobotsVerdict {
     Unreachable(FetchError),
     /// Its request is queued or under way.
     Fetching,
-    /// It must be asked first; once, if it was given up before.
+    /// It must be asked first; once, if it was given up before, or if there is a copy of it.
     Ask {
         once: bool,
     },
@@ -47,6 +49,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 self.reconsider(id, now);
             }
         }
+        self.queue_due_legs(now);
         loop {
             let full = !self.delivery.has_room();
             let busy = self.phase != Phase::Running
@@ -55,6 +58,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 || self.pages_needed() == Some(0)
                 || self.run_limiter.as_ref().is_some_and(|limiter| limiter.next() > now);
             if busy {
+                if self.phase == Phase::Running && self.pages_needed() == Some(0) {
+                    self.admit_legs_in_flight(now);
+                }
                 return Idle::Busy;
             }
             let chosen = self.choose(full, now);
@@ -67,9 +73,15 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Pages that `--max-pages` still needs beside those under way.
-    fn pages_needed(&self) -> Option<u64> {
+    pub(super) fn pages_needed(&self) -> Option<u64> {
         let limit = self.settings.max_pages?;
         Some(limit.saturating_sub(self.tally.pages() + self.pages_in_flight))
+    }
+
+    /// Whether its next request, or its end without one, is a page more than those under way: a further leg of a race is
+    /// none.
+    fn adds_page(&self, job: &Job) -> bool {
+        job.has_record() && !(job.leg().is_some() && self.races.get(job.number).is_some_and(|race| race.counted))
     }
 
     /// The host whose turn it is: the best among those below a quarter of the permits, from the frontier too; one that
@@ -98,6 +110,7 @@ impl<F: Fetcher> Dispatcher<F> {
     fn lease(&mut self, now: Moment) {
         let mut jobs = Vec::with_capacity(LEASE);
         match self.frontier.lease(now, LEASE, &mut jobs) {
+            Ok(Some(key)) if is_lane(&key) => self.open_races(&key, jobs, now),
             Ok(Some(key)) => {
                 let id = self.hosts.id(&key, &self.settings, now);
                 let host = self.hosts.get_mut(id);
@@ -145,7 +158,7 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Takes a ready host through the gate: starts one request, or ends jobs that may never be asked, or parks it.
-    fn consider(&mut self, id: HostId, now: Moment) {
+    pub(super) fn consider(&mut self, id: HostId, now: Moment) {
         loop {
             let host = self.hosts.get(id);
             let Some((head, job)) = host.head(now).and_then(|head| Some((head, host.job(head)?))) else {
@@ -154,6 +167,19 @@ impl<F: Fetcher> Dispatcher<F> {
             // A record needs room, and so does that of a verdict.
             if job.has_record() && !self.delivery.has_room() && self.delivery.oldest_admitted() != Some(job.number) {
                 return self.reconsider(id, now);
+            }
+            // A verdict may be a failure, and so a page: `--max-pages` is exact.
+            if self.adds_page(job) && self.pages_needed() == Some(0) {
+                return self.reconsider(id, now);
+            }
+            if self.url_due(job) <= now {
+                if let Some(job) = self.hosts.get_mut(id).take(head) {
+                    self.end_late(job, Stage::Queue, now);
+                }
+                continue;
+            }
+            if self.sort_out_trap(id, head, now) {
+                continue;
             }
             let robots = self.robots_verdict(id, head, now);
             match robots {
@@ -267,11 +293,11 @@ impl<F: Fetcher> Dispatcher<F> {
         let Some(job) = host.job(head).filter(|job| asks && job.has_record()) else { return RobotsVerdict::Allowed };
         match host.robots_of(origin_of(&job.url)) {
             None => RobotsVerdict::Ask { once: false },
-            Some(Robots::Fetching) => RobotsVerdict::Fetching,
-            Some(Robots::Known(rules)) if !self.settings.obey_robots || rules.allows(&job.url) => {
-                RobotsVerdict::Allowed
-            }
+            Some(Robots::Fetching(_)) => RobotsVerdict::Fetching,
             Some(_) if !self.settings.obey_robots => RobotsVerdict::Allowed,
+            // Once: while it fails the copy is used on.
+            Some(Robots::Known(copy)) if copy.until <= now => RobotsVerdict::Ask { once: true },
+            Some(Robots::Known(copy)) if copy.rules.allows(&job.url) => RobotsVerdict::Allowed,
             // A verdict stands for URLs that come later; after each cooldown one of them has robots.txt asked again.
             Some(Robots::DisallowAll(again) | Robots::Unreachable(_, again)) if *again <= now => {
                 RobotsVerdict::Ask { once: true }
@@ -288,10 +314,13 @@ impl<F: Fetcher> Dispatcher<F> {
         let mut job = Job::new(JobKind::Robots, format!("{origin}/robots.txt"), host.key.clone());
         job.accepted = now;
         if once {
-            job.chain_mut().attempts = self.settings.retry.retries;
+            let chain = job.chain_mut();
+            chain.attempts = self.settings.retry.retries;
+            chain.refusals = retry::MAX_REFUSALS - 1;
         }
         host.own.push_front(job);
-        host.set_robots(&origin, Robots::Fetching);
+        let copy = host.take_robots(&origin);
+        host.set_robots(&origin, Robots::Fetching(copy));
         self.own_jobs += 1;
     }
 
@@ -300,6 +329,8 @@ impl<F: Fetcher> Dispatcher<F> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
         let host = self.hosts.get_mut(id);
         let Some(mut job) = host.take(head) else { return };
+        self.note_doubted(&job);
+        let host = self.hosts.get_mut(id);
         let counted_at = host.address;
         if let Some(address) = counted_at {
             self.addresses.take(address);
@@ -316,10 +347,16 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         self.in_flight += 1;
         self.retry_budget.earn();
-        self.pages_in_flight += u64::from(job.has_record());
         if probe {
             let change = self.hosts.get_mut(id).breaker.start_probe();
             self.breaker_changed(id, change, now);
+        }
+        let timeout = job.spec.as_ref().and_then(|spec| spec.timeout).or(self.settings.timeout);
+        let due = timeout.map_or(Moment::NEVER, |timeout| now.plus(timeout));
+        let boarding = self.flights.take_off(due, self.url_due(&job));
+        match job.leg() {
+            Some(leg) => self.start_leg(&job, leg, boarding.id, now),
+            None => self.pages_in_flight += u64::from(job.has_record()),
         }
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
         let typed_host = self.typed_hosts.contains(&job.host);
@@ -337,6 +374,7 @@ impl<F: Fetcher> Dispatcher<F> {
                 && !typed_host
                 && !self.typed_hosts.contains(&host_name_entry(&job.host)),
             beside_pool: self.delivery.oldest() == Some(job.number),
+            boarding,
             job,
         };
         // The one place that spawns requests, into the run's JoinSet.
@@ -353,6 +391,7 @@ fn request_kind(job: &Job, probe: bool) -> RequestKind {
         JobKind::Typed | JobKind::Link => match &job.chain {
             Some(chain) if chain.tries > 0 => RequestKind::Retry,
             Some(chain) if chain.hops > 0 => RequestKind::Redirect,
+            _ if job.leg().is_some() => RequestKind::Race,
             _ => RequestKind::Page,
         },
     }

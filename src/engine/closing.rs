@@ -20,6 +20,7 @@ impl<F: Fetcher> Dispatcher<F> {
     pub(super) async fn finish(mut self, mut timer: Pin<&mut Sleep>, started: WallTime) -> Summary {
         self.tasks.shutdown().await;
         let now = self.clock.now();
+        self.conclude_won_races(now);
         self.delivery.give_up_order(now);
         self.delivery.close();
         let late = self.wait_for_sinks(timer.as_mut()).await;
@@ -58,6 +59,7 @@ impl<F: Fetcher> Dispatcher<F> {
             errors: self.tally.errors,
             skips: self.tally.skips,
             refused: self.tally.refused,
+            traps: self.tally.traps,
             failures: self.tally.failures,
             seeds_failed: self.tally.seeds_failed,
             requests: self.tally.requests,

@@ -417,6 +417,7 @@ impl SinkThread {
 mod tests {
     use super::*;
     use crate::model::record::Outcome;
+    use crate::policy::traps::Evidence;
 
     /// A sink that writes when it is allowed to.
     struct Stuck(mpsc::Receiver<()>);
@@ -444,7 +445,7 @@ mod tests {
 
     fn finished(number: u64, bytes: usize) -> Finished {
         let counted = Counted { typed: true, outcome: Outcome::Ok, error: None, skip: None };
-        Finished { number, counted, json: vec![b' '; bytes], record: None, memory: None }
+        Finished { number, counted, json: vec![b' '; bytes], record: None, evidence: Evidence::default(), memory: None }
     }
 
     #[test]

@@ -17,10 +17,12 @@ use super::addresses::Addresses;
 use super::clock::Clock;
 use super::delivery::{Delivery, SinkFailure};
 use super::event::{Answered, Ended, Event, HostId, Next};
+use super::flights::Flights;
 use super::hosts::Hosts;
 use super::input::Input;
 use super::limit::Limiter;
 use super::outcome::{Finished, Verdict};
+use super::race::Races;
 use super::settings::EngineSettings;
 use super::stats::{Counters, StoppedBy, Summary, Tally};
 use super::workbench::Workbench;
@@ -33,6 +35,7 @@ use crate::model::units::Moment;
 use crate::policy::breaker::{Change, Signal};
 use crate::policy::budget::RetryBudget;
 use crate::policy::scope::Scope;
+use crate::policy::traps::Traps;
 use crate::seeds::Seed;
 
 /// Events handled in one turn before admission has its chance.
@@ -76,6 +79,11 @@ pub struct Dispatcher<F> {
     pub(super) hosts: Hosts,
     pub(super) addresses: Addresses,
     pub(super) bench: Workbench,
+    pub(super) races: Races,
+    /// What is in flight, and how to cut it off.
+    pub(super) flights: Flights,
+    /// When URLs that wait are next looked at for `--url-deadline`.
+    pub(super) expiry_due: Moment,
     pub(super) frontier: Box<dyn Frontier>,
     /// Canonical URLs that have a job. In the engine and not in the frontier: a link is looked up in it before a job is
     /// made of it, and a frontier on a thread of its own could not answer within a turn.
@@ -85,6 +93,8 @@ pub struct Dispatcher<F> {
     /// Host keys that the user typed, and their host names.
     pub(super) typed_hosts: Seen,
     pub(super) scope: Scope,
+    /// None where traps are followed.
+    pub(super) traps: Option<Traps>,
     pub(super) input: Input,
     pub(super) delivery: Delivery,
     pub(super) permits: Arc<Semaphore>,
@@ -139,10 +149,13 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         while self.tasks.try_join_next().is_some() {}
         self.check_stop(now);
+        self.flights.watch(now);
         self.hand_over(now);
+        self.expire(now);
         let idle = self.admit(now);
         // Verdicts without a request (robots, breaker) are settled in the same turn.
         self.hand_over(now);
+        self.drop_unwanted(now);
         if self.delivery.flush_due().is_some_and(|due| due <= now) {
             self.delivery.flush();
         }
@@ -164,6 +177,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     pub(super) fn hand_over_discovered(&mut self, now: Moment) {
         if !self.discovered.is_empty() {
+            self.note_accepted(self.discovered.iter().map(|job| job.accepted).min());
             let result = self.frontier.discover(&mut self.discovered);
             self.check_frontier(result, now);
         }
@@ -199,7 +213,8 @@ impl<F: Fetcher> Dispatcher<F> {
         host.summary.bytes += wire_bytes;
         host.summary.refusals += u64::from(ending.refusal.is_some());
         host.request_time += elapsed;
-        if let Some(hold) = host.pace.end(now, ending) {
+        let held = host.pace.end(now, ending);
+        if let Some(hold) = held {
             tracing::info!(host = %host.key, ?hold, "the host asks to be left alone");
         }
         if signal == Signal::Neutral && !probe {
@@ -208,6 +223,12 @@ impl<F: Fetcher> Dispatcher<F> {
             self.breaker_changed(id, change, now);
         }
         self.note_address(id, counted_at, remote, now);
+        if ending.latency.is_some() {
+            self.note_latency(id, elapsed);
+        }
+        if held.is_some() || !self.hosts.get(id).breaker.is_closed() {
+            self.pass_by(id, now);
+        }
         self.reconsider(id, now);
     }
 
@@ -234,18 +255,27 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// What follows from an exchange for its job.
     fn on_ended(&mut self, ended: Ended, now: Moment) {
-        let Ended { mut job, host, next, permit } = ended;
+        let Ended { mut job, host, next, permit, flight } = ended;
         self.in_flight -= 1;
-        if job.has_record() {
+        self.flights.land(flight);
+        if let Some(leg) = job.leg() {
+            if !self.land_leg(&mut job, leg, now) {
+                return drop(permit);
+            }
+        } else if job.has_record() {
             self.pages_in_flight -= 1;
         }
         match next {
             Next::Retry => self.retry_later(job, host, now),
             Next::Again => self.queue_again(job, host, now),
             Next::Hop { target, status } => self.hop(job, target, status, now),
+            Next::Record { finished, outlinks } if job.leg().is_some() => {
+                let leg = job.leg().unwrap_or_default();
+                self.leg_over(job, leg, *finished, outlinks, now);
+            }
             Next::Record { finished, outlinks } => {
                 self.widen_scope(&job, &finished);
-                self.discover_links(&job, outlinks, now);
+                self.discover_links(&job, outlinks, finished.evidence, now);
                 // Children before the record of their parent, and its settling last: a crash in between repeats, and
                 // never loses.
                 self.hand_over_discovered(now);
@@ -254,6 +284,7 @@ impl<F: Fetcher> Dispatcher<F> {
             }
             Next::Robots(answer) => self.robots_over(job, answer, now),
             Next::Sitemap { urls, sitemaps } => self.sitemap_over(&mut job, urls, sitemaps, now),
+            Next::Nothing => self.drop_own_job(job, now),
         }
         // Held until the record is in delivery (law 5).
         drop(permit);
@@ -283,6 +314,9 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         let number = job.number;
         let finished = self.shop.desk.verdict(&mut job, verdict, redirect, now);
+        if let Some(leg) = job.leg() {
+            return self.leg_over(job, leg, finished, Vec::new(), now);
+        }
         self.deliver(finished, id, now);
         self.settled.push(number);
     }
@@ -414,15 +448,18 @@ impl<F: Fetcher> Dispatcher<F> {
     /// was due before waits for an event, since nothing could be admitted (no permit, no room).
     fn next_due(&mut self, now: Moment) -> Option<Moment> {
         let flush = self.delivery.flush_due();
+        let deadline = self.settings.deadline.map(|deadline| Moment::START.plus(deadline));
         if self.phase != Phase::Running {
             let stop = (self.phase == Phase::Draining).then_some(self.stop_due);
-            return flush.into_iter().chain(stop).min();
+            let ends = deadline.into_iter().chain(self.flights.next_look()).filter(|_| self.phase == Phase::Draining);
+            return flush.into_iter().chain(stop).chain(ends).min();
         }
         let hosts = self.bench.next_due(&self.hosts);
         let frontier = self.frontier.next_due();
         let rate = self.run_limiter.as_ref().map(Limiter::next);
-        let deadline = self.settings.deadline.map(|deadline| Moment::START.plus(deadline));
-        let hosts = hosts.into_iter().chain(frontier).chain(rate).filter(|due| *due > now);
-        hosts.chain(flush).chain(deadline).min()
+        let races = self.races.next_due();
+        let hosts = hosts.into_iter().chain(frontier).chain(rate).chain(races).filter(|due| *due > now);
+        let expiry = Some(self.expiry_due).filter(|due| *due < Moment::NEVER);
+        hosts.chain(flush).chain(deadline).chain(self.flights.next_look()).chain(expiry).min()
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::flights::FlightId;
 use super::outcome::Finished;
 use crate::model::job::Job;
 use crate::model::page::Outlink;
@@ -59,6 +60,7 @@ pub struct Ended {
     pub host: HostId,
     pub next: Next,
     pub permit: OwnedSemaphorePermit,
+    pub flight: FlightId,
 }
 
 /// What follows.
@@ -75,6 +77,8 @@ pub enum Next {
     Robots(RobotsAnswer),
     /// A sitemap has been read.
     Sitemap { urls: Vec<String>, sitemaps: Vec<String> },
+    /// It was cut off, since nobody waits for it: a leg of a race that was won, or a robots.txt without a page.
+    Nothing,
 }
 
 /// How a robots.txt job ended.

@@ -43,13 +43,33 @@ pub enum Place {
 /// What is known of the robots.txt of one origin.
 #[derive(Debug)]
 pub enum Robots {
-    /// Its job is queued or under way.
-    Fetching,
-    Known(Box<RobotsRules>),
+    /// Its job is queued or under way; the copy from before, if there was one.
+    Fetching(Option<RobotsCopy>),
+    Known(RobotsCopy),
     /// 5xx: all is disallowed; asked once more for a URL that comes after this moment.
     DisallowAll(Moment),
     /// Given up below HTTP: URLs end with this failure; asked once more for one that comes after this moment.
     Unreachable(FetchError, Moment),
+}
+
+/// A robots.txt that was read.
+#[derive(Debug)]
+pub struct RobotsCopy {
+    pub rules: Box<RobotsRules>,
+    /// When it is to be asked for again.
+    pub until: Moment,
+    /// How often that has failed since it was read: then it is used on.
+    pub failures: u32,
+}
+
+impl RobotsCopy {
+    /// It could not be asked for again: it is used on, and asked for after 5 minutes, 10, 20 … at most an hour. With a
+    /// long delay between requests not every second one of them shall be a vain one.
+    #[must_use]
+    pub fn used_on(self, now: Moment, delay: Duration) -> Self {
+        let wait = Duration::from_mins(5 << self.failures.min(4)).min(Duration::from_hours(1)).max(3 * delay);
+        Self { until: now.plus(wait), failures: self.failures.saturating_add(1), ..self }
+    }
 }
 
 /// A job that waits for its own time.
@@ -199,8 +219,13 @@ impl Host {
         }
     }
 
-    pub fn forget_robots(&mut self, origin: &str) {
-        self.robots.retain(|(of, _)| **of != *origin);
+    /// Takes out the copy of an origin's robots.txt, that being read or asked for again.
+    pub fn take_robots(&mut self, origin: &str) -> Option<RobotsCopy> {
+        let at = self.robots.iter().position(|(of, _)| **of == *origin)?;
+        match self.robots.swap_remove(at).1 {
+            Robots::Known(copy) | Robots::Fetching(Some(copy)) => Some(copy),
+            _ => None,
+        }
     }
 
     /// Counts a record that ended at this host.
@@ -298,6 +323,12 @@ impl Hosts {
     #[must_use]
     pub fn has_ticket(&self, id: HostId, ticket: u64) -> bool {
         self.table[id as usize].as_ref().is_some_and(|host| host.ticket == ticket)
+    }
+
+    /// Of all hosts that are known, always in the same order.
+    #[must_use]
+    pub fn ids(&self) -> Vec<HostId> {
+        (0..).zip(&self.table).filter_map(|(id, host)| host.as_ref().map(|_| id)).collect()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Host> {

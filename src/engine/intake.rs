@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::dispatcher::Dispatcher;
 use super::event::{HostId, RobotsAnswer};
-use super::hosts::{Delayed, Robots};
+use super::hosts::{Delayed, Robots, RobotsCopy};
 use super::outcome::{BrokenLine, Finished, Verdict};
 use crate::fetch::Fetcher;
 use crate::frontier::Rank;
@@ -16,15 +16,13 @@ use crate::model::record::{Outcome, SkipReason};
 use crate::model::units::Moment;
 use crate::model::url::{self, host_key_of, origin_of};
 use crate::policy::breaker::Gate;
-use crate::policy::retry;
+use crate::policy::traps::Evidence;
+use crate::policy::{retry, robots};
 use crate::seeds::Seed;
 
 /// Sitemaps that one robots.txt or one index may name, and levels of indexes.
 const SITEMAPS_EACH: usize = 1000;
 const SITEMAP_LEVELS: u32 = 3;
-
-/// A Crawl-delay above this deserves a word: the run will last.
-const LONG_DELAY: Duration = Duration::from_mins(1);
 
 impl<F: Fetcher> Dispatcher<F> {
     /// One entry of the input: a job, or a record for what cannot be one.
@@ -44,7 +42,7 @@ impl<F: Fetcher> Dispatcher<F> {
                     self.typed_hosts.claim(&host_name_entry(&job.host));
                 }
                 let once = self.settings.follow || self.settings.unique;
-                if once && !self.seen.claim(&job.url) {
+                if !self.claim_typed(&mut job, once) {
                     let finished = self.shop.desk.verdict(&mut job, Verdict::Skipped(SkipReason::Duplicate), None, now);
                     self.deliver_without_host(finished, now);
                     return;
@@ -85,11 +83,17 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Links of a page: scope and depth first, then the seen set (law 6), then the frontier.
-    pub(super) fn discover_links(&mut self, page: &Job, outlinks: Vec<Outlink>, now: Moment) {
+    pub(super) fn discover_links(&mut self, page: &Job, outlinks: Vec<Outlink>, evidence: Evidence, now: Moment) {
+        let (first, links) = (self.discovered.len(), outlinks.len());
         let depth = page.depth + 1;
         let mut source: Option<Arc<str>> = None;
         for outlink in outlinks {
-            let verdict = self.scope.link(&outlink.url, depth);
+            if outlink.nofollow && self.settings.obey_robots {
+                // Not claimed: another page may link there without that wish.
+                *self.tally.refused.entry(SkipReason::Robots).or_default() += 1;
+                continue;
+            }
+            let mut verdict = self.scope.link(&outlink.url, depth);
             if let Err(reason) = verdict {
                 *self.tally.refused.entry(reason).or_default() += 1;
                 if !self.settings.refused || !self.seen_refused.claim(&outlink.url) {
@@ -97,6 +101,8 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
             } else if !self.seen.claim(&outlink.url) {
                 continue;
+            } else {
+                verdict = self.check_growth(&outlink.url, page);
             }
             let host = host_key_of(&outlink.url).into();
             let mut job = Job::new(JobKind::Link, outlink.url, host);
@@ -112,10 +118,12 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
             }
         }
+        self.weigh_links(page, evidence, links, first);
     }
 
     /// A job that failed and may try again: back to its host's queue, not before its backoff is over.
     pub(super) fn retry_later(&mut self, job: Job, host: HostId, now: Moment) {
+        self.leg_waits(&job, host, now);
         if matches!(self.hosts.get(host).breaker.gate(now), Gate::GivenUp(_)) {
             return self.queue_again(job, host, now);
         }
@@ -142,6 +150,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// A refused job: its host is held, and it keeps its place in the queue.
     pub(super) fn queue_again(&mut self, job: Job, host: HostId, now: Moment) {
+        self.leg_waits(&job, host, now);
         if job.has_record() {
             self.insert_fresh(host, job);
         } else {
@@ -151,9 +160,10 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Puts a leased job back among those of its host that are here, by rank.
-    fn insert_fresh(&mut self, host: HostId, job: Job) {
+    pub(super) fn insert_fresh(&mut self, host: HostId, job: Job) {
         let fresh = &mut self.hosts.get_mut(host).fresh;
-        let at = fresh.partition_point(|other| Rank::of(other) < Rank::of(&job));
+        let place = |job: &Job| (Rank::of(job), job.leg());
+        let at = fresh.partition_point(|other| place(other) < place(&job));
         fresh.insert(at, job);
     }
 
@@ -183,7 +193,10 @@ impl<F: Fetcher> Dispatcher<F> {
         job.host = host_key_of(&target).into();
         job.url = target;
         let id = self.hosts.id(&job.host, &self.settings, now);
-        if !job.has_record() {
+        if job.leg().is_some() {
+            self.leg_waits(&job, id, now);
+            self.put_leg(job, id, now);
+        } else if !job.has_record() {
             self.hosts.get_mut(id).own.push_back(job);
             self.reconsider(id, now);
         } else if self.settings.ordered && self.hosts.get(id).leased {
@@ -220,33 +233,46 @@ impl<F: Fetcher> Dispatcher<F> {
         let ask_again = now.plus(self.settings.breaker.cooldown);
         let mut sitemaps = Vec::new();
         let robots = match answer {
-            RobotsAnswer::Rules(rules) => {
+            RobotsAnswer::Rules(mut rules) => {
+                let named = rules.take_sitemaps();
                 if self.settings.sitemaps {
-                    sitemaps = rules.sitemaps().to_vec();
+                    sitemaps = named;
                 }
                 if self.settings.obey_robots
                     && let Some(delay) = rules.crawl_delay()
                 {
-                    if delay > LONG_DELAY {
-                        tracing::warn!(%origin, ?delay, "robots.txt asks for a long time between requests: this host takes long");
-                    }
+                    self.warn_of_long_delay(&origin, delay);
                     self.hosts.get_mut(id).pace.raise_delay(delay);
                 }
-                Robots::Known(rules)
+                Robots::Known(RobotsCopy { rules, until: now.plus(robots::VALIDITY), failures: 0 })
             }
-            RobotsAnswer::DisallowAll => {
-                tracing::warn!(%origin, "robots.txt cannot be read (server error): nothing of this origin is fetched");
-                Robots::DisallowAll(ask_again)
-            }
-            RobotsAnswer::Unreachable(error) => {
-                let error = FetchError { stage: Stage::Robots, ..error };
-                tracing::warn!(%origin, error = %error.message, "robots.txt cannot be reached: nothing of this origin is fetched");
-                Robots::Unreachable(error, ask_again)
-            }
+            answer => match (self.hosts.get_mut(id).take_robots(&origin), answer) {
+                (Some(copy), _) => {
+                    tracing::warn!(%origin, failures = copy.failures + 1, "robots.txt cannot be read again: the copy from before is used on");
+                    Robots::Known(copy.used_on(now, self.hosts.get(id).pace.delay()))
+                }
+                (None, RobotsAnswer::Unreachable(error)) => {
+                    let error = FetchError { stage: Stage::Robots, ..error };
+                    tracing::warn!(%origin, error = %error.message, "robots.txt cannot be reached: nothing of this origin is fetched");
+                    Robots::Unreachable(error, ask_again)
+                }
+                (None, _) => {
+                    tracing::warn!(%origin, "robots.txt cannot be read (5xx or 429): nothing of this origin is fetched");
+                    Robots::DisallowAll(ask_again)
+                }
+            },
         };
         self.hosts.get_mut(id).set_robots(&origin, robots);
         self.queue_sitemaps(&origin, 0, sitemaps, now);
         self.reconsider(id, now);
+    }
+
+    /// A long Crawl-delay is kept all the same: whoever runs this should know how long it will take.
+    fn warn_of_long_delay(&self, origin: &str, delay: Duration) {
+        if self.settings.max_crawl_delay.is_some_and(|longest| delay > longest) {
+            let a_day = (86_400.0 / delay.as_secs_f64()).floor();
+            tracing::warn!(%origin, ?delay, "robots.txt asks for a Crawl-delay above --max-crawl-delay: it is kept, which makes about {a_day} pages a day of this host");
+        }
     }
 
     /// A job of the run's own that can never be performed, since its host was given up.
@@ -264,7 +290,11 @@ impl<F: Fetcher> Dispatcher<F> {
         let origin: Box<str> = origin_of(job.first_url()).into();
         let id = self.keep_requests(&mut job, now);
         if job.kind == JobKind::Robots {
-            self.hosts.get_mut(id).forget_robots(&origin);
+            let host = self.hosts.get_mut(id);
+            if let Some(copy) = host.take_robots(&origin) {
+                let copy = copy.used_on(now, host.pace.delay());
+                host.set_robots(&origin, Robots::Known(copy));
+            }
             self.reconsider(id, now);
         }
     }

@@ -14,6 +14,7 @@ use crate::frontier::seen::Seen;
 use crate::model::units::Moment;
 use crate::policy::budget::RetryBudget;
 use crate::policy::scope::Scope;
+use crate::policy::traps::Traps;
 use crate::sinks::Sink;
 
 mod addresses;
@@ -23,15 +24,21 @@ mod closing;
 mod delivery;
 mod dispatcher;
 mod event;
+mod expiry;
+mod flights;
 mod hosts;
 pub mod input;
 mod intake;
 mod limit;
+pub mod lookup;
 mod outcome;
 mod pool;
+mod race;
+mod racing;
 pub mod settings;
 mod snapshot;
 pub mod stats;
+mod trapping;
 mod workbench;
 mod worker;
 
@@ -84,7 +91,11 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         seen_refused: Seen::new(rng.u64(..)),
         typed_hosts: Seen::new(rng.u64(..)),
         scope: Scope::new(settings.scope.clone()),
+        traps: settings.max_per_pattern.filter(|_| settings.follow).map(Traps::new),
         input,
+        races: race::Races::default(),
+        flights: flights::Flights::default(),
+        expiry_due: Moment::NEVER,
         delivery: delivery::Delivery::new(sinks, settings.ordered, inline),
         permits: Arc::new(Semaphore::new(settings.concurrency)),
         run_limiter: settings.rate.map(limit::Limiter::new),

@@ -16,12 +16,14 @@ use super::settings::EngineSettings;
 use crate::fetch::body::Reservation;
 use crate::fetch::{Attempt, Head};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
-use crate::model::job::{Job, JobKind};
-use crate::model::page::{Extraction, Outlink, Page};
-use crate::model::record::{Outcome, RecordBody, SkipReason};
+use crate::model::job::{Job, JobKind, Mirror};
+use crate::model::page::{Directives, Extraction, Fingerprint, Outlink, Page};
+use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
-use crate::model::url::Url;
+use crate::model::url::{Url, host_key_of};
 use crate::parse::{self, Wants, charset};
+use crate::policy::robots;
+use crate::policy::traps::{Evidence, wants_words};
 
 /// What records need to know of the run.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ pub struct Finished {
     pub counted: Counted,
     pub json: Vec<u8>,
     pub record: Option<Box<RecordBody>>,
+    /// What tells whether the page is part of a trap.
+    pub evidence: Evidence,
     /// Body memory that the record holds until it has left delivery.
     pub memory: Option<Reservation>,
 }
@@ -85,6 +89,13 @@ impl Finished {
     }
 }
 
+/// What was found on a page, to be followed.
+#[derive(Debug, Default)]
+struct Read {
+    outlinks: Vec<Outlink>,
+    words: Option<Fingerprint>,
+}
+
 /// How a job ended without an answer to show.
 #[derive(Debug, Clone)]
 pub enum Verdict {
@@ -98,6 +109,10 @@ pub const INLINE_BODY: usize = 64 * 1024;
 /// Bodies above this are so even when the pool is busy.
 pub const BUSY_INLINE_BODY: usize = 512 * 1024;
 
+/// While bodies of more bytes than this wait for the pool, whatever comes is read inline: the run slows down, and does not
+/// grow.
+pub const MAX_WAITING_BODIES: usize = 4 << 20;
+
 impl Desk {
     /// The record of a job that ends with this attempt, and the links of its page.
     ///
@@ -109,7 +124,7 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, proxy, .. } = attempt;
+        let Attempt { head, mut body, error, first_byte, elapsed, proxy, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
         record.proxy = proxy;
@@ -117,10 +132,14 @@ impl Desk {
         record.wire_size = body.wire_size;
         record.truncated = body.truncated;
         let (media_type, header_charset) = head.as_ref().map(content_type).unwrap_or_default();
+        let mut asked = Directives::default();
         if let Some(head) = &head {
             describe_head(&mut record, head, &job.url);
             record.content_type = (!media_type.is_empty()).then(|| media_type.clone());
             record.charset = header_charset.as_ref().map(|label| label.to_ascii_lowercase().into_boxed_str());
+            let lines = head.headers.get_all("x-robots-tag").iter().map(http::HeaderValue::as_bytes);
+            asked = robots::tagged(lines, &self.settings.product_token);
+            record.noindex = asked.noindex;
         }
         match (verdict, error) {
             (Some(Verdict::Skipped(reason)), _) => skip(&mut record, job, reason),
@@ -131,7 +150,13 @@ impl Desk {
             }
         }
         let held = body.bytes.len();
-        let outlinks = self.read_page(&mut record, url, body.bytes, &media_type, header_charset.as_deref());
+        let Read { mut outlinks, words } =
+            self.read_page(&mut record, job, url, body.bytes, &media_type, header_charset.as_deref());
+        if asked.nofollow {
+            for link in &mut outlinks {
+                link.nofollow = true;
+            }
+        }
         if self.settings.with.headers {
             record.headers = Some(head.as_ref().map(all_headers).unwrap_or_default());
         }
@@ -139,17 +164,19 @@ impl Desk {
             memory.shrink_to(held);
             memory
         });
-        (self.seal(job, record, memory), outlinks)
+        let evidence = Evidence { words, took: elapsed };
+        (Finished { evidence, ..self.seal(job, record, memory) }, outlinks)
     }
 
     /// The record of a job that ends without (another) request.
     ///
-    /// `redirect` is the status of a redirect that is not followed, and its target.
-    pub fn verdict(&self, job: &mut Job, verdict: Verdict, redirect: Option<(u16, Box<str>)>, now: Moment) -> Finished {
+    /// `head` is the status of a redirect that is not followed, and its target; or that of an answer that is not read to
+    /// its end, and its URL.
+    pub fn verdict(&self, job: &mut Job, verdict: Verdict, head: Option<(u16, Box<str>)>, now: Moment) -> Finished {
         let mut record = self.begin(job, now);
-        if let Some((status, target)) = redirect {
+        if let Some((status, url)) = head {
             record.status = Some(status);
-            record.final_url = Some(target);
+            record.final_url = Some(url);
         }
         match verdict {
             Verdict::Skipped(reason) => skip(&mut record, job, reason),
@@ -157,6 +184,17 @@ impl Desk {
         }
         self.add_empty_body(&mut record);
         self.seal(job, record, None)
+    }
+
+    /// The failure of a URL whose whole time is over.
+    #[must_use]
+    pub fn url_is_late(&self, stage: Stage) -> FetchError {
+        let time = self.settings.url_deadline.unwrap_or_default();
+        FetchError::transient(
+            ErrorKind::Timeout,
+            stage,
+            format!("not complete within {time:?}, all attempts and waits included"),
+        )
     }
 
     /// The record of a line that cannot be read.
@@ -171,14 +209,21 @@ impl Desk {
         let json = if self.needs_json { record.to_json() } else { Vec::new() };
         let error = Some(ErrorKind::InvalidInput);
         let counted = Counted { typed: true, outcome: Outcome::Failed, error, skip: None };
-        Finished { number, counted, json, record: self.needs_record.then(|| Box::new(record)), memory: None }
+        Finished {
+            number,
+            counted,
+            json,
+            record: self.needs_record.then(|| Box::new(record)),
+            evidence: Evidence::default(),
+            memory: None,
+        }
     }
 
     /// What every record of a job says, whatever became of it. Takes the requests out of the job's chain.
     fn begin(&self, job: &mut Job, now: Moment) -> RecordBody {
         let mut record = RecordBody::blank(self.run.clone(), job.id(), Outcome::Skipped);
         record.url = Some(job.first_url().into());
-        record.host_key = Some(job.host.clone());
+        record.host_key = Some(host_key_of(&job.url).into());
         let method = self.method(job);
         if *record.method != *method {
             record.method = method.into();
@@ -191,6 +236,13 @@ impl Desk {
         }
         if let Some(spec) = &mut job.spec {
             record.meta = spec.meta.take();
+            let unasked = |mirror: &Mirror| MirrorEnd {
+                url: mirror.url.clone(),
+                outcome: Outcome::Skipped,
+                total_ms: None,
+                wire_size: 0,
+            };
+            record.mirrors = Some(spec.mirrors.iter().map(unasked).collect()).filter(|all: &Vec<_>| !all.is_empty());
         }
         let mut waited_until = now;
         if let Some(chain) = &mut job.chain {
@@ -218,39 +270,42 @@ impl Desk {
     fn read_page(
         &self,
         record: &mut RecordBody,
+        job: &Job,
         url: Option<&Url>,
         body: Bytes,
         media_type: &str,
         header_charset: Option<&str>,
-    ) -> Vec<Outlink> {
+    ) -> Read {
         let with = self.settings.with;
         if with.digest && record.status.is_some() {
             record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(&body)));
         }
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
         let follow = self.settings.follow && record.outcome == Outcome::Ok;
-        let mut outlinks = Vec::new();
+        let mut read = Read::default();
         if let Some(extractor) = parse::extractor_for(media_type).filter(|_| complete && !body.is_empty())
             && let Some(url) = url
         {
-            let page = Page { url, media_type, header_charset, body: &body };
-            let wants = Wants { links: follow || with.links, link_details: with.links };
-            let Extraction { title, outlinks: links, noindex, charset } = extractor.extract(&page, wants);
+            let agent = &*self.settings.product_token;
+            let page = Page { url, media_type, header_charset, body: &body, agent };
+            let words = follow && self.settings.max_per_pattern.is_some() && wants_words(&job.url, job.strand);
+            let wants = Wants { links: follow || with.links, link_details: with.links, words };
+            let Extraction { title, outlinks, directives, charset, words } = extractor.extract(&page, wants);
             record.title = title;
-            record.noindex |= noindex;
+            record.noindex |= directives.noindex;
             record.charset = charset.map(Into::into);
-            outlinks = links;
+            read = Read { outlinks, words };
         }
         if with.body {
             add_body(record, media_type, header_charset, body);
         }
         if with.links {
-            record.links = Some(outlinks.clone());
+            record.links = Some(read.outlinks.clone());
         }
         if !follow {
-            outlinks.clear();
+            read.outlinks.clear();
         }
-        outlinks
+        read
     }
 
     /// The keys of `--with` for a record without an answer.
@@ -261,7 +316,16 @@ impl Desk {
         record.links = with.links.then(Vec::new);
     }
 
+    /// The line of a race, whose record was put together from those of its legs.
+    pub fn seal_race(&self, finished: Finished) -> Finished {
+        let Finished { number, counted, record, evidence, memory, .. } = finished;
+        let json = record.as_ref().filter(|_| self.needs_json).map(|record| record.to_json()).unwrap_or_default();
+        Finished { number, counted, json, record: record.filter(|_| self.needs_record), evidence, memory }
+    }
+
     fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
+        // A leg's record is only a part of one.
+        let is_leg = job.leg().is_some();
         Finished {
             number: job.number,
             counted: Counted {
@@ -270,8 +334,9 @@ impl Desk {
                 error: record.error.as_ref().map(|error| error.kind),
                 skip: record.skip_reason,
             },
-            json: if self.needs_json { record.to_json() } else { Vec::new() },
-            record: self.needs_record.then(|| Box::new(record)),
+            json: if self.needs_json && !is_leg { record.to_json() } else { Vec::new() },
+            record: (self.needs_record || is_leg).then(|| Box::new(record)),
+            evidence: Evidence::default(),
             memory,
         }
     }
@@ -327,10 +392,6 @@ fn describe_head(record: &mut RecordBody, head: &Head, url: &str) {
     record.status = Some(head.status);
     record.http_version = Some(head.version);
     record.remote_addr = head.remote_addr.map(address_text);
-    if let Some(value) = head.headers.get("x-robots-tag").and_then(|value| value.to_str().ok()) {
-        let value = value.to_ascii_lowercase();
-        record.noindex = value.split(',').any(|part| matches!(part.trim(), "noindex" | "none"));
-    }
 }
 
 /// An address and its port as `Display` writes them; its padding is the dearest thing of a short record, so IPv4 is

@@ -14,8 +14,14 @@ pub struct ParsePool {
     threads: usize,
     queue: std::sync::OnceLock<mpsc::Sender<Task>>,
     crossings: AtomicU64,
-    /// Tasks that wait or run.
-    pending: Arc<AtomicUsize>,
+    pending: Arc<Work>,
+}
+
+/// What waits or runs.
+#[derive(Debug, Default)]
+struct Work {
+    tasks: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 /// The task panicked.
@@ -32,7 +38,13 @@ impl ParsePool {
     /// Whether each thread has a task and another that waits for it: what else comes would wait long, in memory.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.pending.load(Ordering::Relaxed) >= 2 * self.threads
+        self.pending.tasks.load(Ordering::Relaxed) >= 2 * self.threads
+    }
+
+    /// Bytes of bodies that wait or are being read.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.pending.bytes.load(Ordering::Relaxed)
     }
 
     /// Messages between threads so far: there and back for each task.
@@ -41,20 +53,24 @@ impl ParsePool {
         self.crossings.load(Ordering::Relaxed)
     }
 
-    /// Runs `work` on a thread of the pool.
+    /// Runs `work`, on a body of `bytes`, on a thread of the pool.
     ///
     /// # Errors
     /// The work panicked.
     ///
     /// # Cancel safety
     /// Dropping the future lets the work finish; its result is dropped.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Panicked> {
         if self.threads == 0 {
             return Ok(work());
         }
         self.crossings.fetch_add(2, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        let pending = Pending::one(&self.pending);
+        let pending = Pending::one(&self.pending, bytes);
         let task = Box::new(move || {
             let result = work();
             drop(pending);
@@ -70,18 +86,20 @@ impl ParsePool {
 }
 
 /// Counts a task from its start to its end, by a panic too.
-struct Pending(Arc<AtomicUsize>);
+struct Pending(Arc<Work>, usize);
 
 impl Pending {
-    fn one(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
+    fn one(work: &Arc<Work>, bytes: usize) -> Self {
+        work.tasks.fetch_add(1, Ordering::Relaxed);
+        work.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self(work.clone(), bytes)
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.tasks.fetch_sub(1, Ordering::Relaxed);
+        self.0.bytes.fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 

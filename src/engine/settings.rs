@@ -20,6 +20,26 @@ pub struct With {
     pub digest: bool,
 }
 
+/// How the mirrors of one job are asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RaceMode {
+    /// The next one some time after the one before, or when that has failed.
+    #[default]
+    Hedge,
+    /// All at once.
+    All,
+}
+
+/// When the next mirror is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HedgeAfter {
+    /// Only when the one before has failed.
+    Never,
+    Time(Duration),
+    /// When the one before has taken longer than 95 of 100 requests of its host; 500 ms until that is known.
+    P95,
+}
+
 /// Requests in flight at all hosts of one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IpLimit {
@@ -50,6 +70,8 @@ pub struct EngineSettings {
     pub adaptive_throttle: bool,
     /// One request, whole.
     pub timeout: Option<Duration>,
+    /// One URL, from its acceptance to its record: all attempts and waits.
+    pub url_deadline: Option<Duration>,
     /// The whole run.
     pub deadline: Option<Duration>,
     /// Time for what is in flight after the first stop.
@@ -64,14 +86,21 @@ pub struct EngineSettings {
     pub max_redirs: u32,
     pub accept: StatusSet,
     pub obey_robots: bool,
+    /// A longer Crawl-delay is kept too, with a warning; None: without one.
+    pub max_crawl_delay: Option<Duration>,
     /// Product token by which robots.txt names us.
     pub product_token: String,
     pub scope: ScopeSettings,
+    /// In a crawl: pages of one URL pattern that are asked although all of it seems to be a trap. None: traps are followed.
+    pub max_per_pattern: Option<u32>,
     /// Records also for links outside scope and depth.
     pub refused: bool,
     /// Also start from the sitemaps that robots.txt names.
     pub sitemaps: bool,
     pub ordered: bool,
+    /// Of jobs with mirrors.
+    pub race: RaceMode,
+    pub hedge_after: HedgeAfter,
     pub fail_early: bool,
     /// Follow discovered links to private, loopback and link-local addresses.
     pub allow_private: bool,
@@ -99,6 +128,7 @@ impl Default for EngineSettings {
             delay: Duration::ZERO,
             adaptive_throttle: true,
             timeout: Some(Duration::from_secs(30)),
+            url_deadline: None,
             deadline: None,
             grace: Duration::from_secs(10),
             retry: RetrySettings::default(),
@@ -108,11 +138,15 @@ impl Default for EngineSettings {
             max_redirs: 20,
             accept: StatusSet::default(),
             obey_robots: false,
+            max_crawl_delay: Some(Duration::from_mins(1)),
             product_token: "lycosa".to_owned(),
             scope: ScopeSettings::default(),
+            max_per_pattern: Some(50),
             refused: false,
             sitemaps: false,
             ordered: false,
+            race: RaceMode::Hedge,
+            hedge_after: HedgeAfter::Time(Duration::from_millis(500)),
             fail_early: false,
             allow_private: false,
             with: With::default(),

@@ -9,6 +9,7 @@ use super::outcome::Counted;
 use crate::model::fetch_error::ErrorKind;
 use crate::model::record::{Outcome, SkipReason};
 use crate::model::units::WallTime;
+use crate::policy::traps::Trap;
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub struct Summary {
     pub skips: BTreeMap<SkipReason, u64>,
     /// Links that were not followed, by reason (`scope`, `depth`, …); they have no record without `--refused`.
     pub refused: BTreeMap<SkipReason, u64>,
+    /// Records of `skipped: trap`, by what was seen.
+    pub traps: BTreeMap<Trap, u64>,
     /// Records that count as failures: `failed`, `http_error`, `skipped: breaker_open` and `rate_limited`.
     pub failures: u64,
     /// Typed URLs that ended as anything but `ok` or `skipped: duplicate`.
@@ -126,6 +129,7 @@ pub struct Tally {
     pub errors: BTreeMap<ErrorKind, u64>,
     pub skips: BTreeMap<SkipReason, u64>,
     pub refused: BTreeMap<SkipReason, u64>,
+    pub traps: BTreeMap<Trap, u64>,
     pub failures: u64,
     pub seeds_failed: u64,
     pub requests: u64,

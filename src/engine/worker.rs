@@ -15,8 +15,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer};
-use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, Verdict};
+use super::flights::{Boarding, Cut};
+use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, MAX_WAITING_BODIES, Verdict};
 use super::pool::ParsePool;
+use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Fetcher, Head, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Chain, Job, JobKind};
@@ -30,9 +32,6 @@ use crate::policy::pace::Ending;
 use crate::policy::rate_fields::{self, Quota};
 use crate::policy::retry;
 use crate::policy::robots::{self, RobotsRules, RobotsStatus};
-
-/// Redirects followed for a robots.txt: RFC 9309 2.3.1.2 asks for at least five.
-const ROBOTS_REDIRECTS: u32 = 5;
 
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
 const SITEMAP_BODY: u64 = 50 << 20;
@@ -64,6 +63,7 @@ pub struct Errand {
     pub guarded: bool,
     /// May take body memory beside the pool.
     pub beside_pool: bool,
+    pub boarding: Boarding,
 }
 
 /// Performs the request and reports. A panic of ours ends the job as `internal`, not the run.
@@ -80,15 +80,24 @@ pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
         credentials,
         guarded,
         beside_pool,
+        boarding,
     } = errand;
-    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, in_budget, reported: false };
-    let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool);
-    let next = match AssertUnwindSafe(round.go(&mut job, request)).catch_unwind().await {
-        Ok(next) => next,
-        Err(_) => round.panicked(&mut job),
+    let Boarding { id: flight, progress, cut } = boarding;
+    let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool, &progress);
+    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, in_budget, progress, reported: false };
+    let over = tokio::select! {
+        biased;
+        done = AssertUnwindSafe(round.go(&mut job, request)).catch_unwind() => Ok(done),
+        // What was under way is dropped here, and its connection with it.
+        Ok(why) = cut => Err(why),
+    };
+    let next = match over {
+        Ok(Ok(next)) => next,
+        Ok(Err(_)) => round.panicked(&mut job),
+        Err(why) => round.cut_off(&mut job, why),
     };
     // The dispatcher outlives its tasks; at the very end it may be gone, and with it the interest in this.
-    let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit })));
+    let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit, flight })));
 }
 
 /// What was asked; nothing if no request could be made of the job.
@@ -107,6 +116,7 @@ struct Round<'a, F> {
     started: Moment,
     counted_at: Option<IpAddr>,
     in_budget: bool,
+    progress: Arc<Progress>,
     /// The dispatcher knows that the exchange is over.
     reported: bool,
 }
@@ -121,6 +131,7 @@ impl<F: Fetcher> Round<'_, F> {
             }
             Err(error) => (Asked::default(), Attempt { error: Some(error), ..Attempt::default() }),
         };
+        self.progress.reading();
         let (verdict, answered) = self.weigh(job, &asked, &attempt);
         self.report(answered);
         match verdict {
@@ -146,6 +157,7 @@ impl<F: Fetcher> Round<'_, F> {
         if sent {
             note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
         }
+        chain.wire_bytes += attempt.body.wire_size;
         count_try(chain, refused, retry::is_idle_death(error));
         let exchange = retry::Exchange {
             status,
@@ -201,40 +213,44 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     fn redirect_limit(&self, job: &Job) -> u32 {
-        if job.has_record() { self.shop.desk.settings.max_redirs } else { ROBOTS_REDIRECTS }
+        if job.has_record() { self.shop.desk.settings.max_redirs } else { robots::MAX_REDIRECTS }
     }
 
     /// The end of the job: reads the page and writes the record, large bodies on the parse pool.
     async fn close(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
         match job.kind {
             JobKind::Robots => Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token)),
-            JobKind::Sitemap => self.sitemap(job, attempt).await,
+            JobKind::Sitemap => Box::pin(self.sitemap(job, attempt)).await,
             JobKind::Typed | JobKind::Link if self.is_inline(attempt.body.bytes.len()) => {
                 let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict);
                 Next::Record { finished: Box::new(finished), outlinks }
             }
-            JobKind::Typed | JobKind::Link => {
-                // A copy goes to the pool: the job itself is still here if the parser panics.
-                let mut copy = job.clone();
-                let (shop, url) = (self.shop.clone(), asked.url.clone());
-                // Freed here, on the thread that took it, a large body leaves less behind: a crawl of 10,000 pages peaks at
-                // 56 instead of 59 MB. (One that goes on into its record must have no second owner.)
-                let body = (!self.shop.desk.settings.with.body).then(|| attempt.body.bytes.clone());
-                let result =
-                    self.shop.pool.run(move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
-                drop(body);
-                match result {
-                    Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },
-                    Err(_) => self.internal(job),
-                }
-            }
+            // In a box, as it is rare: what a request may ever await is memory of each.
+            JobKind::Typed | JobKind::Link => Box::pin(self.close_on_pool(job, asked, attempt, verdict)).await,
+        }
+    }
+
+    async fn close_on_pool(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
+        // A copy goes to the pool: the job itself is still here if the parser panics.
+        let mut copy = job.clone();
+        let (shop, url, size) = (self.shop.clone(), asked.url.clone(), attempt.body.bytes.len());
+        // Freed here, on the thread that took it, a large body leaves less behind: a crawl of 10,000 pages peaks at
+        // 56 instead of 59 MB. (One that goes on into its record must have no second owner.)
+        let body = (!self.shop.desk.settings.with.body).then(|| attempt.body.bytes.clone());
+        let result =
+            self.shop.pool.run(size, move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
+        drop(body);
+        match result {
+            Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },
+            Err(_) => self.internal(job),
         }
     }
 
     /// Small bodies are read here; so are larger ones, for which it is a matter of a millisecond, while the pool is busy:
     /// bodies that wait for it are memory, and this thread has nothing better to do than to slow down.
     fn is_inline(&self, size: usize) -> bool {
-        size < INLINE_BODY || (size < BUSY_INLINE_BODY && self.shop.pool.is_busy())
+        let pool = &self.shop.pool;
+        size < INLINE_BODY || (size < BUSY_INLINE_BODY && pool.is_busy()) || pool.bytes() > MAX_WAITING_BODIES
     }
 
     async fn sitemap(&self, job: &Job, attempt: Attempt) -> Next {
@@ -245,39 +261,83 @@ impl<F: Fetcher> Round<'_, F> {
             return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
         }
         let body = attempt.body;
-        let read = self.shop.pool.run(move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
+        let read =
+            self.shop.pool.run(body.bytes.len(), move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
         let read = read.unwrap_or_default();
         Next::Sitemap { urls: read.urls, sitemaps: read.sitemaps }
     }
 
     fn panicked(&mut self, job: &mut Job) -> Next {
+        self.report_unanswered(Signal::Neutral);
+        self.internal(job)
+    }
+
+    /// Gives back the host's place after an exchange that nobody has seen the end of.
+    fn report_unanswered(&mut self, signal: Signal) {
         if !self.reported {
             self.report(Answered {
                 host: self.host,
                 sent: true,
-                signal: Signal::Neutral,
+                signal,
                 probe: self.probe,
                 counted_at: self.counted_at,
                 remote: Remote::Unknown,
                 denied: false,
-                ending: Ending::silent(self.started),
-                wire_bytes: 0,
+                ending: Ending { failed: signal == Signal::Failure, ..Ending::silent(self.started) },
+                wire_bytes: self.progress.wire_bytes(),
                 elapsed: self.shop.desk.clock.now().since(self.started),
             });
         }
-        self.internal(job)
+    }
+
+    /// The dispatcher has ended it in the middle. What it has cost until then counts.
+    fn cut_off(&mut self, job: &mut Job, why: Cut) -> Next {
+        let desk = &self.shop.desk;
+        let (stage, took) = (self.progress.stage(), desk.clock.now().since(self.started));
+        if !self.reported {
+            let chain = job.chain.get_or_insert_default();
+            let times = (self.started, desk.clock.now());
+            note_request(chain, &job.url, &job.host, self.kind, self.progress.status(), &desk.clock, times);
+            chain.wire_bytes += self.progress.wire_bytes();
+        }
+        match why {
+            Cut::Unwanted => {
+                tracing::debug!(request_id = %job.id(), url = %job.url, ?stage, "request cut off");
+                self.report_unanswered(Signal::Neutral);
+                Next::Nothing
+            }
+            Cut::UrlDeadline => {
+                // Our own limit: it says nothing about the host.
+                self.report_unanswered(Signal::Neutral);
+                self.give_up(job, self.shop.desk.url_is_late(stage))
+            }
+            Cut::Overdue => {
+                tracing::warn!(
+                    request_id = %job.id(), url = %job.url, ?stage, ?took, "a request outlived its deadline, and is ended"
+                );
+                self.report_unanswered(Signal::Failure);
+                let message = format!("ended after {took:?}: it had outlived its deadline");
+                self.give_up(job, FetchError::transient(ErrorKind::Timeout, stage, message))
+            }
+        }
     }
 
     fn internal(&self, job: &mut Job) -> Next {
         tracing::error!(request_id = %job.id(), url = %job.url, "a panic of ours ended this job");
         let error =
             FetchError::permanent(ErrorKind::Internal, Stage::Parse, "an internal error (a panic) ended this job");
+        self.give_up(job, error)
+    }
+
+    /// The end of the job, without an answer.
+    fn give_up(&self, job: &mut Job, error: FetchError) -> Next {
         match job.kind {
             JobKind::Robots => Next::Robots(RobotsAnswer::Unreachable(error)),
             JobKind::Sitemap => Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() },
             JobKind::Typed | JobKind::Link => {
                 let now = self.shop.desk.clock.now();
-                let finished = self.shop.desk.verdict(job, Verdict::Failed(error), None, now);
+                let head = self.progress.status().map(|status| (status, job.url.clone()));
+                let finished = self.shop.desk.verdict(job, Verdict::Failed(error), head, now);
                 Next::Record { finished: Box::new(finished), outlinks: Vec::new() }
             }
         }
@@ -346,17 +406,21 @@ fn quota(head: &Head, desk: &Desk) -> Option<Quota> {
 ///
 /// 300 and 304 are answers of their own; so is a 3xx without `Location` (RFC 9110 15.4).
 fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> Result<Option<String>, FetchError> {
-    let Some(head) = &attempt.head else { return Ok(None) };
+    let (Some(head), Some(base)) = (&attempt.head, &asked.url) else { return Ok(None) };
+    leads_to(head, base, job.chain.as_ref().map_or(0, |chain| chain.hops), limit)
+}
+
+/// The same of a head, after so many redirects.
+pub(super) fn leads_to(head: &Head, base: &Url, hops: u32, limit: u32) -> Result<Option<String>, FetchError> {
     if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
     let Some(location) = head.headers.get(http::header::LOCATION) else { return Ok(None) };
     let error = |message: String| FetchError::permanent(ErrorKind::Redirect, Stage::Head, message);
-    if job.chain.as_ref().map_or(0, |chain| chain.hops) >= limit {
+    if hops >= limit {
         return Err(error(format!("more than {limit} redirects")));
     }
     let location = location_text(location.as_bytes());
-    let Some(base) = &asked.url else { return Ok(None) };
     match url::join(base, location.trim()) {
         Ok(target) => Ok(Some(url::canonical(&target))),
         Err(cause) => Err(error(format!("the server redirects to what cannot be fetched: {cause}"))),
@@ -373,7 +437,7 @@ fn location_text(value: &[u8]) -> Cow<'_, str> {
 }
 
 /// What the final answer to a robots.txt request means.
-fn robots_answer(attempt: Attempt, product_token: &str) -> RobotsAnswer {
+pub(super) fn robots_answer(attempt: Attempt, product_token: &str) -> RobotsAnswer {
     match (attempt.head, attempt.error) {
         (Some(head), error) => match robots::status_means(head.status) {
             RobotsStatus::Read => match error {
@@ -399,6 +463,7 @@ fn build_request(
     credentials: bool,
     guarded: bool,
     beside_pool: bool,
+    progress: &Arc<Progress>,
 ) -> Result<Request, FetchError> {
     let settings = &desk.settings;
     let invalid = |what: String| FetchError::permanent(ErrorKind::InvalidInput, Stage::Send, what).before_sending();
@@ -415,9 +480,10 @@ fn build_request(
         guarded,
         max_body: settings.max_filesize,
         beside_pool,
+        progress: Arc::clone(progress),
     };
     match job.kind {
-        JobKind::Robots => request.max_body = Some(robots::MAX_BODY as u64),
+        JobKind::Robots => request.max_body = Some(robots::MAX_BODY as u64 + 1),
         JobKind::Sitemap => request.max_body = Some(SITEMAP_BODY),
         JobKind::Typed | JobKind::Link => {
             let turned_get = job.chain.as_ref().is_some_and(|chain| chain.turned_get);

@@ -5,7 +5,7 @@
 //! reserves once, so whoever holds a reservation can finish, and first come is first served, so a large body is not
 //! starved by small ones. Beside its bytes a body costs what its decoder needs: at most its window again.
 //! Never allocates what a server only announced: memory that is reserved but not written is not touched.
-//! Called by `once`.
+//! Called by `once` and `direct`.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use super::Body;
 use super::classify;
 use super::coding::{Fault, Pipeline};
 use super::deadlines::Deadlines;
+use super::progress::Progress;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 
 /// What every body may hold without asking.
@@ -114,26 +115,49 @@ pub(super) struct Limits<'a> {
     pub(super) beside_pool: bool,
 }
 
+/// A body on its way: what its bytes are read from.
+pub(super) trait Source {
+    /// Its length, where the server has announced one.
+    fn announced(&self) -> Option<u64>;
+
+    /// The next bytes; None at the end.
+    ///
+    /// # Cancel safety
+    /// Dropped, it loses nothing, and may be called again.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError>;
+}
+
+impl Source for reqwest::Response {
+    fn announced(&self) -> Option<u64> {
+        self.content_length()
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        self.chunk().await.map_err(|error| classify::in_body(&error))
+    }
+}
+
 /// Reads a body to its end, to its cap, or to a failure. What came is kept in every case.
 pub(super) async fn read(
-    response: &mut reqwest::Response,
+    source: &mut impl Source,
     pipeline: Result<Option<Pipeline>, Fault>,
     limits: Limits<'_>,
     deadlines: &mut Deadlines,
+    progress: &Progress,
 ) -> (Body, Option<FetchError>) {
     let pipeline = match pipeline {
         Ok(pipeline) => pipeline,
         Err(fault) => return unread(FetchError::permanent(ErrorKind::Decode, Stage::Decode, fault)),
     };
-    let announced = response.content_length();
+    let announced = source.announced();
     if let (None, Some(length), Some(cap)) = (&pipeline, announced, limits.max_body)
         && length > cap
         && cap > WORTH_READING
     {
         return unread(too_large(cap));
     }
-    let mut reader = Reader::new(pipeline, announced, limits);
-    let error = reader.run(response, deadlines).await;
+    let mut reader = Reader::new(pipeline, announced, limits, progress);
+    let error = reader.run(source, deadlines).await;
     let body = reader.into_body(error.is_some());
     (body, error)
 }
@@ -148,6 +172,7 @@ fn too_large(cap: u64) -> FetchError {
 
 struct Reader<'a> {
     limits: Limits<'a>,
+    progress: &'a Progress,
     collector: Collector,
     memory: Option<Reservation>,
     wire_size: u64,
@@ -156,7 +181,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(mut pipeline: Option<Pipeline>, announced: Option<u64>, limits: Limits<'a>) -> Self {
+    fn new(mut pipeline: Option<Pipeline>, announced: Option<u64>, limits: Limits<'a>, progress: &'a Progress) -> Self {
         let cap = limits.max_body.and_then(|cap| usize::try_from(cap).ok()).unwrap_or(usize::MAX);
         // The stack holds servers to what they announce, so it is a cap as well.
         let exact = match pipeline {
@@ -169,22 +194,24 @@ impl<'a> Reader<'a> {
         }
         let granted = FREE.min(cap);
         let collector = Collector { pipeline, first: Bytes::new(), bytes: Vec::new(), granted, cap, exact };
-        Self { limits, collector, memory: None, wire_size: 0, wire_cap }
+        Self { limits, progress, collector, memory: None, wire_size: 0, wire_cap }
     }
 
-    async fn run(&mut self, response: &mut reqwest::Response, deadlines: &mut Deadlines) -> Option<FetchError> {
+    async fn run(&mut self, source: &mut impl Source, deadlines: &mut Deadlines) -> Option<FetchError> {
         if self.collector.exact.is_some() && self.collector.longest().is_none_or(|longest| longest > FREE) {
             // Known to be needed: waits before the first byte is read.
             self.wait_for_memory(deadlines).await;
         }
         loop {
-            let mut chunk = match deadlines.within_silence(response.chunk()).await {
+            let mut chunk = match deadlines.within_silence(source.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Some(classify::in_body(&error)),
+                Ok(Err(error)) => return Some(error),
                 Err(late) => return Some(late.error(Stage::Body)),
             };
+            deadlines.received(chunk.len());
             self.wire_size += chunk.len() as u64;
+            self.progress.body_bytes(chunk.len() as u64);
             loop {
                 match self.collector.take(&mut chunk) {
                     Ok(Taken::All) => break,
@@ -212,7 +239,10 @@ impl<'a> Reader<'a> {
         self.memory = match self.limits.pool.try_reserve(wanted) {
             None if !self.limits.beside_pool => {
                 let since = Instant::now();
+                self.progress.wait_for_memory(true);
                 let memory = self.limits.pool.reserve(wanted).await;
+                self.progress.wait_for_memory(false);
+                self.progress.stopped_for(since.elapsed());
                 deadlines.stop_for(since.elapsed());
                 Some(memory)
             }

@@ -2,7 +2,7 @@
 //!
 //! Decides by type and by the error codes of the system; by text only between a proxy's handshake and the server's own,
 //! whose types are private (tests hold each text to the stack in use). Never decides whether to retry: `policy::retry`
-//! does. Called by `once` and `body`.
+//! does. Called by `once`, `direct` and `body`.
 //!
 //! A failure before the connection stands is known to have sent nothing; of everything later that is not certain.
 
@@ -42,6 +42,19 @@ impl Route {
 
 /// What an error means that came instead of a response head.
 pub(super) fn before_head(error: &reqwest::Error, route: Route) -> Headless {
+    if error.is_builder() {
+        Headless::Failed(of_request(error))
+    } else if error.is_connect() && error.is_timeout() && find::<NameError>(error).is_none() {
+        Headless::Failed(connect_timeout())
+    } else if error.is_connect() {
+        of_connection(error, route)
+    } else {
+        Headless::Failed(of_exchange(error))
+    }
+}
+
+/// What an error means that came instead of a connection.
+pub(super) fn of_connection(error: &(dyn Error + 'static), route: Route) -> Headless {
     if let Some(NameError { cause, of_proxy }) = find(error) {
         return match cause {
             ResolveError::Private => Headless::Refused,
@@ -49,14 +62,17 @@ pub(super) fn before_head(error: &reqwest::Error, route: Route) -> Headless {
             other => Headless::Failed(of_resolve(other, *of_proxy)),
         };
     }
-    let failure = if error.is_builder() {
-        FetchError::permanent(ErrorKind::InvalidInput, Stage::Input, innermost(error)).before_sending()
-    } else if error.is_connect() {
-        of_connect(error, route).before_sending()
-    } else {
-        of_exchange(error)
-    };
-    Headless::Failed(failure)
+    Headless::Failed(of_connect(error, route).before_sending())
+}
+
+/// What cannot be put into a request.
+pub(super) fn of_request(error: &(dyn Error + 'static)) -> FetchError {
+    FetchError::permanent(ErrorKind::InvalidInput, Stage::Input, innermost(error)).before_sending()
+}
+
+pub(super) fn connect_timeout() -> FetchError {
+    let message = "no connection within the connect timeout";
+    FetchError::transient(ErrorKind::Timeout, Stage::Connect, message).before_sending()
 }
 
 fn of_resolve(error: &ResolveError, of_proxy: bool) -> FetchError {
@@ -78,12 +94,9 @@ pub(super) fn our_limit(error: &io::Error) -> FetchError {
 /// How the layers of a proxy's handshake begin their messages.
 const OF_PROXIES: [&str; 3] = ["tunnel error", "error connecting to socks proxy", "SOCKS error"];
 
-fn of_connect(error: &reqwest::Error, route: Route) -> FetchError {
+fn of_connect(error: &(dyn Error + 'static), route: Route) -> FetchError {
     if let Some(limit) = io_errors(error).find(|error| is_our_limit(error)) {
         return our_limit(limit);
-    }
-    if error.is_timeout() {
-        return FetchError::transient(ErrorKind::Timeout, Stage::Connect, "no connection within the connect timeout");
     }
     // What the other side *said* in a handshake it will say again.
     if let Some(tls) = find::<rustls::Error>(error) {
@@ -117,7 +130,7 @@ fn is_of_connecting(error: &io::Error) -> bool {
 }
 
 /// The connection stood; no complete head came.
-fn of_exchange(error: &reqwest::Error) -> FetchError {
+pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> FetchError {
     let message = innermost(error);
     let Some(cause) = find::<hyper::Error>(error) else {
         return FetchError::transient(ErrorKind::Protocol, Stage::Head, message);
@@ -145,6 +158,12 @@ fn of_exchange(error: &reqwest::Error) -> FetchError {
     }
 }
 
+/// Whether the other side has closed the connection instead of answering.
+pub(super) fn is_hang_up(error: &hyper::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    error.is_incomplete_message() || matches!(io_kind(error), Some(BrokenPipe | ConnectionAborted | ConnectionReset))
+}
+
 /// RFC 9113 8.7: REFUSED_STREAM promises that nothing of the request was processed.
 fn is_refused_stream(error: &(dyn Error + 'static)) -> bool {
     find::<h2::Error>(error)
@@ -152,7 +171,7 @@ fn is_refused_stream(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// What an error means that came in the middle of a body.
-pub(super) fn in_body(error: &reqwest::Error) -> FetchError {
+pub(super) fn in_body(error: &(dyn Error + 'static)) -> FetchError {
     let message = innermost(error);
     match io_kind(error) {
         // Chunk sizes and trailers that are none.

@@ -1,12 +1,13 @@
-//! The HTTP client of a run: reqwest, with what it would do on its own switched off.
+//! The HTTP client of a run: plain http over hyper, TLS and proxies over reqwest with what it would do on its own
+//! switched off.
 //!
 //! Decides what is sent: the run's headers, credentials where they may go, the proxy. Redirects, retries, cookies and
 //! decompression of the stack are off: a hop or a retry it made would be a request that nobody admitted, and a body it
 //! inflated would have no cap. Called by the engine through [`Fetcher`].
 //!
-//! There are several stacks, each with its own connections: plain ones for hosts the user named, guarded ones for
-//! discovered links, which connect to public addresses only; with and without TLS, through a proxy and past it. Each is
-//! made when it is first needed.
+//! There are several stacks, each with its own connections: for hosts the user named, and guarded ones for discovered
+//! links, which connect to public addresses only; plain, with TLS, and through a proxy. Those of reqwest are made when they
+//! are first needed.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,6 +24,9 @@ use url::{Host, Url};
 use super::body::{BodyPool, Limits};
 use super::classify::{Route, one_line, our_limit};
 use super::connecting::Watch;
+pub use super::deadlines::LowestSpeed;
+use super::deadlines::Times;
+use super::direct::Direct;
 use super::once::{Terms, once};
 use super::proxies::{Proxies, ProxyError, ProxyVariables};
 use super::resolve::{Resolver, literal_is_private, no_descriptor};
@@ -53,6 +57,8 @@ pub struct ClientSettings {
     pub connect_timeout: Option<Duration>,
     /// Longest silence in a body; None is no limit.
     pub read_timeout: Option<Duration>,
+    /// Bodies that stay slower for so long are given up; None is no limit.
+    pub lowest_speed: Option<LowestSpeed>,
     /// Memory for bodies beyond 256 KiB each, in bytes.
     pub body_pool: u64,
     /// Connections kept open without a request, for each host.
@@ -73,6 +79,7 @@ impl Default for ClientSettings {
             insecure: false,
             connect_timeout: Some(Duration::from_secs(10)),
             read_timeout: Some(Duration::from_secs(15)),
+            lowest_speed: None,
             body_pool: 64 * 1024 * 1024,
             // The requests in flight at a host bound it already.
             max_idle_per_host: usize::MAX,
@@ -91,26 +98,21 @@ pub enum ClientError {
     Proxy(#[from] ProxyError),
     #[error("'{0}' cannot be sent as a user agent")]
     UserAgent(String),
-    #[error("the HTTP client cannot be made")]
-    Build(#[source] reqwest::Error),
-}
-
-/// What becomes of a request that is not sent.
-enum Unsent {
-    Refused,
-    Failed(FetchError),
 }
 
 /// Performs requests. See [`Fetcher`].
 #[derive(Debug)]
 pub struct Client {
     settings: StackSettings,
-    /// By [`Client::stack`]: made when first needed, since the certificates of authorities alone cost 3 ms to read.
-    stacks: [OnceLock<reqwest::Client>; 8],
+    /// For any address, and guarded.
+    direct: [Direct; 2],
+    /// By [`Kind::place`]: made when first needed, since the certificates of authorities alone cost 3 ms to read.
+    stacks: [OnceLock<reqwest::Client>; 4],
     /// The run's headers, without and with its credentials.
     headers: HeaderMap,
     headers_with_credentials: HeaderMap,
     read_timeout: Option<Duration>,
+    lowest_speed: Option<LowestSpeed>,
     pool: BodyPool,
 }
 
@@ -142,16 +144,18 @@ impl Client {
             max_idle_per_host: settings.max_idle_per_host,
             idle_timeout: settings.idle_timeout,
         };
-        // What cannot be built should be known before anything is fetched.
-        let plain = stack.build(Kind::default()).map_err(ClientError::Build)?;
-        let stacks: [OnceLock<reqwest::Client>; 8] = Default::default();
-        let _ = stacks[Kind::default().place()].set(plain);
+        let direct = [false, true].map(|guarded| {
+            let resolver = Resolver::new(guarded, Arc::default());
+            Direct::new(resolver, settings.connect_timeout, settings.idle_timeout)
+        });
         Ok(Self {
             settings: stack,
-            stacks,
+            direct,
+            stacks: Default::default(),
             headers,
             headers_with_credentials,
             read_timeout: settings.read_timeout,
+            lowest_speed: settings.lowest_speed,
             pool: BodyPool::new(settings.body_pool),
         })
     }
@@ -162,14 +166,13 @@ impl Client {
         &self.pool
     }
 
-    /// The stack for a request, or what is to become of the request instead.
-    fn stack(&self, request: &Request, proxied: bool) -> Result<&reqwest::Client, Unsent> {
-        if request.guarded && (literal_is_private(&request.url) || (proxied && self.is_proxy(&request.url))) {
-            return Err(Unsent::Refused);
-        }
-        // A proxy may be spoken to over TLS whatever the URL says.
-        let secure = request.url.scheme() == "https" || proxied;
-        let kind = Kind { guarded: request.guarded, secure, proxied };
+    /// Whether the guard forbids a request by what its URL says.
+    fn is_refused(&self, request: &Request, proxied: bool) -> bool {
+        request.guarded && (literal_is_private(&request.url) || (proxied && self.is_proxy(&request.url)))
+    }
+
+    /// The stack of reqwest for a request.
+    fn stack(&self, kind: Kind) -> Result<&reqwest::Client, FetchError> {
         let place = &self.stacks[kind.place()];
         if let Some(client) = place.get() {
             return Ok(client);
@@ -179,7 +182,7 @@ impl Client {
             Err(error) => {
                 let message = one_line(&error.to_string());
                 let broken = || FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending();
-                Err(Unsent::Failed(no_descriptor().map_or_else(broken, |limit| our_limit(&limit))))
+                Err(no_descriptor().map_or_else(broken, |limit| our_limit(&limit)))
             }
         }
     }
@@ -213,38 +216,42 @@ impl Client {
 impl Fetcher for Client {
     async fn fetch(&self, mut request: Request) -> Attempt {
         let proxy = self.settings.proxies.of(&request.url).cloned();
-        let client = match self.stack(&request, proxy.is_some()) {
-            Ok(client) => client,
-            Err(Unsent::Refused) => {
-                return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
-            }
-            Err(Unsent::Failed(error)) => return Attempt { error: Some(error), ..Attempt::default() },
-        };
+        if self.is_refused(&request, proxy.is_some()) {
+            return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
+        }
         let headers = self.headers_for(&mut request);
         let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
-        let terms = Terms { whole: request.timeout, silence: self.read_timeout, body: limits };
+        let times = Times { whole: request.timeout, silence: self.read_timeout, speed: self.lowest_speed };
+        let terms = Terms { times, body: limits, progress: &request.progress };
+        let body = request.body.filter(|body| !body.is_empty());
+        if proxy.is_none() && request.url.scheme() == "http" {
+            let direct = &self.direct[usize::from(request.guarded)];
+            return direct.once(&request.url, request.method, headers, body, terms).await;
+        }
+        let client = match self.stack(Kind { guarded: request.guarded, proxied: proxy.is_some() }) {
+            Ok(client) => client,
+            Err(error) => return Attempt { error: Some(error), ..Attempt::default() },
+        };
         let mut message = reqwest::Request::new(request.method, request.url);
         *message.headers_mut() = headers;
-        *message.body_mut() = request.body.filter(|body| !body.is_empty()).map(reqwest::Body::from);
-        let attempt = once(client, message, terms, |url| Route::new(url, proxy.is_some())).await;
+        *message.body_mut() = body.map(reqwest::Body::from);
+        let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, proxy.is_some()))).await;
         Attempt { proxy, ..attempt }
     }
 }
 
-/// Which of the stacks: each has its own connections.
-#[derive(Debug, Clone, Copy, Default)]
+/// Which of the stacks of reqwest: each has its own connections.
+#[derive(Debug, Clone, Copy)]
 struct Kind {
     /// Connects to public addresses only.
     guarded: bool,
-    /// Has the certificates of authorities, without which every https request fails.
-    secure: bool,
     /// Goes through a proxy, always.
     proxied: bool,
 }
 
 impl Kind {
     fn place(self) -> usize {
-        4 * usize::from(self.guarded) + 2 * usize::from(self.secure) + usize::from(self.proxied)
+        2 * usize::from(self.guarded) + usize::from(self.proxied)
     }
 }
 
@@ -262,9 +269,6 @@ struct StackSettings {
 impl StackSettings {
     fn build(&self, kind: Kind) -> reqwest::Result<reqwest::Client> {
         let builder = || self.builder(kind);
-        if !kind.secure {
-            return builder().tls_certs_only([]).build();
-        }
         builder().build().or_else(|error| {
             // The certificates are files: without a descriptor there seem to be none.
             if no_descriptor().is_some() {

@@ -26,6 +26,11 @@ impl Connecting {
         REQUEST.scope(Arc::clone(&self.0), request).await
     }
 
+    /// For a connection that its request opens itself.
+    pub(super) fn set(&self, waits: bool) {
+        self.0.store(waits, Ordering::Relaxed);
+    }
+
     pub(super) fn is_on(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -21,7 +21,10 @@ pub mod client;
 mod coding;
 mod connecting;
 mod deadlines;
+mod direct;
+mod idle;
 mod once;
+pub mod progress;
 mod proxies;
 pub mod resolve;
 #[cfg(test)]
@@ -30,7 +33,7 @@ mod tls_words;
 
 /// Sends one request and reads its answer.
 ///
-/// Two implementors: [`client::Client`] over reqwest, and a scripted fake in the engine's tests.
+/// Two implementors: [`client::Client`] over reqwest and hyper, and a scripted fake in the engine's tests.
 pub trait Fetcher: Send + Sync + 'static {
     /// Performs exactly one exchange. Always returns: every wait in it has a deadline.
     ///
@@ -61,6 +64,8 @@ pub struct Request {
     pub max_body: Option<u64>,
     /// May take body memory beside the pool: the oldest line under `--ordered`, which must be able to finish.
     pub beside_pool: bool,
+    /// Told how far the request has come.
+    pub progress: Arc<progress::Progress>,
 }
 
 /// What one request did.

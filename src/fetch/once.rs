@@ -1,29 +1,27 @@
-//! One attempt under its deadlines.
+//! One attempt through reqwest, under its deadlines.
 //!
 //! Sends the request, and has its body read. (The connect timeout is kept by the connector, all others by `deadlines`.)
 //! Never retries, never follows a redirect. Called by `client`.
 
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use http::Version;
+use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::body::{self, Limits};
 use super::classify::{self, Headless, Route};
 use super::coding::Pipeline;
-use super::connecting::Connecting;
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, Times};
+use super::progress::Progress;
 use super::{Attempt, Head};
 use crate::model::fetch_error::Stage;
 use crate::model::record::SkipReason;
 
 /// What one attempt may take.
 pub(super) struct Terms<'a> {
-    /// The whole request; None is no limit.
-    pub(super) whole: Option<Duration>,
-    /// The longest silence in the body.
-    pub(super) silence: Option<Duration>,
+    pub(super) times: Times,
     pub(super) body: Limits<'a>,
+    pub(super) progress: &'a Progress,
 }
 
 /// Sends a request and reads its answer to the end. `route` is asked only if no head came.
@@ -34,8 +32,8 @@ pub(super) async fn once(
     route: impl Fn(&url::Url) -> Route,
 ) -> Attempt {
     let start = Instant::now();
-    let mut deadlines = Deadlines::new(start, terms.whole, terms.silence);
-    let connecting = Connecting::default();
+    let mut deadlines = Deadlines::new(start, terms.times);
+    let connecting = terms.progress.connecting();
     let mut response = match deadlines.within_whole(connecting.watch(client.execute(request))).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -54,21 +52,24 @@ pub(super) async fn once(
     };
     let first_byte = Some(start.elapsed());
     let pipeline = Pipeline::of(response.headers());
-    let head = head_of(&mut response);
-    let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines).await;
+    // The body does not need the headers any more.
+    let headers = std::mem::take(response.headers_mut());
+    let head = head_of(response.status(), response.version(), headers, response.remote_addr());
+    terms.progress.head(head.status);
+    let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines, terms.progress).await;
     Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
 }
 
-fn head_of(response: &mut reqwest::Response) -> Head {
-    Head {
-        status: response.status().as_u16(),
-        version: match response.version() {
-            Version::HTTP_10 => "HTTP/1.0",
-            Version::HTTP_2 => "HTTP/2",
-            _ => "HTTP/1.1",
-        },
-        remote_addr: response.remote_addr(),
-        // The body does not need them any more.
-        headers: std::mem::take(response.headers_mut()),
-    }
+pub(super) fn head_of(
+    status: StatusCode,
+    version: Version,
+    headers: HeaderMap,
+    remote_addr: Option<SocketAddr>,
+) -> Head {
+    let version = match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    };
+    Head { status: status.as_u16(), version, remote_addr, headers }
 }

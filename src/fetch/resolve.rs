@@ -8,12 +8,17 @@
 //! Sources: the IANA special-purpose address registries (RFC 6890 and successors), RFC 6052 (NAT64), RFC 3056 (6to4),
 //! RFC 6761 6.3 (localhost).
 
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use hyper_util::client::legacy::connect::dns;
 use ipnet::{Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower_service::Service;
 
 use crate::model::url::Url;
 
@@ -132,16 +137,41 @@ impl Resolver {
     }
 }
 
+impl Resolver {
+    fn addresses(&self, name: &str) -> impl Future<Output = Result<Addresses, NameError>> + Send + use<> {
+        let of_proxy = self.proxies.iter().any(|proxy| **proxy == *name);
+        let guarded = self.guarded && !of_proxy;
+        let name: Box<str> = name.into();
+        async move {
+            let found = look_up(&name).await;
+            let found = if guarded { found.and_then(public_only) } else { found };
+            found.map(Vec::into_iter).map_err(|cause| NameError { cause, of_proxy })
+        }
+    }
+}
+
+type Addresses = std::vec::IntoIter<SocketAddr>;
+
+/// For reqwest.
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let of_proxy = self.proxies.iter().any(|proxy| &**proxy == name.as_str());
-        let guarded = self.guarded && !of_proxy;
-        Box::pin(async move {
-            let found = look_up(name.as_str()).await;
-            let found = if guarded { found.and_then(public_only) } else { found };
-            let addresses = found.map_err(|cause| NameError { cause, of_proxy })?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
+        let addresses = self.addresses(name.as_str());
+        Box::pin(async move { Ok(Box::new(addresses.await?) as Addrs) })
+    }
+}
+
+/// For the plain connector.
+impl Service<dns::Name> for Resolver {
+    type Response = Addresses;
+    type Error = NameError;
+    type Future = Pin<Box<dyn Future<Output = Result<Addresses, NameError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NameError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Self::Future {
+        Box::pin(self.addresses(name.as_str()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Counts, Frontier, Rank};
-use crate::model::job::{Chain, Job, JobKind, JobSpec};
+use crate::model::job::{Chain, Job, JobKind, JobSpec, Mirror};
 use crate::model::record::{RequestKind, RequestLog};
 use crate::model::units::{Moment, WallTime};
 
@@ -20,7 +20,7 @@ macro_rules! frontier_contract {
                 order_is_priority_then_depth_then_number equal_hosts_take_turns a_leased_host_is_not_offered_again
                 a_deferred_host_waits_until_its_moment an_empty_host_is_deferred_too jobs_put_back_move_to_their_new_host
                 a_job_found_while_its_host_is_leased_waits settled_jobs_are_gone the_best_is_what_a_lease_gives
-                jobs_come_back_unchanged a_random_walk_agrees_with_the_model
+                jobs_come_back_unchanged old_jobs_are_found_wherever_they_wait a_random_walk_agrees_with_the_model
             );
         }
     };
@@ -225,6 +225,8 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         timeout: Some(Duration::from_nanos(1_500_000_001)),
         meta: Some(r#"{"a":[1,2.50,"x"]}"#.into()),
         user_info: Some(("user".into(), "pass:word".into())),
+        mirrors: vec![Mirror { url: "https://b.example/".into(), user_info: None, repeated: false }],
+        leg: Some(1),
     };
     let request = RequestLog {
         url: "http://first/".into(),
@@ -245,6 +247,7 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         idle_deaths: 1,
         turned_get: true,
         left_origin: true,
+        wire_bytes: 7,
     };
     Job {
         kind: JobKind::Typed,
@@ -265,6 +268,50 @@ pub(super) fn jobs_come_back_unchanged(make: Make) {
     let mut back = drain(&mut *frontier, 0, 7);
     back.sort_by_key(|job| job.number);
     assert!(back == jobs);
+}
+
+pub(super) fn old_jobs_are_found_wherever_they_wait(make: Make) {
+    let mut frontier = make();
+    let (hosts, count) = (["line", "leased", "deferred", "crowded", "crowded"], 600_u64);
+    let aged = |n: u64| Job { accepted: at(n), depth: (n % 3) as u32, ..job(n, hosts[(n % 5) as usize]) };
+    discover(&mut *frontier, (0..count).map(aged));
+    let mut elsewhere = Vec::new();
+    while let Some((host, jobs)) = lease(&mut *frontier, 0, 1) {
+        elsewhere.extend(numbers(&jobs));
+        match &*host {
+            "leased" => {}
+            "deferred" => frontier.defer("deferred", at(1 << 40)),
+            _ => {
+                frontier.defer(&host, Moment::START);
+                if elsewhere.len() > 3 {
+                    break;
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for until in [99, 99, 299] {
+        let left = loop {
+            let before = found.len();
+            let left = frontier.expire(at(until), 7, &mut found).unwrap();
+            assert!(found.len() - before <= 7);
+            if found.len() == before {
+                break left;
+            }
+        };
+        assert!(left.is_some_and(|left| left > at(until) && left <= at(until + 5)), "{left:?}");
+        let mut all: Vec<u64> = numbers(&found).into_iter().chain(elsewhere.iter().copied()).collect();
+        all.sort_unstable();
+        all.retain(|number| *number <= until);
+        assert_eq!(all, (0..=until).collect::<Vec<_>>(), "each of them once");
+        assert!(found.iter().all(|job| job.accepted <= at(until)));
+    }
+    let taken = (found.len() + elsewhere.len()) as u64;
+    assert_eq!(frontier.counts(), Counts { pending: count - taken, leased: taken, settled: 0 });
+    frontier.defer("leased", Moment::START);
+    let rest = drain(&mut *frontier, 1 << 40, 9);
+    assert_eq!(rest.len() as u64, count - taken);
+    assert_eq!(frontier.expire(Moment::NEVER, 9, &mut found).unwrap(), None);
 }
 
 pub(super) fn a_random_walk_agrees_with_the_model(make: Make) {
@@ -310,6 +357,7 @@ impl Walk {
                 0..=4 => self.lease(frontier),
                 5..=6 => self.end_lease(frontier),
                 7 => self.settle(frontier),
+                8 if self.random.u32(0..4) == 0 => self.expire(frontier),
                 8 => self.put_back(frontier),
                 _ => self.now += self.random.u64(0..20),
             }
@@ -344,7 +392,7 @@ impl Walk {
                 1 => Job { source: Some("s".repeat(self.random.usize(0..6000)).into()), ..job(self.next, &host) },
                 _ => job(self.next, &host),
             };
-            jobs.push(Job { priority, depth, ..job });
+            jobs.push(Job { priority, depth, accepted: at(self.now), ..job });
             self.next += 1;
         }
         for job in &jobs {
@@ -426,6 +474,26 @@ impl Walk {
         }
         frontier.put_back(&mut jobs).unwrap();
         assert!(jobs.is_empty());
+    }
+
+    /// Takes old jobs out of turn.
+    fn expire<F: Frontier + ?Sized>(&mut self, frontier: &mut F) {
+        let until = at(self.now.saturating_sub(self.random.u64(0..1500)));
+        let (mut jobs, limit) = (Vec::new(), self.random.usize(1..40));
+        let left = frontier.expire(until, limit, &mut jobs).unwrap();
+        let is_old = |job: &Job| job.accepted <= until;
+        let old = self.pending.values().flatten().filter(|job| is_old(job)).count();
+        assert_eq!(jobs.len(), old.min(limit));
+        for job in &jobs {
+            let waiting = self.pending.get_mut(&job.host).unwrap();
+            let place = waiting.iter().position(|waiting| waiting.number == job.number).expect("a job is given once");
+            assert_eq!(*job, waiting.swap_remove(place));
+            assert!(is_old(job));
+        }
+        let oldest = self.pending.values().flatten().map(|job| job.accepted).min();
+        assert_eq!(left.is_some(), oldest.is_some());
+        assert!(left <= oldest);
+        self.leased.extend(jobs);
     }
 
     fn compare_counts<F: Frontier + ?Sized>(&self, frontier: &F) {

@@ -81,6 +81,14 @@ pub trait Frontier: Send {
     /// The store cannot be written.
     fn settle(&mut self, numbers: &[u64]) -> Result<(), FrontierError>;
 
+    /// Takes up to `limit` (at least 1) of the pending jobs that were accepted at `until` or before, wherever they wait,
+    /// also of hosts that are leased or deferred: they become leased, their hosts stay as they are. Returns a moment before which
+    /// none of the jobs that are left was accepted; None if none is left.
+    ///
+    /// # Errors
+    /// A spilled block cannot be read.
+    fn expire(&mut self, until: Moment, limit: usize, out: &mut Vec<Job>) -> Result<Option<Moment>, FrontierError>;
+
     /// The earliest moment at which a deferred host with pending jobs may be leased; None if none waits for time.
     fn next_due(&mut self) -> Option<Moment>;
 

@@ -38,6 +38,21 @@ pub struct JobSpec {
     pub meta: Option<Box<str>>,
     /// User and password that stood in the URL, percent-decoded.
     pub user_info: Option<(Box<str>, Box<str>)>,
+    /// All places of the document, in order of preference: the first to answer is its record. Empty for most jobs.
+    pub mirrors: Vec<Mirror>,
+    /// The job is a leg of the race of a job with mirrors, and asks this one of them.
+    pub leg: Option<u32>,
+}
+
+/// One of the places where a job's document is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// Canonical.
+    pub url: Box<str>,
+    /// User and password that stood in it, percent-decoded.
+    pub user_info: Option<(Box<str>, Box<str>)>,
+    /// Another job has it, and each URL is asked once: this one leaves it alone.
+    pub repeated: bool,
 }
 
 /// What happened to a job so far: present from its first request on.
@@ -63,6 +78,8 @@ pub struct Chain {
     pub turned_get: bool,
     /// A redirect has led to another origin: credentials are not sent any more.
     pub left_origin: bool,
+    /// Body bytes on the wire, of all its requests.
+    pub wire_bytes: u64,
 }
 
 /// One accepted URL.
@@ -79,6 +96,8 @@ pub struct Job {
     pub priority: i8,
     /// Links from a seed; redirects do not count.
     pub depth: u32,
+    /// Pages that only repeat themselves, one after the other, over which it was found (`policy::traps`).
+    pub strand: u16,
     /// When the job was accepted.
     pub accepted: Moment,
     /// The page that linked here first.
@@ -89,6 +108,13 @@ pub struct Job {
     pub line: u64,
     pub spec: Option<Box<JobSpec>>,
     pub chain: Option<Box<Chain>>,
+}
+
+impl Mirror {
+    fn heap_size(&self) -> usize {
+        let user_info = self.user_info.as_ref().map_or(0, |(user, password)| user.len() + password.len() + 32);
+        size_of::<Self>() + self.url.len() + 16 + user_info
+    }
 }
 
 impl Job {
@@ -102,6 +128,7 @@ impl Job {
             kind,
             priority: 0,
             depth: 0,
+            strand: 0,
             accepted: Moment::START,
             source: None,
             input: None,
@@ -125,6 +152,18 @@ impl Job {
         }
         // Every record has one: a third of what `format!` takes.
         ["r-", &self.number.to_string()].concat()
+    }
+
+    /// All places of the job's document; empty if it has but its URL.
+    #[must_use]
+    pub fn mirrors(&self) -> &[Mirror] {
+        self.spec.as_ref().map_or(&[], |spec| &spec.mirrors)
+    }
+
+    /// Which of its parent's mirrors the job asks, if it is a leg of a race: it has no record of its own then.
+    #[must_use]
+    pub fn leg(&self) -> Option<usize> {
+        self.spec.as_ref().and_then(|spec| spec.leg).map(|leg| leg as usize)
     }
 
     /// The URL as first requested.
@@ -152,6 +191,7 @@ impl Job {
                 + spec.body.as_ref().map_or(0, |body| body.capacity() + BLOCK)
                 + spec.headers.iter().map(|(n, v)| n.len() + v.len() + 2 * BLOCK + 32).sum::<usize>()
                 + spec.user_info.as_ref().map_or(0, |(u, p)| u.len() + p.len() + 2 * BLOCK)
+                + spec.mirrors.iter().map(Mirror::heap_size).sum::<usize>()
         });
         let chain = self.chain.as_ref().map_or(0, |chain| {
             size_of::<Chain>()
@@ -187,6 +227,8 @@ mod tests {
             timeout: Some(Duration::from_millis(1500)),
             meta: Some("{\"a\": 1.50}".into()),
             user_info: Some(("me".into(), "secret".into())),
+            mirrors: vec![Mirror { url: "https://example.org/b".into(), user_info: None, repeated: true }],
+            leg: Some(3),
         }));
         *job.chain_mut() = Chain {
             first_url: Some("https://example.org/a".into()),
@@ -206,6 +248,7 @@ mod tests {
             idle_deaths: 1,
             turned_get: true,
             left_origin: true,
+            wire_bytes: 1 << 40,
         };
         job
     }
@@ -254,7 +297,8 @@ mod tests {
         };
         let whole = size(&|_| {});
         let long = || "x".repeat(1000).into_boxed_str();
-        let changes: [&dyn Fn(&mut Job); 8] = [
+        let changes: [&dyn Fn(&mut Job); 9] = [
+            &|job| job.spec.as_mut().unwrap().mirrors[0].url = long(),
             &|job| job.url = long(),
             &|job| job.host = long(),
             &|job| job.input = Some(long()),

@@ -17,6 +17,8 @@ pub struct Page<'a> {
     pub header_charset: Option<&'a str>,
     /// Decoded from any content coding.
     pub body: &'a [u8],
+    /// The name by which a `<meta>` may address us: the product token of robots.txt.
+    pub agent: &'a str,
 }
 
 /// A link as records show it (`--with links`), and as the crawl follows it.
@@ -32,6 +34,36 @@ pub struct Outlink {
     pub rel: Option<Box<str>>,
     /// The element the link stood in: `a area iframe frame link meta sitemap`.
     pub tag: Cow<'static, str>,
+    /// The page, or the link's own `rel`, asks not to follow it. No key of records: `rel` says it there.
+    #[serde(skip)]
+    pub nofollow: bool,
+}
+
+/// What a page asks of robots, in its head or its markup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Directives {
+    pub noindex: bool,
+    /// Its links are not to be followed.
+    pub nofollow: bool,
+}
+
+impl Directives {
+    /// Takes one directive, in any case and with white space around it. Nothing takes one back (`all`, `follow`).
+    pub fn take(&mut self, directive: &str) {
+        let is = |word: &str| directive.trim_ascii().eq_ignore_ascii_case(word);
+        let none = is("none");
+        self.noindex |= none || is("noindex");
+        self.nofollow |= none || is("nofollow");
+    }
+}
+
+/// What a page says, in so few bits that nearly the same text differs in few of them (SimHash).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Of its words; 0 if it has none.
+    pub words: u64,
+    /// Of its words and numbers.
+    pub all: u64,
 }
 
 /// What a page holds.
@@ -41,8 +73,10 @@ pub struct Extraction {
     pub title: Option<String>,
     /// In document order. Repeats of one URL on a page are dropped unless all links were asked for.
     pub outlinks: Vec<Outlink>,
-    /// The page asks not to be indexed (`<meta name=robots>`).
-    pub noindex: bool,
+    /// What the page asks of robots (`<meta name=robots>`). That of a single link stands with it.
+    pub directives: Directives,
+    /// None if the page has no text, or it was not asked for.
+    pub words: Option<Fingerprint>,
     /// The charset that was used for text: an encoding label in lower case.
     pub charset: Option<&'static str>,
 }

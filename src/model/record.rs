@@ -121,6 +121,18 @@ impl RequestLog {
     }
 }
 
+/// What became of one mirror of a job: an entry of `mirrors`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MirrorEnd {
+    pub url: Box<str>,
+    /// `skipped` also if it was not asked, or cut off when another had answered.
+    pub outcome: Outcome,
+    /// From the moment it stood in the queue of its host to its end; None if it was not asked.
+    pub total_ms: Option<Millis>,
+    /// Body bytes of all its requests.
+    pub wire_size: u64,
+}
+
 /// The record of one URL. See `lycosa generate record-schema` for the JSON Schema.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
@@ -174,7 +186,7 @@ pub struct RecordBody {
     pub from_cache: bool,
     pub stale: bool,
     pub change: Option<String>,
-    pub mirrors: Option<Vec<serde_json::Value>>,
+    pub mirrors: Option<Vec<MirrorEnd>>,
     pub retry_of: Option<u64>,
     #[serde(serialize_with = "raw_json_or_null")]
     pub meta: Option<Box<str>>,

@@ -351,7 +351,7 @@ mod tests {
 
     use super::super::fetch_error::{ErrorKind, FetchError, Stage};
     use super::super::page::Outlink;
-    use super::super::record::Outcome;
+    use super::super::record::{MirrorEnd, Outcome};
     use super::*;
 
     fn as_serde_writes(value: &impl Serialize) -> String {
@@ -373,6 +373,7 @@ mod tests {
             text: Some(text("link text").into()),
             rel: None,
             tag: "a".into(),
+            nofollow: false,
         };
         let request = |status| RequestLog {
             url: text("request").into(),
@@ -422,7 +423,12 @@ mod tests {
             from_cache: true,
             stale: true,
             change: Some(text("change")),
-            mirrors: Some(vec![json!({ "url": some })]),
+            mirrors: Some(vec![MirrorEnd {
+                url: text("mirror").into(),
+                outcome: Outcome::Failed,
+                total_ms: Some(Duration::from_micros(70).into()),
+                wire_size: 15,
+            }]),
             retry_of: Some(14),
             meta: Some(serde_json::to_string(some).unwrap().into()),
             headers: Some([(text("name"), vec![text("value")])].into()),

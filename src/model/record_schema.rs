@@ -212,7 +212,8 @@ fn content() -> Group {
 }
 
 fn later() -> Group {
-    let leg = json!({ "url": text(), "outcome": text(), "total_ms": millis_or_null(), "wire_size": count() });
+    let outcomes = Outcome::ALL.map(Outcome::as_str);
+    let leg = json!({ "url": text(), "outcome": { "type": "string", "enum": outcomes }, "total_ms": millis_or_null(), "wire_size": count() });
     vec![
         ("from_cache", "The answer came from the cache.", yes_or_no()),
         ("stale", "The answer came from the cache and was past its time.", yes_or_no()),
@@ -223,7 +224,7 @@ fn later() -> Group {
         ),
         (
             "mirrors",
-            "Of a job with mirrors: what became of each.",
+            "Of a job with mirrors: what became of each; of one that was not asked, total_ms is null.",
             json!({
                 "type": ["array", "null"],
                 "items": object(&leg, &["url", "outcome", "total_ms", "wire_size"]),
@@ -282,7 +283,7 @@ mod samples {
     use super::*;
     use crate::model::fetch_error::FetchError;
     use crate::model::page::Outlink;
-    use crate::model::record::{RecordBody, RequestLog};
+    use crate::model::record::{MirrorEnd, RecordBody, RequestLog};
     use crate::model::units::{Millis, WallTime};
 
     /// A record with something in every key: no `..` here, so that a new key cannot be forgotten.
@@ -331,7 +332,7 @@ mod samples {
             data: Some(Map::from_iter([("price".to_owned(), json!([1, null]))])),
             noindex: true,
             change: Some("unchanged".to_owned()),
-            mirrors: Some(vec![json!({ "url": "u", "outcome": "ok", "total_ms": 1.0, "wire_size": 1 })]),
+            mirrors: Some(vec![MirrorEnd { url: "u".into(), outcome: Outcome::Ok, total_ms: None, wire_size: 1 }]),
             retry_of: Some(0),
             meta: Some("{\"a\":\n [1.50]}".into()),
             headers: Some(BTreeMap::from([("vary".to_owned(), vec!["a".to_owned()])])),
@@ -341,6 +342,7 @@ mod samples {
                 text: Some("x".into()),
                 rel: None,
                 tag: "a".into(),
+                nofollow: false,
             }]),
             body: Some(Some("text".to_owned())),
             body_base64: Some("AP8=".to_owned()),

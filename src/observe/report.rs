@@ -41,8 +41,9 @@ pub fn text(summary: &Summary) -> String {
     }
     let errors = pairs(summary.errors.iter().map(|(kind, number)| (kind.as_str(), *number)));
     let skips = pairs(summary.skips.iter().map(|(reason, number)| (reason.as_str(), *number)));
+    let traps = pairs(summary.traps.iter().map(|(trap, number)| (trap.as_str(), *number)));
     let refused = pairs(summary.refused.iter().map(|(reason, number)| (reason.as_str(), *number)));
-    for (what, pairs) in [("failed", errors), ("skipped", skips), ("links not followed", refused)] {
+    for (what, pairs) in [("failed", errors), ("skipped", skips), ("traps", traps), ("links not followed", refused)] {
         if !pairs.is_empty() {
             line(&mut out, 2, &format!("{what}: {pairs}"));
         }
@@ -87,6 +88,7 @@ pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Strin
             .into(),
         errors: summary.errors.iter().map(|(kind, number)| (kind.as_str(), *number)).collect(),
         skips: summary.skips.iter().map(|(reason, number)| (reason.as_str(), *number)).collect(),
+        traps: summary.traps.iter().map(|(trap, number)| (trap.as_str(), *number)).collect(),
         refused: summary.refused.iter().map(|(reason, number)| (reason.as_str(), *number)).collect(),
         failures: summary.failures,
         seeds_failed: summary.seeds_failed,
@@ -122,6 +124,7 @@ struct Told<'a> {
     outcomes: BTreeMap<&'a str, u64>,
     errors: BTreeMap<&'a str, u64>,
     skips: BTreeMap<&'a str, u64>,
+    traps: BTreeMap<&'a str, u64>,
     refused: BTreeMap<&'a str, u64>,
     failures: u64,
     seeds_failed: u64,
@@ -330,6 +333,7 @@ mod tests {
     use super::*;
     use crate::model::fetch_error::ErrorKind;
     use crate::model::record::SkipReason;
+    use crate::policy::traps::Trap;
 
     fn host(key: &str) -> HostSummary {
         HostSummary {
@@ -365,6 +369,7 @@ mod tests {
                 .into(),
             errors: [(ErrorKind::Connect, 5)].into(),
             skips: [(SkipReason::BreakerOpen, 1)].into(),
+            traps: [(Trap::RepeatingPattern, 40)].into(),
             refused: [(SkipReason::Scope, 1204), (SkipReason::Depth, 3)].into(),
             failures: 26,
             seeds_failed: 0,
@@ -391,6 +396,7 @@ mod tests {
           ok 1,180, http_error 20, failed 5, skipped 1
           failed: connect 5
           skipped: breaker_open 1
+          traps: repeating_pattern 40
           links not followed: scope 1,204, depth 3
           7 retries not made: of all requests a fifth may be retries
           stopped by --max-pages, 120 left
@@ -425,6 +431,7 @@ mod tests {
         assert_eq!(json["outcomes"]["http_error"], 20);
         assert_eq!(json["errors"], value!({ "connect": 5 }));
         assert_eq!(json["skips"], value!({ "breaker_open": 1 }));
+        assert_eq!(json["traps"], value!({ "repeating_pattern": 40 }));
         assert_eq!(json["refused"], value!({ "scope": 1204, "depth": 3 }));
         assert_eq!(json["hosts"][2]["breaker"], value!({ "opened": 1, "probes": 3, "closed": 0, "given_up": true }));
         assert_eq!((&json["hosts"][2]["backoffs"], &json["hosts"][2]["slowed"]), (&value!(1), &value!(2)));

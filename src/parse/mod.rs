@@ -14,6 +14,8 @@ pub struct Wants {
     /// Repeats of a URL, with text and rel of each: `--with links`. Otherwise the first link to each URL of a page is
     /// enough, and its text and rel are left out.
     pub link_details: bool,
+    /// The fingerprint of the page's words: in a crawl, where the page may be part of a trap.
+    pub words: bool,
 }
 
 /// Reads pages of some media types. Adding one is a file and a line in [`EXTRACTORS`].

@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod allowance;
+pub mod audit;
 pub mod breaker;
 pub mod budget;
 pub mod credentials;
@@ -13,3 +14,4 @@ pub mod retry;
 pub mod robots;
 pub mod scope;
 pub mod throttle;
+pub mod traps;

@@ -1,18 +1,32 @@
-//! robots.txt (RFC 9309): rules, and what an answer to its request means.
+//! robots.txt (RFC 9309): rules, which of them decides, and what an answer to its request means.
 //!
 //! It decides from bytes and a URL alone. It never fetches: when robots.txt is asked for, kept and asked for again is the
-//! engine's. Grouping, precedence and the matcher are those of the crate `robotxt` (linear in the length of a pattern,
-//! also for `*a*a*a…`). What goes into it is rewritten first, and the rewriting says where the crate and RFC 9309 part.
+//! engine's. `file` reads lines, `pattern` compares, `tag` is about the head of a page; here groups are put together.
+//! A `Crawl-delay` ends a list of `User-agent` lines as a rule does: the RFC does not know it, and by its letter the group
+//! behind `User-agent: *`, `Crawl-delay: 5` would be for everybody, which no one means who writes so.
 
-use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::time::Duration;
 
-use robotxt::Robots;
-
+use self::file::{Agent, Line};
+use self::pattern::Pattern;
 use crate::model::url::origin_of;
 
+mod file;
+mod pattern;
+mod tag;
+
+pub use tag::tagged;
+
 /// RFC 9309 2.5: at least 500 KiB are to be read. No more are: the rest of the file is ignored, and so is a line it cuts.
+/// Whoever fetches should take one byte more, by which a longer file is known.
 pub const MAX_BODY: usize = 500 * 1024;
+
+/// RFC 9309 2.4: no copy is used for longer, unless the file cannot be reached.
+pub const VALIDITY: Duration = Duration::from_hours(24);
+
+/// RFC 9309 2.3.1.2: redirects that are followed, also to other hosts.
+pub const MAX_REDIRECTS: u32 = 5;
 
 /// A day between two requests is as good as a prohibition; what is longer is a typing error or a trap.
 const LONGEST_CRAWL_DELAY: Duration = Duration::from_hours(24);
@@ -26,12 +40,59 @@ pub fn product_token(user_agent: &str) -> &str {
     &user_agent[..user_agent.find(|c| !in_token(c)).unwrap_or(user_agent.len())]
 }
 
+/// Octets of a path that patterns with a `*` are laid along for one verdict. A file of 34,000 such rules fits into 500 KiB,
+/// and the links to its site may be 64 KiB long; 10,000 rules and a URL of 1,600 octets are still judged.
+const MOST_WORK: usize = 16 << 20;
+
+/// An `Allow` or `Disallow` line of a group that applies to us.
+#[derive(Debug, Clone)]
+struct Rule {
+    pattern: Pattern,
+    allow: bool,
+    line: u32,
+    /// Line of the first `User-agent` of its group that means us.
+    group: u32,
+}
+
+/// The group that applies: all groups for one agent are one (RFC 9309 2.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Group {
+    /// Line of its first `User-agent` that means us.
+    pub line: u32,
+    /// It is for everybody (`*`), and none is for us alone.
+    pub everybody: bool,
+}
+
+/// Why a URL may or may not be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Because {
+    /// Of the rules that match this is the longest; `group` is the line of the `User-agent` it stands under.
+    Rule { line: u32, group: u32 },
+    /// No rule of the group that applies matches.
+    NoRule(Group),
+    /// No group applies to us: there are no rules.
+    NoGroup,
+    /// `/robots.txt` itself is always allowed.
+    RobotsTxt,
+    /// So many rules and so long a URL are no honest site's: it is not asked for.
+    TooMuchWork,
+}
+
+/// The verdict on one URL, with its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    pub allowed: bool,
+    pub because: Because,
+}
+
 /// What one robots.txt says to us.
 #[derive(Debug, Clone)]
 pub struct RobotsRules {
-    /// None: everything may be fetched. Most hosts have no rule for us, so this is kept small.
-    rules: Option<Box<Robots>>,
-    crawl_delay: Option<Duration>,
+    /// In the order in which they decide: longest first, among equals `Allow` first (RFC 9309 2.2.2).
+    rules: Box<[Rule]>,
+    group: Option<Group>,
+    /// With its line.
+    crawl_delay: Option<(Duration, u32)>,
     sitemaps: Vec<String>,
 }
 
@@ -39,35 +100,70 @@ impl RobotsRules {
     /// Reads a robots.txt for a product token. At most 500 KiB are read. Never fails.
     #[must_use]
     pub fn parse(body: &[u8], product_token: &str) -> Self {
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        if is_html(body) {
+        let text = file::readable(body);
+        if file::is_html(&text) {
             return Self::allow_all();
         }
-        let rewritten = rewrite(whole_lines(body), product_token);
-        let robots = Robots::parse(&rewritten.text, product_token);
-        let crawl_delay = robots.crawl_delay().map(|delay| delay.min(LONGEST_CRAWL_DELAY));
-        let rules = if robots.always() == Some(true) { None } else { Some(Box::new(robots)) };
-        Self { rules, crawl_delay, sitemaps: rewritten.sitemaps }
+        let mut groups = Groups::default();
+        for (number, line) in file::lines(&text) {
+            if let Some(line) = file::read(line) {
+                groups.take(number, line, product_token);
+            }
+        }
+        groups.close()
     }
 
     /// No robots.txt: everything may be fetched.
     #[must_use]
     pub fn allow_all() -> Self {
-        Self { rules: None, crawl_delay: None, sitemaps: Vec::new() }
+        Self { rules: Box::default(), group: None, crawl_delay: None, sitemaps: Vec::new() }
     }
 
     /// May this canonical URL be fetched? `/robots.txt` itself always may.
     #[must_use]
     pub fn allows(&self, url: &str) -> bool {
-        let Some(rules) = &self.rules else { return true };
-        rules.is_allowed(&path_to_match(&url[origin_of(url).len()..]))
+        // Most files have no rule for us.
+        self.rules.is_empty() || self.decide(url).allowed
+    }
+
+    /// The verdict on a canonical URL and the line that decided.
+    #[must_use]
+    pub fn decide(&self, url: &str) -> Decision {
+        let path = pattern::spelled(&url[origin_of(url).len()..]);
+        if path == "/robots.txt" {
+            return Decision { allowed: true, because: Because::RobotsTxt };
+        }
+        let mut work = 0;
+        for rule in &self.rules {
+            work += if rule.pattern.has_star() { path.len() } else { 0 };
+            if work > MOST_WORK {
+                return Decision { allowed: false, because: Because::TooMuchWork };
+            }
+            if rule.pattern.matches(&path) {
+                let because = Because::Rule { line: rule.line, group: rule.group };
+                return Decision { allowed: rule.allow, because };
+            }
+        }
+        Decision { allowed: true, because: self.group.map_or(Because::NoGroup, Because::NoRule) }
+    }
+
+    /// The group that applies to us, if there is one.
+    #[must_use]
+    pub fn group(&self) -> Option<Group> {
+        self.group
     }
 
     /// The Crawl-delay of the groups that apply to us, at most a day; the smallest if there are several. Not part of
     /// RFC 9309, but asked for by many sites. A negative one, and what is no number of seconds, is None.
     #[must_use]
     pub fn crawl_delay(&self) -> Option<Duration> {
-        self.crawl_delay
+        self.crawl_delay.map(|(delay, _)| delay)
+    }
+
+    /// The line that names [`Self::crawl_delay`].
+    #[must_use]
+    pub fn crawl_delay_line(&self) -> Option<u32> {
+        self.crawl_delay.map(|(_, line)| line)
     }
 
     /// Absolute http and https URLs as written, in order, of the whole file: they belong to no group.
@@ -75,6 +171,117 @@ impl RobotsRules {
     pub fn sitemaps(&self) -> &[String] {
         &self.sitemaps
     }
+
+    /// The same, taken out: they may be most of what a file holds, and are needed once.
+    pub fn take_sitemaps(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.sitemaps)
+    }
+}
+
+/// What is found while a file is read: what is for us, and what is for everybody, of which only one will apply.
+#[derive(Debug, Default)]
+struct Groups {
+    ours: Found,
+    everybodys: Found,
+    /// The last line was a `User-agent`: another one shares its group.
+    in_agents: bool,
+    sitemaps: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    /// Line of the first `User-agent`; 0 if there was none.
+    line: u32,
+    /// The same of the group that is being read; 0 if it is for others.
+    current: u32,
+    rules: Vec<Rule>,
+    crawl_delay: Option<(Duration, u32)>,
+}
+
+impl Groups {
+    fn take(&mut self, number: u32, line: Line<'_>, token: &str) {
+        if let Line::Sitemap(url) = line {
+            // It closes no group (2.2.4).
+            self.sitemaps.extend(absolute(url));
+            return;
+        }
+        let Line::UserAgent(value) = line else {
+            self.in_agents = false;
+            self.ours.take(number, line);
+            self.everybodys.take(number, line);
+            return;
+        };
+        if !self.in_agents {
+            self.in_agents = true;
+            self.ours.current = 0;
+            self.everybodys.current = 0;
+        }
+        match file::agent(value, token) {
+            Agent::Us => self.ours.begin(number),
+            Agent::Everybody => self.everybodys.begin(number),
+            Agent::Other => {}
+        }
+    }
+
+    fn close(self) -> RobotsRules {
+        // A group of ours without any rule still keeps those of everybody off.
+        let everybody = self.ours.line == 0;
+        let found = if everybody { self.everybodys } else { self.ours };
+        let mut rules = found.rules;
+        rules.sort_by_key(|rule| (Reverse(rule.pattern.len()), Reverse(rule.allow)));
+        RobotsRules {
+            rules: rules.into(),
+            group: (found.line > 0).then_some(Group { line: found.line, everybody }),
+            crawl_delay: found.crawl_delay,
+            sitemaps: self.sitemaps,
+        }
+    }
+}
+
+impl Found {
+    fn begin(&mut self, number: u32) {
+        for line in [&mut self.line, &mut self.current] {
+            if *line == 0 {
+                *line = number;
+            }
+        }
+    }
+
+    fn take(&mut self, number: u32, line: Line<'_>) {
+        if self.current == 0 {
+            return;
+        }
+        match line {
+            Line::Rule { allow, pattern } => {
+                let group = self.current;
+                self.rules.extend(Pattern::read(pattern).map(|pattern| Rule { pattern, allow, line: number, group }));
+            }
+            Line::CrawlDelay(value) => {
+                let delay = seconds(value).map(|delay| (delay, number));
+                self.crawl_delay = self.crawl_delay.into_iter().chain(delay).min_by_key(|(delay, _)| *delay);
+            }
+            Line::UserAgent(_) | Line::Sitemap(_) => {}
+        }
+    }
+}
+
+fn seconds(value: &[u8]) -> Option<Duration> {
+    let seconds: f64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().map(|delay| delay.min(LONGEST_CRAWL_DELAY))
+}
+
+/// Whether a body is a page of HTML, which holds no rules.
+#[must_use]
+pub fn is_html(body: &[u8]) -> bool {
+    file::is_html(&file::readable(body))
+}
+
+/// The text of a line (from 1) as [`Decision`] counts them, white space around it left out.
+#[must_use]
+pub fn line_text(body: &[u8], number: u32) -> Option<String> {
+    let text = file::readable(body);
+    let (_, line) = file::lines(&text).find(|(at, _)| *at == number)?;
+    Some(String::from_utf8_lossy(line.trim_ascii()).into_owned())
 }
 
 /// What the final status of a robots.txt request means (RFC 9309 2.3.1).
@@ -97,148 +304,6 @@ pub fn status_means(status: u16) -> RobotsStatus {
         300..=499 => RobotsStatus::AllowAll,
         _ => RobotsStatus::DisallowAll,
     }
-}
-
-/// A start page served for every path is no robots.txt, and prose or scripts in it are no rules. A comment in front of
-/// rules is not enough to call it HTML.
-fn is_html(body: &[u8]) -> bool {
-    let start = body.trim_ascii_start();
-    [&b"<!doctype"[..], b"<html", b"<head", b"<body", b"<?xml"]
-        .iter()
-        .any(|tag| start.get(..tag.len()).is_some_and(|found| found.eq_ignore_ascii_case(tag)))
-}
-
-/// Cuts after the last line that ends within [`MAX_BODY`]: half a rule would be another rule.
-fn whole_lines(body: &[u8]) -> &[u8] {
-    let Some(window) = body.get(..=MAX_BODY) else { return body };
-    let end = window.iter().rposition(|&byte| is_line_end(byte));
-    &body[..end.unwrap_or(0)]
-}
-
-fn is_line_end(byte: u8) -> bool {
-    // NUL as well: the crate takes it for one, and the two readings of a file must not differ.
-    matches!(byte, b'\r' | b'\n' | 0)
-}
-
-struct Rewritten {
-    text: Vec<u8>,
-    sitemaps: Vec<String>,
-}
-
-/// Turns a file into one that the crate reads as RFC 9309 means it:
-/// - `User-agent` values are cut to the product token, and become ours where they mean us: 2.2.1 takes `FooBot/1.0` and
-///   `FooBot (news)` for `FooBot`, the crate compares the whole value.
-/// - Patterns: see [`rewrite_pattern`].
-/// - `Sitemap` lines are taken out, and read here as they were written.
-fn rewrite(body: &[u8], token: &str) -> Rewritten {
-    let mut rewritten = Rewritten { text: Vec::with_capacity(body.len()), sitemaps: Vec::new() };
-    for line in body.split(|&byte| is_line_end(byte)) {
-        let line = &line[..line.iter().position(|&byte| byte == b'#').unwrap_or(line.len())];
-        let line = line.trim_ascii();
-        if line.is_empty() {
-            continue;
-        }
-        if let Some(agent) = value_of(line, &["user-agent", "user agent", "useragent"]) {
-            // The shortest spelling: what is rewritten must not outgrow the crate's own limit of 500 KiB.
-            rewritten.text.extend_from_slice(b"useragent:");
-            rewritten.text.extend_from_slice(agent_for(agent, token));
-        } else if let Some(sitemap) = value_of(line, &["sitemap", "site-map", "site map"]) {
-            rewritten.sitemaps.extend(absolute(sitemap));
-            continue;
-        } else {
-            rewrite_pattern(line, &mut rewritten.text);
-        }
-        rewritten.text.push(b'\n');
-    }
-    rewritten
-}
-
-/// The value of a `key: value` line under one of these spellings; a space may stand for the colon, as the crate has it.
-fn value_of<'a>(line: &'a [u8], spellings: &[&str]) -> Option<&'a [u8]> {
-    let key = spellings.iter().find(|key| {
-        line.get(..key.len()).is_some_and(|start| start.eq_ignore_ascii_case(key.as_bytes()))
-            && line.get(key.len()).is_some_and(|&byte| matches!(byte, b':' | b' ' | b'\t'))
-    })?;
-    let rest = line[key.len()..].trim_ascii_start();
-    Some(rest.strip_prefix(b":").unwrap_or(rest).trim_ascii())
-}
-
-/// The `User-agent` value as the crate shall see it: `*`, our token where the value means us, or its own product token.
-fn agent_for<'a>(value: &'a [u8], token: &'a str) -> &'a [u8] {
-    if let Some(rest) = value.strip_prefix(b"*") {
-        // `*bot` names no product and is not for everybody either.
-        return if rest.first().is_none_or(u8::is_ascii_whitespace) { b"*" } else { b"" };
-    }
-    // RFC 9309 2.2.1: letters, `_` and `-`. Products with a digit in their name exist all the same.
-    let product = cut(value, |byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'));
-    let word = cut(value, |byte| byte != b'/' && byte.is_ascii_graphic());
-    let is_us = [product, word].iter().any(|name| !name.is_empty() && name.eq_ignore_ascii_case(token.as_bytes()));
-    if is_us { token.as_bytes() } else { product }
-}
-
-fn cut(value: &[u8], keep: impl Fn(u8) -> bool) -> &[u8] {
-    &value[..value.iter().position(|&byte| !keep(byte)).unwrap_or(value.len())]
-}
-
-/// Copies a line with a pattern, in the spelling that [`path_to_match`] gives to paths: a `$` that is not at the end is
-/// itself (2.2.3 gives it a meaning only there), and written `%24`; in a query some octets are decoded.
-fn rewrite_pattern(line: &[u8], out: &mut Vec<u8>) {
-    let (path, query) = match line.iter().position(|&byte| byte == b'?') {
-        Some(at) => line.split_at(at + 1),
-        None => (line, &b""[..]),
-    };
-    let end = line.len() - 1;
-    let query = decode_query(query);
-    // Decoding makes no `$`, and so does not move the one at the end.
-    let ends_with_anchor = line[end] == b'$';
-    let length = path.len() + query.len();
-    for (at, &byte) in path.iter().chain(query.iter()).enumerate() {
-        if byte == b'$' && !(ends_with_anchor && at + 1 == length) {
-            out.extend_from_slice(b"%24");
-        } else {
-            out.push(byte);
-        }
-    }
-}
-
-/// Path and query of a URL as patterns are compared with them. `*` and `$` of a URL are what a pattern writes `%2A` and
-/// `%24` (RFC 9309 2.2.3); in a query some octets are decoded. The rest of 2.2.2 (other octets, case of `%c3`) is the
-/// crate's.
-fn path_to_match(path_and_query: &str) -> Cow<'_, str> {
-    if !path_and_query.contains(['*', '$']) && !path_and_query.contains('?') {
-        return Cow::Borrowed(path_and_query);
-    }
-    let at = path_and_query.find('?').map_or(path_and_query.len(), |at| at + 1);
-    let (path, query) = path_and_query.split_at(at);
-    let query = decode_query(query.as_bytes());
-    if matches!(query, Cow::Borrowed(_)) && !path_and_query.contains(['*', '$']) {
-        return Cow::Borrowed(path_and_query);
-    }
-    // Only ASCII was decoded: this is never lossy.
-    let text = format!("{path}{}", String::from_utf8_lossy(&query));
-    Cow::Owned(text.replace('*', "%2A").replace('$', "%24"))
-}
-
-/// `:`, `/`, `?` and `@` separate nothing within a query (RFC 3986 3.4), so `?u=https%3A%2F%2Fa` and `?u=https://a` are one
-/// (the second example of RFC 9309 2.2.2). Both sides are brought to the second spelling: encoding, as the RFC has it,
-/// would lose the `/` of patterns such as `/*/print` that reach into queries.
-fn decode_query(query: &[u8]) -> Cow<'_, [u8]> {
-    let decoded = |at: usize| match query.get(at..at + 3)? {
-        [b'%', b'3', b'a' | b'A'] => Some(b':'),
-        [b'%', b'2', b'f' | b'F'] => Some(b'/'),
-        [b'%', b'3', b'f' | b'F'] => Some(b'?'),
-        [b'%', b'4', b'0'] => Some(b'@'),
-        _ => None,
-    };
-    let Some(first) = (0..query.len()).find(|&at| decoded(at).is_some()) else { return Cow::Borrowed(query) };
-    let mut out = query[..first].to_vec();
-    let mut at = first;
-    while at < query.len() {
-        let plain = decoded(at);
-        out.push(plain.unwrap_or(query[at]));
-        at += if plain.is_some() { 3 } else { 1 };
-    }
-    Cow::Owned(out)
 }
 
 /// A sitemap's URL if it is absolute: RFC 9309 says nothing of them, sitemaps.org asks for the full URL.

@@ -15,11 +15,12 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::line::{self, Typed};
+use super::mirrors;
 use crate::model::job::JobSpec;
 use crate::model::units;
 
-const KEYS: [&str; 10] =
-    ["url", "id", "method", "headers", "body", "body_base64", "json", "timeout", "priority", "meta"];
+const KEYS: [&str; 11] =
+    ["url", "mirrors", "id", "method", "headers", "body", "body_base64", "json", "timeout", "priority", "meta"];
 
 /// `"timeout": "none"` or 0: longer than any run lasts, and short enough to be added to any clock.
 const NO_TIMEOUT: Duration = Duration::from_hours(100 * 366 * 24);
@@ -50,7 +51,8 @@ pub(super) fn read(text: &str) -> Result<Typed, Box<BrokenJob>> {
     let id = fields.id.map(read_id).transpose();
     let meta = fields.meta.map(|meta| Box::from(meta.get()));
     let made_out = |message| {
-        let url = fields.url.and_then(|url| serde_json::from_str::<String>(url.get()).ok());
+        let first = || serde_json::from_str::<Vec<String>>(fields.mirrors?.get()).ok()?.into_iter().next();
+        let url = fields.url.and_then(|url| serde_json::from_str::<String>(url.get()).ok()).or_else(first);
         let id = id.clone().ok().flatten();
         Box::new(BrokenJob { url: url.map(|url| line::shown(url.trim())), id, meta: meta.clone(), message })
     };
@@ -61,9 +63,12 @@ pub(super) fn read(text: &str) -> Result<Typed, Box<BrokenJob>> {
 }
 
 fn build(fields: &Fields, id: Result<Option<Box<str>>, String>, meta: Option<Box<str>>) -> Result<Typed, String> {
-    let url = fields.url.ok_or("no 'url'")?;
-    let url = read_string("url", url)?;
-    let mut typed = line::read_url(super::trimmed(&url))?;
+    let mut typed = match (fields.url, fields.mirrors) {
+        (Some(url), None) => line::read_url(super::trimmed(&read_string("url", url)?))?,
+        (None, Some(urls)) => read_mirrors(urls)?,
+        (None, None) => return Err("no 'url' and no 'mirrors'".to_owned()),
+        (Some(_), Some(_)) => return Err("both 'url' and 'mirrors'".to_owned()),
+    };
     let mut spec = typed.job.spec.take().map_or_else(JobSpec::default, |spec| *spec);
     spec.id = id?;
     spec.meta = meta;
@@ -88,6 +93,7 @@ type Header = (Box<str>, Box<str>);
 #[derive(Default)]
 struct Fields<'a> {
     url: Option<&'a RawValue>,
+    mirrors: Option<&'a RawValue>,
     id: Option<&'a RawValue>,
     method: Option<&'a RawValue>,
     headers: Option<&'a RawValue>,
@@ -105,6 +111,7 @@ impl<'a> Fields<'a> {
     fn slot(&mut self, key: &str) -> Option<&mut Option<&'a RawValue>> {
         Some(match key {
             "url" => &mut self.url,
+            "mirrors" => &mut self.mirrors,
             "id" => &mut self.id,
             "method" => &mut self.method,
             "headers" => &mut self.headers,
@@ -202,6 +209,17 @@ fn read_string(key: &str, value: &RawValue) -> Result<String, String> {
         };
         format!("'{key}' {why}")
     })
+}
+
+fn read_mirrors(value: &RawValue) -> Result<Typed, String> {
+    let urls: Vec<&RawValue> =
+        serde_json::from_str(value.get()).map_err(|_| "'mirrors' is not a list of URLs".to_owned())?;
+    let urls = urls.into_iter().map(|url| read_string("mirrors", url)).collect::<Result<Vec<_>, _>>();
+    let urls = urls.map_err(|_| "'mirrors' is not a list of URLs".to_owned())?;
+    if urls.is_empty() {
+        return Err("'mirrors' is empty".to_owned());
+    }
+    mirrors::read(&urls.iter().map(|url| super::trimmed(url)).collect::<Vec<_>>())
 }
 
 fn read_method(value: &RawValue) -> Result<Box<str>, String> {
@@ -360,6 +378,18 @@ mod tests {
     }
 
     #[test]
+    fn mirrors_share_all_else_a_job_says() {
+        let line = r#"{"mirrors":["https://a.example/f"," b.example/f "],"url":null,"id":7,"body":"x","priority":2}"#;
+        let typed = read(line).unwrap();
+        assert!(typed.bare);
+        let urls: Vec<&str> = typed.job.mirrors().iter().map(|mirror| &*mirror.url).collect();
+        assert_eq!(urls, ["https://a.example/f", "https://b.example/f"]);
+        let spec = typed.job.spec.as_ref().unwrap();
+        assert_eq!((spec.id.as_deref(), spec.method.as_deref(), typed.job.priority), (Some("7"), Some("POST"), 2));
+        assert_eq!((&*typed.job.url, typed.job.leg()), ("https://a.example/f", None));
+    }
+
+    #[test]
     fn bodies_and_the_methods_that_go_with_them() {
         let posted = spec(r#""body":"a=1""#);
         assert_eq!((posted.method.as_deref(), posted.body.as_deref()), (Some("POST"), Some(&b"a=1"[..])));
@@ -408,6 +438,7 @@ mod tests {
             (r#""user":"me""#, "unknown key 'user'"),
             (r#""a\nb":1"#, "unknown key 'a\u{fffd}b'"),
             (r#""url":"https://b.example/""#, "key 'url' comes twice"),
+            (r#""mirrors":["https://b.example/"]"#, "both 'url' and 'mirrors'"),
             (r#""meta":1,"meta":null"#, "key 'meta' comes twice"),
             (r#""id":true"#, "'id' is not a string or a number"),
             (r#""id":"\ud800""#, "'id' has half of a surrogate pair, which is no text"),
@@ -445,6 +476,10 @@ mod tests {
         for (line, message) in [
             ("{}", "no 'url'"),
             (r#"{"url":null}"#, "no 'url'"),
+            (r#"{"mirrors":[]}"#, "'mirrors' is empty"),
+            (r#"{"mirrors":"https://a.example/"}"#, "'mirrors' is not a list of URLs"),
+            (r#"{"mirrors":["https://a.example/",7]}"#, "'mirrors' is not a list of URLs"),
+            (r#"{"mirrors":["https://a.example/","ftp://b"]}"#, "ftp://b: scheme 'ftp' is not http or https"),
             (r#"{"url":5}"#, "'url' is not a string"),
             (r#"{"url":"ftp://x"}"#, "scheme 'ftp' is not http or https"),
             (r#"{"url":"https://example.org/""#, "not a JSON object: EOF"),

@@ -20,6 +20,7 @@ use crate::model::job::Job;
 mod job_line;
 mod line;
 mod lines;
+mod mirrors;
 mod strict;
 
 use lines::{Lines, Raw};
@@ -79,6 +80,14 @@ impl Eq for Spool {}
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SeedSettings {
     pub sources: Vec<Source>,
+    /// The URLs of one line are mirrors of one document, and one job; so are all arguments together.
+    pub mirrors: bool,
+}
+
+impl From<Vec<Source>> for SeedSettings {
+    fn from(sources: Vec<Source>) -> Self {
+        Self { sources, ..Self::default() }
+    }
 }
 
 /// An input file that cannot be opened.
@@ -95,7 +104,7 @@ pub struct SeedError {
 /// The first file that cannot be opened, and why; a directory is one.
 pub fn open(settings: &SeedSettings) -> Result<Reader, SeedError> {
     let sources = settings.sources.iter().map(Opened::open).collect::<Result<_, _>>()?;
-    Ok(Reader { sources, taken: 0, pending: VecDeque::new() })
+    Ok(Reader { sources, mirrors: settings.mirrors, taken: 0, pending: VecDeque::new() })
 }
 
 /// Why an argument is not a URL that can be asked; the text says what is wrong with which argument, in one line and
@@ -126,6 +135,7 @@ fn trimmed(text: &str) -> &str {
 /// The input of a run. Blocking: reads when it is asked, and only as much as is needed for one more line.
 pub struct Reader {
     sources: VecDeque<Opened>,
+    mirrors: bool,
     taken: u64,
     /// Read by the iterator and not given out yet.
     pending: VecDeque<Seed>,
@@ -191,7 +201,7 @@ impl Reader {
     /// # Errors
     /// The temporary file of [`check_all`] cannot be read. Its rest is lost; the next call goes on with what follows.
     pub fn next_batch(&mut self, max: usize) -> io::Result<Option<Vec<Seed>>> {
-        let mut batch = Batch { seeds: Vec::new(), taken: 0, bytes: 0, max: max.max(1) };
+        let mut batch = Batch { mirrors: self.mirrors, seeds: Vec::new(), taken: 0, bytes: 0, max: max.max(1) };
         batch.seeds.extend(self.pending.drain(..));
         let more = self.fill(&mut batch);
         self.taken += batch.taken as u64;
@@ -202,6 +212,10 @@ impl Reader {
     fn fill(&mut self, batch: &mut Batch) -> io::Result<()> {
         while let Some(Opened { name, content }) = self.sources.front_mut() {
             match content {
+                Content::Arguments(arguments) if batch.mirrors => {
+                    let all: Vec<String> = arguments.by_ref().map(|(_, text)| text).collect();
+                    batch.take_arguments(&all);
+                }
                 Content::Arguments(arguments) => {
                     for (at, text) in arguments.by_ref() {
                         batch.take_argument(at as u64 + 1, &text);
@@ -255,6 +269,7 @@ impl Iterator for Reader {
 
 /// Entries on their way out.
 struct Batch {
+    mirrors: bool,
     seeds: Vec<Seed>,
     /// Jobs and broken lines among them that were read just now.
     taken: usize,
@@ -268,7 +283,18 @@ impl Batch {
     }
 
     fn take_argument(&mut self, number: u64, text: &str) {
-        match read_argument(text) {
+        self.push_argument(read_argument(text), number, text);
+    }
+
+    /// The arguments are one line.
+    fn take_arguments(&mut self, texts: &[String]) {
+        let read = texts.iter().try_for_each(|text| read_argument(text).map(drop));
+        let trimmed: Vec<&str> = texts.iter().map(|text| trimmed(text)).collect();
+        self.push_argument(read.and_then(|()| mirrors::read(&trimmed)), 1, &trimmed.join(" "));
+    }
+
+    fn push_argument(&mut self, read: Result<line::Typed, String>, number: u64, text: &str) {
+        match read {
             Ok(typed) => self.push(typed, number, || format!("argument {number}")),
             Err(message) => {
                 let input = line::shown(trimmed(text));
@@ -307,7 +333,8 @@ impl Batch {
                 message: job.message,
             })
         } else {
-            line::read_url(text).map_err(|message| broken(text, message))
+            let read = if self.mirrors { mirrors::read_line(text) } else { line::read_url(text) };
+            read.map_err(|message| broken(text, message))
         };
         match typed {
             Ok(typed) => self.push(typed, number, || format!("{name}:{number}")),
@@ -322,7 +349,9 @@ impl Batch {
 
     fn push(&mut self, mut typed: line::Typed, number: u64, place: impl Fn() -> String) {
         if typed.bare {
-            self.seeds.push(Seed::Notice(format!("{}: no scheme, asking {}", place(), typed.job.url)));
+            let mirrors = typed.job.mirrors().iter().map(|mirror| &*mirror.url).collect::<Vec<_>>().join(" ");
+            let asked = if mirrors.is_empty() { &*typed.job.url } else { &*mirrors };
+            self.seeds.push(Seed::Notice(format!("{}: no scheme, asking {asked}", place())));
         }
         typed.job.line = number;
         self.seeds.push(Seed::Job(Box::new(typed.job)));

@@ -73,14 +73,14 @@ fn listed(first: &[StrictLine], count: u64) -> String {
 /// A file that cannot be opened, a copy that cannot be written, or the lines that cannot be read, all of them. A file
 /// that cannot be read to its end counts as such a line.
 pub fn check_all(settings: &SeedSettings) -> Result<SeedSettings, StrictError> {
-    let mut checked = SeedSettings::default();
+    let mut checked = SeedSettings { mirrors: settings.mirrors, ..SeedSettings::default() };
     // All are opened first, so that a missing file is told before a terminal is asked for lines.
     let opened = settings.sources.iter().map(open_once).collect::<Result<Vec<_>, _>>()?;
     let mut first = Vec::new();
     let mut count = 0;
     for ((opened, copy), source) in opened.into_iter().zip(&settings.sources) {
         let name = opened.name.clone();
-        let mut reader = Reader { sources: [opened].into(), taken: 0, pending: [].into() };
+        let mut reader = Reader { sources: [opened].into(), mirrors: settings.mirrors, taken: 0, pending: [].into() };
         let failed = |source| StrictError::Spool { name: name.to_string(), source };
         while let Some(seeds) = reader.next_batch(1024).map_err(failed)? {
             for seed in seeds {

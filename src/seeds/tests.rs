@@ -12,7 +12,8 @@ fn file(text: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
 }
 
 fn settings(paths: &[&Path]) -> SeedSettings {
-    SeedSettings { sources: paths.iter().map(|path| Source::File(path.to_path_buf())).collect() }
+    let sources = paths.iter().map(|path| Source::File(path.to_path_buf())).collect();
+    SeedSettings { sources, mirrors: false }
 }
 
 fn all(settings: &SeedSettings) -> Vec<Seed> {
@@ -87,6 +88,32 @@ fn sources_follow_each_other_and_count_their_own_lines() {
 }
 
 #[test]
+fn with_mirrors_a_line_and_all_arguments_are_one_job_each() {
+    let lines = "https://a.example/ b.example \n{\"url\":\"https://c.example/\"}\nhttps://d.example/ ftp://e\n";
+    let file = file(lines);
+    let arguments = vec!["https://f.example/".to_owned(), " https://g.example/".to_owned()];
+    let sources = vec![Source::Arguments(arguments), Source::File(file.path().to_owned())];
+    let settings = SeedSettings { sources, mirrors: true };
+    let seeds = all(&settings);
+    let name = file.path().display();
+    assert_eq!(
+        told(&seeds),
+        [
+            "1 job https://f.example/".to_owned(),
+            format!("notice {name}:1: no scheme, asking https://a.example/ https://b.example/"),
+            "1 job https://a.example/".to_owned(),
+            "2 job https://c.example/".to_owned(),
+            "3 broken https://d.example/ ftp://e: ftp://e: scheme 'ftp' is not http or https".to_owned(),
+        ]
+    );
+    let counts =
+        seeds.iter().filter_map(|seed| if let Seed::Job(job) = seed { Some(job.mirrors().len()) } else { None });
+    assert_eq!(counts.collect::<Vec<_>>(), [2, 2, 0]);
+    let StrictError::Lines { count, .. } = check_all(&settings).unwrap_err() else { panic!("one bad line") };
+    assert_eq!(count, 1);
+}
+
+#[test]
 fn a_missing_file_is_told_before_anything_is_read() {
     let good = file("https://a.example/");
     let missing = good.path().with_extension("gone");
@@ -112,7 +139,7 @@ fn piped() -> (Reader, io::PipeWriter) {
     let (input, writer) = io::pipe().unwrap();
     let content = Content::Lines { lines: Lines::new(Box::new(input)), is_ours: false };
     let opened = Opened { name: "pipe".into(), content };
-    (Reader { sources: [opened].into(), taken: 0, pending: VecDeque::new() }, writer)
+    (Reader { sources: [opened].into(), mirrors: false, taken: 0, pending: VecDeque::new() }, writer)
 }
 
 #[test]
@@ -177,7 +204,7 @@ fn a_file_that_cannot_be_read_on_is_one_broken_line() {
         let content = Content::Lines { lines: Lines::new(Box::new(Torn(false))), is_ours };
         let torn = Opened { name: "torn.txt".into(), content };
         let next = Opened::open(&Source::Arguments(vec!["https://c.example/".to_owned()])).unwrap();
-        let mut reader = Reader { sources: [torn, next].into(), taken: 0, pending: VecDeque::new() };
+        let mut reader = Reader { sources: [torn, next].into(), mirrors: false, taken: 0, pending: VecDeque::new() };
         let first = reader.next_batch(10).unwrap().unwrap();
         assert_eq!(told(&first), ["1 job https://a.example/"]);
         if is_ours {
@@ -261,7 +288,7 @@ fn strict_input_keeps_what_can_be_read_only_once() {
     let lines: Vec<String> = (0..5000).map(|n| format!("https://host{n}.example/")).collect();
     let pipe = Source::File(format!("/dev/fd/{}", input.as_raw_fd()).into());
     let file = file("https://file.example/");
-    let given = SeedSettings { sources: vec![pipe, Source::File(file.path().to_owned())] };
+    let given = SeedSettings { sources: vec![pipe, Source::File(file.path().to_owned())], mirrors: false };
     let text = lines.join("\n");
     let writing = std::thread::Builder::new().spawn(move || writer.write_all(text.as_bytes()).unwrap());
     let checked = check_all(&given).unwrap();

@@ -8,11 +8,16 @@
 //! - `records` is about the shape of what comes out: keys, types, order, outputs.
 //! - `crawl` is about which links are followed, and that each page is asked once.
 //! - `politeness` is about how fast and how much at once; every test has a control run without the limit.
+//! - `robots` is about robots.txt however it comes, nofollow, and the commands that only tell.
 //! - `refusals` is about servers that refuse, or say that they will: every form of it, and what it costs.
 //! - `resilience` is about servers that fail, refuse, die and return.
+//! - `race` is about jobs with mirrors: who wins, and how the others are let go.
+//! - `time` is about the deadline of one URL.
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
+//! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
+//! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
 //! - `demo` is about the bundled demonstration.
 //! - `docs` is about the pages at the root: what they name exists.
@@ -24,6 +29,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests stand outside of the run and judge it by their own clock")]
 #![expect(clippy::unwrap_used, reason = "whatever goes wrong in a test fails it")]
 
+mod audit;
 mod config;
 mod crawl;
 mod demo;
@@ -34,7 +40,11 @@ mod http;
 mod input;
 mod layering;
 mod politeness;
+mod race;
 mod records;
 mod refusals;
 mod resilience;
+mod robots;
 mod support;
+mod time;
+mod traps;

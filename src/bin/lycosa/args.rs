@@ -10,6 +10,11 @@ use std::path::PathBuf;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+pub mod query;
+
+use query::{QueryFlags, Question, query_command, query_flags};
+
+use crate::commands::audit::AuditFlags;
 use crate::exit;
 use crate::file::{self, Wanted};
 use crate::settings::check;
@@ -22,9 +27,12 @@ use crate::spelling;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Typed {
     Run(Box<RunFlags>),
+    Audit(Box<AuditFlags>),
     Config(ConfigAction),
     Demo,
     Generate(Artefact),
+    /// `robots` or `explain`.
+    Query(Box<QueryFlags>),
     /// Help or version: the text, for standard output.
     Show(String),
 }
@@ -74,10 +82,15 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
     match matches.subcommand() {
         Some(("crawl", matches)) => run_flags(Run::Crawl, matches),
         Some(("fetch", matches)) => run_flags(Run::Fetch, matches),
+        Some(("audit", matches)) => Ok(Typed::Audit(Box::new(audit_flags(matches)?))),
         Some(("demo", _)) => Ok(Typed::Demo),
         Some(("config", matches)) => Ok(Typed::Config(config_action(matches))),
         Some(("generate", matches)) => Ok(Typed::Generate(artefact(matches))),
-        _ => Ok(Typed::Show(command().render_help().to_string())),
+        Some((name, matches)) => match Question::ALL.into_iter().find(|question| question.as_str() == name) {
+            Some(question) => Ok(Typed::Query(Box::new(query_flags(question, matches)?))),
+            None => Ok(Typed::Show(command().render_help().to_string())),
+        },
+        None => Ok(Typed::Show(command().render_help().to_string())),
     }
 }
 
@@ -118,7 +131,7 @@ fn run_flags(run: Run, matches: &ArgMatches) -> Result<Typed, UsageError> {
     };
     Ok(Typed::Run(Box::new(RunFlags {
         run,
-        flags: flags_of_settings(run, matches)?,
+        flags: layer_of(SETTINGS.iter().filter(|setting| setting.on.covers(run)), matches)?,
         urls: texts("url"),
         inputs: matches.get_many::<PathBuf>("input-file").map(|paths| paths.cloned().collect()).unwrap_or_default(),
         request,
@@ -130,9 +143,10 @@ fn wanted(matches: &ArgMatches) -> Wanted {
     Wanted { file: matches.get_one("config").cloned(), none: matches.get_flag("no-config") }
 }
 
-fn flags_of_settings(run: Run, matches: &ArgMatches) -> Result<Layer, UsageError> {
+/// What was typed of these settings.
+fn layer_of(settings: impl Iterator<Item = &'static Setting>, matches: &ArgMatches) -> Result<Layer, UsageError> {
     let mut layer = Layer::default();
-    for setting in SETTINGS.iter().filter(|setting| setting.on.covers(run)) {
+    for setting in settings {
         let origin = Origin::Flag(format!("--{}", setting.name));
         let texts = match setting.kind {
             Kind::Switch if matches.get_flag(setting.name) => vec!["true".to_owned()],
@@ -152,6 +166,55 @@ fn flags_of_settings(run: Run, matches: &ArgMatches) -> Result<Layer, UsageError
         layer.set(setting, texts, origin);
     }
     Ok(layer)
+}
+
+fn audit_flags(matches: &ArgMatches) -> Result<AuditFlags, UsageError> {
+    fn read<T>(
+        matches: &ArgMatches,
+        name: &'static str,
+        stated: &mut Vec<(&'static str, String)>,
+        read: impl Fn(&str) -> Result<Option<T>, check::Bad>,
+    ) -> Result<Option<T>, UsageError> {
+        let Some(text) = matches.get_one::<String>(name) else { return Ok(None) };
+        let value = read(text).map_err(|bad| of_flag(name, bad))?;
+        if value.is_some() {
+            stated.push((name, text.clone()));
+        }
+        Ok(value)
+    }
+    let mut stated = Vec::new();
+    let places = |text: &str| check::whole(text, 1, 100_000, true);
+    let mut flags = AuditFlags {
+        files: matches.get_many::<PathBuf>("results").map(|paths| paths.cloned().collect()).unwrap_or_default(),
+        json: matches.get_one::<String>("format").is_some_and(|format| format == "json"),
+        concurrency: read(matches, "concurrency", &mut stated, places)?,
+        host_concurrency: read(matches, "host-concurrency", &mut stated, places)?,
+        ip_concurrency: read(matches, "ip-concurrency", &mut stated, places)?,
+        rate: read(matches, "rate", &mut stated, check::rate)?,
+        host_rate: read(matches, "host-rate", &mut stated, check::rate)?,
+        delay: read(matches, "delay", &mut stated, check::duration)?,
+        ..AuditFlags::default()
+    };
+    for text in matches.get_many::<String>("crawl-delay").into_iter().flatten() {
+        let (host, delay) = text.rsplit_once('=').filter(|(host, _)| !host.is_empty()).ok_or_else(|| {
+            of_flag("crawl-delay", check::Bad::new(format!("'{text}' is not a host and a time (example.org=5s)")))
+        })?;
+        if let Some(delay) = check::duration(delay).map_err(|bad| of_flag("crawl-delay", bad))? {
+            flags.crawl_delays.push((host.to_ascii_lowercase(), delay));
+            stated.push(("crawl-delay", text.clone()));
+        }
+    }
+    if stated.is_empty() {
+        return Err(UsageError::new("no limit is stated, so there is nothing to judge")
+            .with_hint("state what was allowed: --host-rate 5/s, --delay 1s, --host-concurrency 4, -j 64"));
+    }
+    flags.tolerance = read(matches, "tolerance", &mut stated, check::duration)?;
+    flags.stated = stated;
+    Ok(flags)
+}
+
+fn of_flag(name: &str, bad: check::Bad) -> UsageError {
+    check::Bad { message: format!("--{name}: {}", bad.message), ..bad }.into()
 }
 
 fn config_action(matches: &ArgMatches) -> ConfigAction {
@@ -191,6 +254,8 @@ pub fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand(run_command(Run::Crawl))
         .subcommand(run_command(Run::Fetch))
+        .subcommands(Question::ALL.map(query_command))
+        .subcommand(audit_command())
         .subcommand(
             Command::new("demo")
                 .about("Serve a bundled site of several hosts on loopback, crawl it, and tell what was seen"),
@@ -263,7 +328,13 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
     // `-1` is a bad number, not an unknown flag.
     if matches!(
         setting.kind,
-        Kind::Whole { .. } | Kind::Duration | Kind::Size | Kind::Rate | Kind::FailOn | Kind::Patience
+        Kind::Whole { .. }
+            | Kind::Duration
+            | Kind::Size
+            | Kind::Rate
+            | Kind::FailOn
+            | Kind::HedgeAfter
+            | Kind::Patience
     ) {
         arg = arg.allow_negative_numbers(true);
     }
@@ -349,6 +420,49 @@ fn request_args() -> [Arg; 4] {
     ]
 }
 
+fn audit_command() -> Command {
+    let limit = |name: &'static str, value: &'static str, help: &'static str| {
+        let arg = Arg::new(name).long(name).value_name(value).value_parser(ValueParser::string());
+        arg.allow_negative_numbers(true).help(help)
+    };
+    Command::new("audit")
+        .about("Prove from records that no host was asked faster, or more in parallel, than allowed")
+        .after_help(
+            "What is stated is judged: limits of a host over all files, limits of a run for each run. Times in records are \
+             cut to milliseconds, so a pair of requests counts only if it breaks a limit wherever the true times lie \
+             (1 ms); a rate makes up for a start that came up to 5 ms late.\n\n\
+             Exit code 1: a limit was broken. 2: no limit is stated, or a file cannot be read.",
+        )
+        .args_override_self(true)
+        .arg(
+            Arg::new("results")
+                .value_name("RESULTS")
+                .required(true)
+                .num_args(1..)
+                .value_parser(value_parser!(PathBuf))
+                .help("Files of records, JSON Lines or a JSON array; '-' is standard input"),
+        )
+        .arg(limit("concurrency", "N", "Requests in flight, each run").short('j'))
+        .arg(
+            limit("crawl-delay", "HOST=DUR", "The delay that this host's robots.txt asks for; repeatable")
+                .action(ArgAction::Append),
+        )
+        .arg(limit("delay", "DUR", "Least gap at one host from the end of a request to the start of the next"))
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_name("FORMAT")
+                .value_parser(["text", "json"])
+                .default_value("text")
+                .help("How to print what was found"),
+        )
+        .arg(limit("host-concurrency", "N", "Requests in flight at one host"))
+        .arg(limit("host-rate", "RATE", "Starts of requests at one host: 20/s, 30/m, 100/h, 500/d"))
+        .arg(limit("ip-concurrency", "N", "Requests in flight at one address, as far as records tell addresses"))
+        .arg(limit("rate", "RATE", "Starts of requests, each run"))
+        .arg(limit("tolerance", "DUR", "Time allowed beyond that, for clocks of several machines"))
+}
+
 fn config_command() -> Command {
     let show = Command::new("show")
         .about("Print the settings that hold, with the origin of each")
@@ -423,13 +537,14 @@ mod tests {
     /// Every flag of this version, by the commands that have it; a flag that comes later is unknown.
     #[test]
     fn flags_are_those_of_this_version() {
-        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config connect-timeout \
-            deadline delay fail-early fail-on format grace header host-concurrency host-rate input-file insecure ip-concurrency location \
-            log-format max-filesize max-pages max-redirs max-retry-after no-config no-progress output proxy quiet rate \
-            read-timeout referer retries retry-all robots silent strict-input summary throttle timeout user user-agent verbose with";
+        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config \
+            connect-timeout deadline delay fail-early fail-on format grace header hedge-after host-concurrency host-rate \
+            input-file insecure ip-concurrency location log-format max-crawl-delay max-filesize max-pages max-redirs \
+            max-retry-after no-config no-progress output proxy quiet race rate read-timeout referer retries retry-all robots \
+            silent speed-limit speed-time strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
-            (Run::Crawl, "exclude include max-depth refused scope sitemaps"),
-            (Run::Fetch, "data head json ordered request unique"),
+            (Run::Crawl, "exclude include max-depth max-per-pattern refused scope sitemaps"),
+            (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
         let letters = [(Run::Crawl, "AHLeijklmoqsuvx"), (Run::Fetch, "AHILXdeijkmoqsuvx")];
         for ((run, only), (_, letters)) in only.into_iter().zip(letters) {
@@ -468,6 +583,8 @@ mod tests {
             ("--timeout", "30s", "30s"),
             ("--connect-timeout", "10s", "10s"),
             ("--read-timeout", "15s", "15s"),
+            ("--speed-limit", "none", "none"),
+            ("--speed-time", "30s", "30s"),
             ("--grace", "10s", "10s"),
             ("--retries", "2", "2"),
             ("--max-retry-after", "5m", "5m"),
@@ -497,6 +614,8 @@ mod tests {
     fn help_pages() {
         insta::assert_snapshot!("help_crawl", help(&["crawl"]));
         insta::assert_snapshot!("help_fetch", help(&["fetch"]));
+        insta::assert_snapshot!("help_robots", help(&["robots"]));
+        insta::assert_snapshot!("help_explain", help(&["explain"]));
         insta::assert_snapshot!("help", help(&[]));
     }
 
@@ -562,6 +681,9 @@ mod tests {
         assert!(error("demo -q").ends_with("all flags: lycosa demo --help"));
         assert!(error("config show -j 9").ends_with("all flags: lycosa config show --help"));
         assert!(error("-q").contains("flags stand after the command"));
+        assert!(error("robots -j 3 http://h/").ends_with("all flags: lycosa robots --help"));
+        assert_eq!(error("explain --scope host"), "lycosa: no URL given\n  lycosa explain URL");
+        assert!(error("explain --scope hots u").ends_with("did you mean 'host'?"));
     }
 
     #[test]

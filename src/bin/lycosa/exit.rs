@@ -127,6 +127,7 @@ pub fn blank_summary() -> Summary {
         errors: std::collections::BTreeMap::default(),
         skips: std::collections::BTreeMap::default(),
         refused: std::collections::BTreeMap::default(),
+        traps: std::collections::BTreeMap::default(),
         failures: 0,
         seeds_failed: 0,
         requests: 0,

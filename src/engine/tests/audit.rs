@@ -51,7 +51,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
 /// Whether a host with a job here passes every gate.
 fn could_be_asked(host: &Host, now: Moment) -> bool {
-    let fetching = host.robots.iter().any(|(_, robots)| matches!(robots, crate::engine::hosts::Robots::Fetching))
+    let fetching = host.robots.iter().any(|(_, robots)| matches!(robots, crate::engine::hosts::Robots::Fetching(_)))
         && host.own.is_empty();
     host.head(now).is_some()
         && !fetching

@@ -14,7 +14,7 @@ use crate::engine::{Controls, Parts, input, run};
 use crate::fetch::{Attempt, Body, Fetcher, Head, Request};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
-use crate::model::job::{Job, JobKind};
+use crate::model::job::{Job, JobKind, JobSpec, Mirror};
 use crate::model::record::RecordBody;
 use crate::model::url::{canonical, host_key, host_key_of};
 use crate::seeds::Seed;
@@ -29,6 +29,8 @@ pub struct Reply {
     pub body: String,
     pub error: Option<FetchError>,
     pub panics: bool,
+    /// Breaks the fetcher's word: its future never completes, whatever the timeout.
+    pub never: bool,
     /// Where it comes from.
     pub address: Option<std::net::SocketAddr>,
 }
@@ -36,11 +38,25 @@ pub struct Reply {
 impl Reply {
     pub fn status(status: u16) -> Self {
         let latency = Duration::from_millis(10);
-        Self { latency, status, headers: Vec::new(), body: String::new(), error: None, panics: false, address: None }
+        Self {
+            latency,
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+            error: None,
+            panics: false,
+            never: false,
+            address: None,
+        }
     }
 
     pub fn page(body: impl Into<String>) -> Self {
         Self { body: body.into(), ..Self::status(200) }.header("content-type", "text/html; charset=utf-8")
+    }
+
+    /// Never comes back; with a status, its head has come.
+    pub fn never(status: u16) -> Self {
+        Self { never: true, ..Self::status(status) }
     }
 
     pub fn redirect(status: u16, target: &str) -> Self {
@@ -70,6 +86,8 @@ pub struct Seen {
     pub host: String,
     pub start: Instant,
     pub end: Option<Instant>,
+    /// It was dropped before its answer.
+    pub cut: bool,
     /// In flight at the host with this request.
     pub at_host: usize,
 }
@@ -167,27 +185,45 @@ impl World {
         let at_host = state.in_flight;
         let index = log.requests.len();
         if log.keep_requests {
-            log.requests.push(Seen { url, host, start: now, end: None, at_host });
+            log.requests.push(Seen { url, host, start: now, end: None, cut: false, at_host });
         }
         (reply, index)
     }
 
-    fn end(&self, url: &str, index: usize, started: Instant, reply: &Reply) {
+    fn end(&self, url: &str, index: usize, started: Instant, answered: Option<&Reply>) {
         let mut log = self.log.lock().unwrap();
         let now = Instant::now();
         log.in_flight -= 1;
         if let Some(host) = log.hosts.get_mut(host_key_of(url)) {
             host.in_flight -= 1;
             host.last_end = Some(now);
-            let stated =
-                reply.headers.iter().find(|(name, _)| *name == "retry-after").and_then(|(_, v)| v.parse().ok());
-            if reply.status == 429 || (reply.status == 503 && stated.is_some()) {
-                host.refuse(now, started, stated.map(Duration::from_secs));
+            if let Some(reply) = answered {
+                let stated =
+                    reply.headers.iter().find(|(name, _)| *name == "retry-after").and_then(|(_, v)| v.parse().ok());
+                if reply.status == 429 || (reply.status == 503 && stated.is_some()) {
+                    host.refuse(now, started, stated.map(Duration::from_secs));
+                }
             }
         }
         if log.keep_requests {
             log.requests[index].end = Some(now);
+            log.requests[index].cut = answered.is_none();
         }
+    }
+}
+
+/// One request at its server: it ends there when it is answered, or dropped.
+struct Exchange<'a> {
+    world: &'a World,
+    url: String,
+    index: usize,
+    started: Instant,
+    answered: Option<&'a Reply>,
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        self.world.end(&self.url, self.index, self.started, self.answered);
     }
 }
 
@@ -199,8 +235,17 @@ impl Fetcher for Fake {
         let start = Instant::now();
         let (reply, index) = self.0.begin(&request);
         let timeout = request.timeout.unwrap_or(Duration::MAX);
+        let url = request.url.as_str().to_owned();
+        let mut exchange = Exchange { world: &self.0, url, index, started: start, answered: None };
+        if reply.never {
+            if reply.status > 0 {
+                request.progress.head(reply.status);
+            }
+            std::future::pending::<()>().await;
+        }
         tokio::time::sleep(reply.latency.min(timeout)).await;
-        self.0.end(request.url.as_str(), index, start, &reply);
+        exchange.answered = Some(&reply);
+        drop(exchange);
         assert!(!reply.panics, "the script says so");
         let elapsed = start.elapsed();
         if reply.latency > timeout {
@@ -259,6 +304,15 @@ pub fn seed(url: &str) -> Seed {
     Seed::Job(Box::new(Job::new(JobKind::Typed, canonical(&url), host_key(&url))))
 }
 
+/// A job with mirrors, as its line would give it.
+pub fn mirrored(urls: &[&str]) -> Seed {
+    let mirrors = urls.iter().map(|url| Mirror { url: (*url).into(), user_info: None, repeated: false }).collect();
+    let mut job = Job::new(JobKind::Typed, urls[0], host_key_of(urls[0]).into());
+    job.input = Some(urls.join(" ").into());
+    job.spec = Some(Box::new(JobSpec { mirrors, ..JobSpec::default() }));
+    Seed::Job(Box::new(job))
+}
+
 pub fn seeds(urls: impl IntoIterator<Item = String>) -> Vec<Seed> {
     urls.into_iter().map(|url| seed(&url)).collect()
 }
@@ -278,13 +332,23 @@ pub async fn run_controlled(
     seeds: impl IntoIterator<Item = Seed, IntoIter: Send + 'static>,
     controls: Controls,
 ) -> (Summary, Vec<RecordBody>) {
+    run_input(world, settings, input::Input::Inline(Box::new(seeds.into_iter())), controls).await
+}
+
+/// The same, with seeds that may come later.
+pub async fn run_input(
+    world: &Arc<World>,
+    settings: EngineSettings,
+    input: input::Input,
+    controls: Controls,
+) -> (Summary, Vec<RecordBody>) {
     let kept = Arc::new(Mutex::new(Kept::default()));
     let summary = run(Parts {
         run: "test".into(),
         settings,
         fetcher: Fake(world.clone()),
         frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
-        input: input::Input::Inline(Box::new(seeds.into_iter())),
+        input,
         sinks: vec![("kept".to_owned(), Box::new(KeepSink(kept.clone())))],
         controls,
         inline: true,

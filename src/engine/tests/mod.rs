@@ -1,8 +1,12 @@
 //! The engine without network: a scripted fetcher, a paused clock, thousands of hosts in milliseconds.
 
 mod audit;
-mod fake;
+pub(super) mod fake;
 mod outage;
 mod paced;
+mod races;
+mod robots;
 mod simulation;
 mod stories;
+mod time;
+mod traps;

@@ -81,6 +81,27 @@ async fn a_drip_escapes_the_read_timeout_but_not_the_whole_one() {
 }
 
 #[tokio::test]
+async fn a_body_below_the_lowest_speed_is_too_slow_and_one_above_it_is_not() {
+    let drip = |bytes: usize| {
+        move |_: &str| {
+            let length = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 100 * bytes);
+            vec![send(length), Act::Drip(vec![b'x'; bytes], 100, Duration::from_millis(10))]
+        }
+    };
+    let speed = LowestSpeed { bytes: 2000, time: Duration::from_millis(500) };
+    let client = client_with(|settings| settings.lowest_speed = Some(speed));
+    // At most 100 bytes a second.
+    let slow = Server::start(drip(1)).await;
+    let attempt = client.fetch(get(&slow.url("/"))).await;
+    assert_fails(&attempt, ErrorKind::TooSlow, Stage::Body, true);
+    assert!(attempt.body.truncated && attempt.body.bytes.len() < 100);
+    // A thousand times as many.
+    let fast = Server::start(drip(1000)).await;
+    let attempt = client.fetch(get(&fast.url("/"))).await;
+    assert_eq!((attempt.error.as_ref(), attempt.body.bytes.len()), (None, 100_000));
+}
+
+#[tokio::test]
 async fn a_connection_closed_or_reset_without_an_answer_is_protocol_and_may_pass() {
     for acts in [
         vec![Act::Close],
@@ -102,6 +123,25 @@ async fn a_connection_closed_or_reset_without_an_answer_is_protocol_and_may_pass
         );
         assert!(error.sent && attempt.head.is_none());
         assert_eq!(server.requests().len(), 1, "no hidden retry");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_is_closed_instead_of_an_answer_has_died_idle() {
+    for end in [Act::Close, Act::Reset] {
+        let answer =
+            move |request: &str| if request.contains("/first") { vec![ok("", b"one")] } else { vec![end.clone()] };
+        let server = Server::start(answer).await;
+        let client = client();
+        let mut died_idle = Vec::new();
+        for idle in [600, 0] {
+            assert!(client.fetch(get(&server.url("/first"))).await.error.is_none());
+            tokio::time::sleep(Duration::from_millis(idle)).await;
+            died_idle.push(failure(&client.fetch(get(&server.url("/kept"))).await).idle_death);
+        }
+        died_idle.push(failure(&client.fetch(get(&server.url("/new"))).await).idle_death);
+        assert_eq!(died_idle, [true, false, false]);
+        assert_eq!((server.connections(), server.requests().len()), (3, 5), "no hidden retry");
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::client::{Client, ClientSettings};
+use super::client::{Client, ClientSettings, LowestSpeed};
 use super::proxies::ProxyVariables;
 use super::{Attempt, Fetcher as _, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
@@ -31,6 +31,7 @@ fn get(url: &str) -> Request {
         guarded: false,
         max_body: Some(16 * 1024 * 1024),
         beside_pool: false,
+        progress: std::sync::Arc::default(),
     }
 }
 

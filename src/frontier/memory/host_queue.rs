@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use super::spill::Block;
 use crate::frontier::Rank;
 use crate::model::job::Job;
+use crate::model::units::Moment;
 
 /// Minus the priority, and the depth: what hosts are ordered by. The smaller goes first.
 pub(super) type Class = (i8, u32);
@@ -40,6 +41,8 @@ pub(super) struct HostQueue {
     /// Jobs in memory, and their bytes.
     len: usize,
     heap: usize,
+    /// None of those in memory was accepted before it; None if there was none.
+    oldest: Option<Moment>,
 }
 
 impl HostQueue {
@@ -81,6 +84,7 @@ impl HostQueue {
 
     /// Adds a job at the place of its rank.
     pub(super) fn push(&mut self, job: Job) {
+        self.oldest = self.oldest.filter(|_| self.len > 0).into_iter().chain([job.accepted]).min();
         self.len += 1;
         self.heap += job_size(&job);
         let class = class_of(Rank::of(&job));
@@ -154,6 +158,45 @@ impl HostQueue {
     /// Forgets the first block: its jobs have been read.
     pub(super) fn pop_block(&mut self) -> Option<Block> {
         self.blocks.pop_front()
+    }
+
+    /// A moment before which no job was accepted; None if there is no job.
+    pub(super) fn oldest(&self) -> Option<Moment> {
+        let in_memory = self.oldest.filter(|_| self.len > 0);
+        in_memory.into_iter().chain(self.blocks.iter().map(|block| block.oldest)).min()
+    }
+
+    /// Takes at most `most` of the jobs in memory that were accepted at `until` or before.
+    pub(super) fn take_accepted(&mut self, until: Moment, most: usize, out: &mut Vec<Job>) {
+        if self.oldest.is_none_or(|oldest| oldest > until) {
+            return;
+        }
+        let taken = out.len();
+        let mut oldest: Option<Moment> = None;
+        for bucket in &mut self.buckets {
+            for job in std::mem::take(&mut bucket.jobs) {
+                if job.accepted <= until && out.len() - taken < most {
+                    out.push(job);
+                } else {
+                    oldest = oldest.into_iter().chain([job.accepted]).min();
+                    bucket.jobs.push_back(job);
+                }
+            }
+        }
+        self.buckets.retain(|bucket| !bucket.jobs.is_empty());
+        self.oldest = oldest;
+        self.len -= out.len() - taken;
+        self.heap -= out[taken..].iter().map(job_size).sum::<usize>();
+    }
+
+    /// A block that may hold a job that was accepted at `until` or before: to be taken out with [`HostQueue::take_block`].
+    pub(super) fn old_block(&self, until: Moment) -> Option<(usize, &Block)> {
+        self.blocks.iter().enumerate().find(|(_, block)| block.oldest <= until)
+    }
+
+    /// Forgets a block: its jobs have been read.
+    pub(super) fn take_block(&mut self, at: usize) -> Option<Block> {
+        self.blocks.remove(at)
     }
 
     /// The blocks before and after the place of jobs that start with `first`, if they are of the same class: jobs may be

@@ -15,6 +15,7 @@
 //! memory then. The order of leases is exact to priority and depth. Within a class it is the order of numbers, except for
 //! jobs that were put back while other jobs of their host were in a parcel.
 
+mod expire;
 mod host_queue;
 mod hosts;
 mod reduce;
@@ -296,6 +297,16 @@ impl Frontier for MemoryFrontier {
         self.counts.leased -= count;
         self.counts.settled += count;
         Ok(())
+    }
+
+    fn expire(&mut self, until: Moment, limit: usize, out: &mut Vec<Job>) -> Result<Option<Moment>, FrontierError> {
+        let before = out.len();
+        let left = self.take_expired(until, limit.max(1), out);
+        let taken = (out.len() - before) as u64;
+        self.counts.pending -= taken;
+        self.counts.leased += taken;
+        self.reduce_heap();
+        Ok(left?)
     }
 
     fn next_due(&mut self) -> Option<Moment> {

@@ -8,6 +8,7 @@ use super::spill::{Block, encode};
 use super::{MemoryFrontier, host_size};
 use crate::frontier::Rank;
 use crate::model::job::Job;
+use crate::model::units::Moment;
 
 /// Jobs of one block, by what they take in memory; the same jobs take about half of that in the file.
 const BLOCK_HEAP: usize = 128 * 1024;
@@ -68,15 +69,17 @@ impl MemoryFrontier {
         }
         jobs.reverse();
         let first = jobs.first().map(Rank::of)?;
+        let oldest = jobs.iter().map(|job| job.accepted).min()?;
         let (size, bytes) = (before - queue.heap(), encode(&jobs));
         let (file, count) = (&mut self.file, jobs.len());
         if let Some(block) =
             queue.neighbours(first).find_map(|block| file.append(&mut block.extent, &bytes).then_some(block))
         {
             block.first = block.first.min(first);
+            block.oldest = block.oldest.min(oldest);
             block.heap += size;
         } else if let Some(extent) = file.write(&bytes) {
-            let block = Block { extent, first, heap: size };
+            let block = Block { extent, first, oldest, heap: size };
             self.heap += block.own_size();
             queue.push_block(block);
         } else {
@@ -138,11 +141,12 @@ impl MemoryFrontier {
         let jobs: Vec<(u64, Job)> =
             in_line.flat_map(|(ticket, jobs)| jobs.into_iter().map(move |job| (ticket, job))).collect();
         let first = jobs.first().map(|(_, job)| Rank::of(job));
+        let oldest = jobs.iter().map(|(_, job)| job.accepted).min().unwrap_or(Moment::START);
         let Some(((place, first), extent)) = place.zip(first).zip(self.file.write(&encode(&jobs))) else {
             self.unpack(jobs);
             return false;
         };
-        let block = Block { extent, first, heap: before - self.heap };
+        let block = Block { extent, first, oldest, heap: before - self.heap };
         self.spilled += block.heap;
         self.heap += block.own_size();
         self.parcels.insert(place, block);

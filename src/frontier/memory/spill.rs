@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::frontier::Rank;
 use crate::model::job::Job;
+use crate::model::units::Moment;
 
 /// A page of most file systems: small tails of small hosts fill one bit by bit.
 pub(super) const SLOT: usize = 4096;
@@ -28,6 +29,8 @@ pub(super) struct Block {
     pub extent: Extent,
     /// The best rank in the block.
     pub first: Rank,
+    /// When the oldest of them was accepted.
+    pub oldest: Moment,
     /// Bytes that the jobs occupied in memory, with all that was counted for them.
     pub heap: usize,
 }

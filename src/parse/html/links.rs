@@ -5,7 +5,7 @@
 //! What a page can make us hold is capped in number ([`MAX_LINKS`]) and in bytes (a multiple of the page).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -26,6 +26,7 @@ struct Reference<'a> {
     /// Decoded and trimmed; its fragment is cut off unless details were asked for.
     text: Cow<'a, str>,
     tag: &'static str,
+    nofollow: bool,
     details: Option<Box<Details>>,
 }
 
@@ -41,27 +42,41 @@ pub(super) struct Details {
 pub(super) struct References<'a> {
     all: Vec<Reference<'a>>,
     written: Repeats,
+    /// By hash of their text: those not to be followed, until the page has the same link without that wish.
+    unfollowed: HashMap<u64, usize>,
 }
 
 impl<'a> References<'a> {
     /// Takes a reference of which only the URL is wanted, if it is not a repeat.
-    pub(super) fn push(&mut self, text: Cow<'a, str>, tag: &'static str) {
+    pub(super) fn push(&mut self, text: Cow<'a, str>, tag: &'static str, nofollow: bool) {
         if self.all.len() >= MAX_LINKS {
             return;
         }
         let text = part(text, |text| without_fragment(text.trim_ascii()));
-        if self.written.is_first(&text) {
-            self.all.push(Reference { text, tag, details: None });
+        let hash = xxh3_64(text.as_bytes());
+        if self.written.is_first(hash) {
+            if nofollow {
+                self.unfollowed.insert(hash, self.all.len());
+            }
+            self.all.push(Reference { text, tag, nofollow, details: None });
+        } else if !nofollow && let Some(place) = self.unfollowed.remove(&hash) {
+            self.all[place].nofollow = false;
         }
     }
 
     /// Takes a reference with its details. Returns its place, for a text that is known later.
-    pub(super) fn push_detailed(&mut self, text: Cow<'a, str>, tag: &'static str, details: Details) -> Option<usize> {
+    pub(super) fn push_detailed(
+        &mut self,
+        text: Cow<'a, str>,
+        tag: &'static str,
+        nofollow: bool,
+        details: Details,
+    ) -> Option<usize> {
         if self.all.len() >= MAX_LINKS {
             return None;
         }
         let text = part(text, str::trim_ascii);
-        self.all.push(Reference { text, tag, details: Some(Box::new(details)) });
+        self.all.push(Reference { text, tag, nofollow, details: Some(Box::new(details)) });
         Some(self.all.len() - 1)
     }
 
@@ -80,20 +95,28 @@ impl<'a> References<'a> {
     pub(super) fn resolve(self, resolver: &mut Resolver, page_size: usize) -> Vec<Outlink> {
         let mut room = page_size.saturating_mul(GROWTH).saturating_add(ROOM);
         let mut canonicals = Repeats::default();
-        let mut outlinks = Vec::with_capacity(self.all.len());
-        for Reference { text, tag, details } in self.all {
+        let mut unfollowed: HashMap<u64, usize> = HashMap::new();
+        let mut outlinks: Vec<Outlink> = Vec::with_capacity(self.all.len());
+        for Reference { text, tag, nofollow, details } in self.all {
             let resolved = match &details {
                 Some(_) => resolver.with_fragment(&text),
                 None => resolver.canonical(&text).map(|url| (url, None)),
             };
             let Some((url, fragment)) = resolved else { continue };
-            if details.is_none() && !canonicals.is_first(&url) {
+            let hash = if details.is_none() { xxh3_64(url.as_bytes()) } else { 0 };
+            if details.is_none() && !canonicals.is_first(hash) {
+                if !nofollow && let Some(place) = unfollowed.remove(&hash) {
+                    outlinks[place].nofollow = false;
+                }
                 continue;
             }
             let Some(left) = room.checked_sub(url.len()) else { break };
             room = left;
+            if nofollow && details.is_none() {
+                unfollowed.insert(hash, outlinks.len());
+            }
             let Details { rel, text } = details.map(|details| *details).unwrap_or_default();
-            outlinks.push(Outlink { url: url.into(), fragment, text, rel, tag: Cow::Borrowed(tag) });
+            outlinks.push(Outlink { url: url.into(), fragment, text, rel, tag: Cow::Borrowed(tag), nofollow });
         }
         outlinks
     }
@@ -132,8 +155,7 @@ struct Repeats {
 impl Repeats {
     const FEW: usize = 128;
 
-    fn is_first(&mut self, text: &str) -> bool {
-        let hash = xxh3_64(text.as_bytes());
+    fn is_first(&mut self, hash: u64) -> bool {
         if self.few.contains(&hash) {
             return false;
         }

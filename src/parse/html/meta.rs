@@ -2,6 +2,8 @@
 //!
 //! Sources: WHATWG HTML 4.2.5.3 ("shared declarative refresh steps"), 4.6.6 (link types).
 
+use crate::model::page::Directives;
+
 /// The URL of `<meta http-equiv=refresh content=…>`. None if it only reloads the page, or is no refresh at all.
 pub(super) fn refresh_target(content: &str) -> Option<&str> {
     let text = content.trim_ascii_start();
@@ -39,11 +41,14 @@ fn behind_url_equals(text: &str) -> Option<&str> {
     Some(rest.trim_ascii_start().strip_prefix('=')?.trim_ascii_start())
 }
 
-/// Whether the content of `<meta name=robots>` asks not to be indexed.
-pub(super) fn is_noindex(content: &str) -> bool {
-    content
-        .split(|c: char| c == ',' || c.is_ascii_whitespace())
-        .any(|word| word.eq_ignore_ascii_case("noindex") || word.eq_ignore_ascii_case("none"))
+/// Takes what the content of `<meta name=robots>` asks.
+pub(super) fn read_directives(content: &str, directives: &mut Directives) {
+    content.split(|c: char| c == ',' || c.is_ascii_whitespace()).for_each(|word| directives.take(word));
+}
+
+/// Whether the `rel` of a link asks not to follow it.
+pub(super) fn is_nofollow(rel: &str) -> bool {
+    rel.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case("nofollow"))
 }
 
 /// Whether the `rel` of a `<link>` leads to another page rather than to a part of this one.
@@ -85,9 +90,16 @@ mod tests {
 
     #[test]
     fn words_of_robots_and_rel_are_told_apart() {
-        assert!(is_noindex("follow, NoIndex"));
-        assert!(is_noindex("none"));
-        assert!(!is_noindex("index,noindexing"));
+        let directives = |content| {
+            let mut directives = Directives::default();
+            read_directives(content, &mut directives);
+            (directives.noindex, directives.nofollow)
+        };
+        assert_eq!(directives("follow, NoIndex"), (true, false));
+        assert_eq!(directives("NOFOLLOW noarchive"), (false, true));
+        assert_eq!(directives("none"), (true, true));
+        assert_eq!(directives("index,noindexing,all"), (false, false));
+        assert!(is_nofollow("ugc NoFollow") && !is_nofollow("nofollows no follow"));
         assert!(leads_on("prefetch NEXT"));
         assert!(leads_on("alternate"));
         assert!(!leads_on("stylesheet nexte"));

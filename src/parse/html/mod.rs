@@ -1,4 +1,4 @@
-//! HTML: title, links and `noindex`, found in one pass over the bytes and without a DOM.
+//! HTML: title, links and what is asked of robots, found in one pass over the bytes and without a DOM.
 //!
 //! Here stands which elements matter and what they mean; where tags begin and end is `scan`'s business. A page is
 //! read as by a browser without scripting: what is inside `<noscript>` counts, what is inside `<script>`, comments,
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use encoding_rs::UTF_8;
 
 use super::{Extract, Wants, charset};
-use crate::model::page::{Extraction, Page};
+use crate::model::page::{Directives, Extraction, Page};
 
 pub(crate) mod attributes;
 mod entity;
@@ -26,6 +26,7 @@ mod links;
 mod meta;
 mod resolve;
 mod scan;
+mod words;
 
 pub use links::MAX_LINKS;
 
@@ -36,6 +37,7 @@ use foreign::Foreign;
 use links::{Details, References};
 use resolve::Resolver;
 use scan::{Scanner, Tag, Token};
+use words::Text;
 
 /// Characters of a title; the rest is dropped.
 const MAX_TITLE: usize = 1000;
@@ -61,15 +63,24 @@ impl Extract for Html {
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
             }
         };
-        let mut reader = Reader { wants, ..Reader::default() };
+        let words = wants.words.then(Text::default);
+        let mut reader = Reader { wants, words, agent: page.agent, ..Reader::default() };
         reader.read(&text);
-        let outlinks = if reader.references.is_empty() {
+        let mut outlinks = if reader.references.is_empty() {
             Vec::new()
         } else {
             let mut resolver = Resolver::new(page.url, reader.base.as_deref(), encoding);
             reader.references.resolve(&mut resolver, page.body.len())
         };
-        Extraction { title: reader.title, outlinks, noindex: reader.noindex, charset: Some(charset::label(encoding)) }
+        let directives = reader.directives;
+        if directives.nofollow {
+            for link in &mut outlinks {
+                link.nofollow = true;
+            }
+        }
+        let words = reader.words.and_then(|words| words.fingerprint());
+        let charset = Some(charset::label(encoding));
+        Extraction { title: reader.title, outlinks, directives, words, charset }
     }
 }
 
@@ -77,6 +88,7 @@ impl Extract for Html {
 #[derive(Debug, Default)]
 struct Reader<'a> {
     wants: Wants,
+    agent: &'a str,
     foreign: Foreign<'a>,
     references: References<'a>,
     /// The first `<base href>`.
@@ -84,9 +96,10 @@ struct Reader<'a> {
     /// The text of the first `<title>`, None if it is empty; no other counts.
     title: Option<String>,
     saw_title: bool,
-    noindex: bool,
+    directives: Directives,
     /// The `<a>` that is open, with its place among the references and its text so far.
     anchor: Option<(usize, Folded)>,
+    words: Option<Text>,
 }
 
 /// How the content of an element goes on.
@@ -103,7 +116,8 @@ enum Content {
 impl<'a> Reader<'a> {
     fn read(&mut self, page: &'a [u8]) {
         let mut scanner = Scanner::new(page);
-        while let Some(token) = scanner.next(self.anchor.is_some(), self.foreign.knows_cdata()) {
+        while let Some(token) = scanner.next(self.anchor.is_some() || self.words.is_some(), self.foreign.knows_cdata())
+        {
             match token {
                 Token::Text(text) => self.text(text, decode),
                 Token::Verbatim(text) => self.text(text, |text, _| String::from_utf8_lossy(text)),
@@ -174,6 +188,9 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self, raw: &'a [u8], decode: impl Fn(&'a [u8], Place) -> Cow<'a, str>) {
+        if let Some(words) = &mut self.words {
+            words.push(raw);
+        }
         if let Some((_, text)) = &mut self.anchor
             && !text.is_full()
         {
@@ -215,11 +232,10 @@ impl<'a> Reader<'a> {
                 let _ = self.reference(target, "meta", None, None);
             }
         }
-        // `lycosa` is the name under which robots.txt knows us, too.
         if let Some(name) = name.map(decoded)
-            && ["robots", "lycosa"].iter().any(|known| name.trim_ascii().eq_ignore_ascii_case(known))
+            && ["robots", self.agent].iter().any(|known| name.trim_ascii().eq_ignore_ascii_case(known))
         {
-            self.noindex |= meta::is_noindex(&content);
+            meta::read_directives(&content, &mut self.directives);
         }
     }
 
@@ -234,8 +250,9 @@ impl<'a> Reader<'a> {
         if !self.wants.links {
             return None;
         }
+        let nofollow = rel.is_some_and(|rel| meta::is_nofollow(&decoded(rel)));
         if !self.wants.link_details {
-            self.references.push(text, tag);
+            self.references.push(text, tag, nofollow);
             return None;
         }
         let text_of = |alt: &'a [u8]| {
@@ -244,7 +261,7 @@ impl<'a> Reader<'a> {
             folded.finish().map(String::into_boxed_str)
         };
         let details = Details { rel: rel.map(|rel| decoded(rel).into()), text: alt.and_then(text_of) };
-        self.references.push_detailed(text, tag, details)
+        self.references.push_detailed(text, tag, nofollow, details)
     }
 
     fn title(&mut self, raw: &'a [u8]) {

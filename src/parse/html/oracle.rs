@@ -109,8 +109,14 @@ fn compare(page: &str, name: &str) {
     let at = Url::parse("https://h.example/dir/page.html?q").unwrap();
     let (title, links) = expected(page, &at);
     let read = |links, link_details| {
-        let page = Page { url: &at, media_type: "text/html", header_charset: Some("utf-8"), body: page.as_bytes() };
-        Html.extract(&page, Wants { links, link_details })
+        let page = Page {
+            url: &at,
+            media_type: "text/html",
+            header_charset: Some("utf-8"),
+            body: page.as_bytes(),
+            agent: "lycosa",
+        };
+        Html.extract(&page, Wants { links, link_details, words: false })
     };
     let all = read(true, true);
     let found: Vec<Link> = all

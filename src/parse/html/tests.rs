@@ -6,12 +6,12 @@ use crate::parse::{Extract as _, Wants};
 
 use super::Html;
 
-const ALL: Wants = Wants { links: true, link_details: true };
-const BRIEF: Wants = Wants { links: true, link_details: false };
+const ALL: Wants = Wants { links: true, link_details: true, words: false };
+const BRIEF: Wants = Wants { links: true, link_details: false, words: false };
 
 fn extract_bytes(body: &[u8], header_charset: Option<&str>, wants: Wants) -> Extraction {
     let url = Url::parse("http://h.example/dir/page?q").unwrap();
-    Html.extract(&Page { url: &url, media_type: "text/html", header_charset, body }, wants)
+    Html.extract(&Page { url: &url, media_type: "text/html", header_charset, body, agent: "lycosa" }, wants)
 }
 
 fn extract(body: &str) -> Extraction {
@@ -155,11 +155,32 @@ fn the_title_is_the_first_of_the_page_itself() {
 }
 
 #[test]
-fn robots_meta_asks_not_to_be_indexed() {
-    assert!(extract("<META NAME=Robots CONTENT='follow, NOINDEX'>").noindex);
-    assert!(extract("<meta name=lycosa content=none>").noindex);
-    assert!(!extract("<meta name=otherbot content=noindex><meta name=robots content=nofollow>").noindex);
-    assert!(!extract("<!--<meta name=robots content=noindex>-->").noindex);
+fn robots_meta_asks_not_to_be_indexed_or_followed() {
+    let asks = |page: &str| {
+        let directives = extract(page).directives;
+        (directives.noindex, directives.nofollow)
+    };
+    assert_eq!(asks("<META NAME=Robots CONTENT='follow, NOINDEX'>"), (true, false));
+    assert_eq!(asks("<meta name=Lycosa content=none>"), (true, true));
+    assert_eq!(asks("<meta name=otherbot content=noindex><meta name=robots content=nofollow>"), (false, true));
+    assert_eq!(asks("<!--<meta name=robots content=noindex>-->"), (false, false));
+    let page = extract("<a href=x>x</a><a rel=next href=y>y</a><meta name=robots content=nofollow>");
+    assert!(page.outlinks.len() == 2 && page.outlinks.iter().all(|link| link.nofollow));
+}
+
+#[test]
+fn a_link_is_followed_if_one_of_its_places_allows_it() {
+    let page = "<a rel='ugc NOFOLLOW' href=a>1</a> <a href=b rel=nofollow>2</a> <a href=b>3</a> <area rel=nofollow href=c> \
+        <link rel='next nofollow' href=d> <a href=../dir/e rel=nofollow>5</a> <a href=e>6</a> <a href=f>7</a><a rel=nofollow href=f>8</a>";
+    let found = |wants| {
+        let page = extract_bytes(page.as_bytes(), None, wants);
+        let short = |link: &Outlink| {
+            format!("{}{}", link.url.rsplit('/').next().unwrap(), if link.nofollow { "-" } else { "+" })
+        };
+        page.outlinks.iter().map(short).collect::<Vec<_>>()
+    };
+    assert_eq!(found(BRIEF), ["a-", "b+", "c-", "d-", "e+", "f+"]);
+    assert_eq!(found(ALL), ["a-", "b-", "b+", "c-", "d-", "e-", "e+", "f+", "f-"]);
 }
 
 #[test]

@@ -340,6 +340,75 @@ fn patterns_cannot_bomb_the_matcher() {
     assert!(rules.allows(&format!("http://a.example/{}", "a".repeat(20_000))));
 }
 
+#[test]
+fn the_line_that_decided_is_told() {
+    let file = "\u{feff}# ours\r\nUser-agent: BarBot\r\nUser-agent: foobot/2.1 # us\r\nDisallow: /a\r\nAllow: /a/b\r\n\r\n\
+        User-agent: *\r\nDisallow: /\r\n\r\nUser-agent: FooBot\r\nCrawl-delay: 9\r\nDisallow: /a\r\nDisallow: /a/b\r\nCrawl-delay: 3";
+    for end in ["\r\n", "\n", "\r"] {
+        let file = file.replace("\r\n", end);
+        let told = |token: &str, path: &str| {
+            let Decision { allowed, because } =
+                RobotsRules::parse(file.as_bytes(), token).decide(&format!("http://a.example{path}"));
+            (allowed, because)
+        };
+        // Of equals the first line is named; of equals of both kinds the one that allows.
+        assert_eq!(told("FooBot", "/a"), (false, Because::Rule { line: 4, group: 3 }));
+        assert_eq!(told("FooBot", "/a/b"), (true, Because::Rule { line: 5, group: 3 }));
+        assert_eq!(told("FooBot", "/c"), (true, Because::NoRule(Group { line: 3, everybody: false })));
+        assert_eq!(told("BarBot", "/a/x"), (false, Because::Rule { line: 4, group: 2 }));
+        assert_eq!(told("Other", "/c"), (false, Because::Rule { line: 8, group: 7 }));
+        assert_eq!(told("Other", "/robots.txt"), (true, Because::RobotsTxt));
+        let rules = RobotsRules::parse(file.as_bytes(), "FooBot");
+        assert_eq!((rules.crawl_delay(), rules.crawl_delay_line()), (Some(Duration::from_secs(3)), Some(14)));
+        assert_eq!(line_text(file.as_bytes(), 3).as_deref(), Some("User-agent: foobot/2.1 # us"));
+        assert_eq!(line_text(file.as_bytes(), 99), None);
+    }
+    let nothing = RobotsRules::parse(b"User-agent: BarBot\nDisallow: /", "FooBot").decide("http://a.example/");
+    assert_eq!(nothing, Decision { allowed: true, because: Because::NoGroup });
+}
+
+#[test]
+fn utf_16_that_says_so_is_read() {
+    let text = "User-agent: *\r\nDisallow: /pr\u{ef}vate\r\n";
+    let little: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let big: Vec<u8> = [0xfe, 0xff].into_iter().chain(text.encode_utf16().flat_map(u16::to_be_bytes)).collect();
+    for body in [little, big] {
+        let rules = RobotsRules::parse(&body, "FooBot");
+        assert!(!rules.allows("http://a.example/pr%C3%AFvate/1"));
+        assert!(rules.allows("http://a.example/public"));
+    }
+}
+
+#[test]
+fn characters_that_a_url_may_have_raw_or_escaped_are_one() {
+    for (pattern, path) in [("/a|b", "/a%7Cb"), ("/a%7cb", "/a|b"), ("/a^b", "/a%5Eb"), ("/?a={b}", "/?a=%7Bb%7D")] {
+        check("2.2.2", &format!("User-agent: *\nDisallow: {pattern}"), &[(path, false), ("/a", true)]);
+    }
+}
+
+/// What a pattern means, step by step: `*` any octets, `$` at its end the end of the path.
+fn matches_simply(pattern: &[u8], path: &[u8]) -> bool {
+    match pattern {
+        [] => true,
+        [b'$'] => path.is_empty(),
+        [b'*', rest @ ..] => (0..=path.len()).any(|at| matches_simply(rest, &path[at..])),
+        [octet, rest @ ..] => path.first() == Some(octet) && matches_simply(rest, &path[1..]),
+    }
+}
+
+/// As many rules as fit and a URL as long as there may be: two thousand million octets, were they all compared.
+#[test]
+fn rules_cannot_hold_up_a_run_by_their_number() {
+    let file = format!("User-agent: *\n{}", "Disallow:/*a*b\n".repeat(34_000));
+    let rules = RobotsRules::parse(file.as_bytes(), "FooBot");
+    let url = |length| format!("http://a.example/{}", "a".repeat(length));
+    let refused = Decision { allowed: false, because: Because::TooMuchWork };
+    assert_eq!(rules.decide(&url(60_000)), refused);
+    assert!(rules.allows(&url(400)), "what people write is judged");
+    // A rule that matches at once is found whatever follows it.
+    assert_eq!(rules.decide(&format!("{}b", url(60_000))).because, Because::Rule { line: 2, group: 1 });
+}
+
 proptest! {
     #[test]
     fn any_octets_are_read_and_any_url_is_judged(body in proptest::collection::vec(any::<u8>(), 0..400), token in ".{0,12}", path in "/.{0,40}") {
@@ -362,5 +431,43 @@ proptest! {
         let url = crate::model::url::canonical(&url);
         let file = format!("User-agent: *\nDisallow: {}", &url["http://a.example".len()..]);
         prop_assert!(!RobotsRules::parse(file.as_bytes(), "FooBot").allows(&url), "{url}");
+    }
+
+    /// Rules in one group: the longest that matches decides, among equals one that allows, and its line is told.
+    #[test]
+    fn rules_decide_as_a_simple_reading_of_them(
+        rules in proptest::collection::vec((any::<bool>(), "/[ab/*]{0,6}[$]?"), 0..8), path in "/[ab/]{0,8}",
+    ) {
+        let mut file = "User-agent: FooBot\n".to_owned();
+        for (allow, pattern) in &rules {
+            let _ = writeln!(file, "{}: {pattern}", if *allow { "Allow" } else { "Disallow" });
+        }
+        let matching = rules.iter().enumerate().filter(|(_, (_, rule))| matches_simply(rule.as_bytes(), path.as_bytes()));
+        let decisive = matching.min_by_key(|(at, (allow, rule))| (Reverse(rule.len()), Reverse(*allow), *at));
+        let because = match decisive {
+            Some((at, _)) => Because::Rule { line: u32::try_from(at).unwrap() + 2, group: 1 },
+            None => Because::NoRule(Group { line: 1, everybody: false }),
+        };
+        let expected = Decision { allowed: decisive.is_none_or(|(_, (allow, _))| *allow), because };
+        let found = RobotsRules::parse(file.as_bytes(), "FooBot");
+        prop_assert_eq!(found.decide(&format!("http://a.example{path}")), expected, "{}", file);
+    }
+
+    /// Groups, delays and sitemaps in between, beside another reader.
+    #[test]
+    fn files_are_read_as_by_another_reader(
+        lines in proptest::collection::vec(prop_oneof![
+            "(User-agent|useragent): ?(FooBot|foobot|BarBot|[*])",
+            "(Dis)?[aA]llow ?: ?[/]?[ab/*]{0,4}[$]?( #x)?",
+            "(Crawl-delay: [0-9]|Sitemap: https://a.example/s|Host: x|#|)",
+        ], 0..14),
+        end in "(\n|\r\n|\r)", path in "/[ab/]{0,6}",
+    ) {
+        let file = lines.join(&end);
+        let ours = RobotsRules::parse(file.as_bytes(), "FooBot");
+        let theirs = robotxt::Robots::parse(file.as_bytes(), "FooBot");
+        prop_assert_eq!(ours.allows(&format!("http://a.example{path}")), theirs.is_allowed(&path), "{}", file);
+        prop_assert_eq!(ours.crawl_delay(), theirs.crawl_delay(), "{}", file);
+        prop_assert_eq!(ours.sitemaps().len(), theirs.sitemaps().len(), "{}", file);
     }
 }

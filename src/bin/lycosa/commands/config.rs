@@ -205,6 +205,7 @@ fn property(setting: &Setting, default: Option<&Given>) -> Value {
         Kind::Word(words) => json!({ "enum": words }),
         Kind::Statuses => json!({ "type": ["string", "integer"], "examples": ["200..299,304"] }),
         Kind::FailOn => json!({ "type": ["string", "integer"], "examples": ["never", "seeds", "any", 10, "5%"] }),
+        Kind::HedgeAfter => json!({ "type": ["string", "number"], "examples": ["500ms", "p95", "none"] }),
         Kind::Patience => json!({ "type": ["string", "integer"], "examples": [3, "10m", "none"] }),
         Kind::Text => json!({ "type": "string" }),
         Kind::Texts if setting.name == "output" => {

@@ -1,6 +1,9 @@
 //! What each command does with its resolved settings.
 
+pub mod audit;
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod generate;
+pub mod robots;
 pub mod run;

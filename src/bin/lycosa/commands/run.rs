@@ -178,7 +178,7 @@ fn concurrency_within(limit: u64, wanted: usize) -> usize {
 }
 
 /// How quiet a run is that has no settings yet.
-fn quiet(layers: &Layer) -> u32 {
+pub fn quiet(layers: &Layer) -> u32 {
     layers.get("quiet").and_then(|given| given.texts.last()?.parse().ok()).unwrap_or(0)
 }
 
@@ -198,7 +198,7 @@ fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> 
     flags.urls.iter().try_for_each(|url| argument(url))?;
     let (sources, implicit) = sources(flags)?;
     files(flags, &sources, resolved).check()?;
-    let mut seeds = SeedSettings { sources };
+    let mut seeds = SeedSettings { sources, mirrors: resolved.settings.seeds.mirrors };
     if resolved.strict_input {
         seeds = check_all(&seeds).map_err(|error| strict_error(&error))?;
     }
@@ -239,7 +239,10 @@ fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files {
 }
 
 /// Checks what stands for a URL.
-fn argument(text: &str) -> Result<(), UsageError> {
+///
+/// # Errors
+/// It is none, or stands for something else.
+pub fn argument(text: &str) -> Result<(), UsageError> {
     let command = text.trim();
     if command == "-" {
         return Err(UsageError::new("'-' is not a URL; to read a list from standard input: -i -"));

@@ -14,7 +14,7 @@ use lycosa::fetch::client::ClientSettings;
 use lycosa::policy::breaker::BreakerSettings;
 use lycosa::policy::retry::RetrySettings;
 use lycosa::policy::scope::{Rule, ScopeSettings};
-use lycosa::seeds::{SeedSettings, Source};
+use lycosa::seeds::Source;
 
 pub mod script;
 pub mod site;
@@ -99,7 +99,7 @@ pub fn settings(start: &str) -> Settings {
         },
         // Empty is no proxy at all: a proxy of the environment could not reach this process by its loopback address.
         client: ClientSettings { proxy: Some(String::new()), ..ClientSettings::default() },
-        seeds: SeedSettings { sources: vec![Source::Arguments(vec![start.to_owned()])] },
+        seeds: vec![Source::Arguments(vec![start.to_owned()])].into(),
         outputs: Vec::new(),
     }
 }

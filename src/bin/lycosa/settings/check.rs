@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lycosa::engine::settings::HedgeAfter;
 use lycosa::model::units::{Rate, UnitError, parse_duration, parse_rate, parse_size};
 use lycosa::policy::accept::StatusSet;
 
@@ -39,6 +40,7 @@ pub fn check(kind: Kind, text: &str) -> Result<(), Bad> {
         Kind::Words(words) => text.split(',').try_for_each(|part| word(part.trim(), words).map(drop)),
         Kind::Statuses => statuses(text).map(drop),
         Kind::FailOn => fail_on(text).map(drop),
+        Kind::HedgeAfter => hedge_after(text).map(drop),
         Kind::Patience => patience(text).map(drop),
         Kind::Patterns => pattern(text).map(drop),
         Kind::Text | Kind::Texts => Ok(()),
@@ -214,6 +216,19 @@ pub fn fail_on(text: &str) -> Result<FailOn, Bad> {
     })
 }
 
+pub fn hedge_after(text: &str) -> Result<HedgeAfter, Bad> {
+    if text == "p95" {
+        return Ok(HedgeAfter::P95);
+    }
+    let time = duration(text).map_err(|bad| {
+        let meant = bad.hint.is_none().then(|| near(text, ["p95", "none"])).flatten();
+        let hint = bad.hint.clone();
+        let bad = Bad::new(format!("'{text}' is not p95, none or a duration (such as 200ms or 2s)")).meaning(meant);
+        Bad { hint: hint.or(bad.hint), ..bad }
+    })?;
+    Ok(time.map_or(HedgeAfter::Never, HedgeAfter::Time))
+}
+
 /// How long something is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
@@ -328,6 +343,15 @@ mod tests {
             assert_eq!(hint(statuses(bad)), "", "{bad}");
         }
         assert_eq!(hint(word("zzzz", &["obey", "ignore"])), "");
+    }
+
+    #[test]
+    fn the_wait_for_a_mirror_is_a_time_or_a_percentile() {
+        assert_eq!(hedge_after("250ms"), Ok(HedgeAfter::Time(Duration::from_millis(250))));
+        assert_eq!(hedge_after("p95"), Ok(HedgeAfter::P95));
+        assert_eq!([hedge_after("none"), hedge_after("0")], [Ok(HedgeAfter::Never), Ok(HedgeAfter::Never)]);
+        assert_eq!(hint(hedge_after("P95")), "did you mean 'p95'?");
+        assert_eq!(hint(hedge_after("5sec")), "did you mean '5s'?");
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub enum Kind {
     Statuses,
     /// `never`, `seeds`, `any`, a count or a share.
     FailOn,
+    /// A duration as above, or `p95`.
+    HedgeAfter,
     /// A number of probes, or a duration with its unit; also `none`.
     Patience,
     /// Any text; `none` is no text.

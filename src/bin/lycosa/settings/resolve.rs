@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lycosa::crawl::Settings;
-use lycosa::engine::settings::{EngineSettings, IpLimit, With};
-use lycosa::fetch::client::ClientSettings;
+use lycosa::engine::settings::{EngineSettings, IpLimit, RaceMode, With};
+use lycosa::fetch::client::{ClientSettings, LowestSpeed};
 use lycosa::model::units::Rate;
 use lycosa::policy::breaker::BreakerSettings;
 use lycosa::policy::retry::RetrySettings;
@@ -74,8 +74,13 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         insecure: values.switch("insecure"),
         connect_timeout: values.duration("connect-timeout")?,
         read_timeout: values.duration("read-timeout")?,
+        lowest_speed: values
+            .read("speed-limit", check::size)?
+            .zip(values.duration("speed-time")?)
+            .map(|(bytes, time)| LowestSpeed { bytes, time }),
         ..ClientSettings::default()
     };
+    let seeds = SeedSettings { mirrors: values.switch("mirrors"), ..SeedSettings::default() };
     Ok(Resolved {
         display: Display {
             color: values.word("color")?,
@@ -87,7 +92,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         fail_on: values.read("fail-on", check::fail_on)?,
         summary: summary(&values, &outputs)?,
         strict_input: values.switch("strict-input"),
-        settings: Settings { engine, client, seeds: SeedSettings::default(), outputs },
+        settings: Settings { engine, client, seeds, outputs },
         warnings,
     })
 }
@@ -110,6 +115,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         delay: values.duration("delay")?.unwrap_or_default(),
         adaptive_throttle: values.word("throttle")? == "adaptive",
         timeout: values.duration("timeout")?,
+        url_deadline: values.duration("url-deadline")?,
         deadline: values.duration("deadline")?,
         grace: values.duration("grace")?.unwrap_or(UNLIMITED),
         retry: RetrySettings {
@@ -135,10 +141,18 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         max_redirs: values.whole("max-redirs")?.unwrap_or(u32::MAX),
         accept: values.read("accept", check::statuses)?,
         obey_robots: values.word("robots")? == "obey",
+        max_crawl_delay: values.duration("max-crawl-delay")?,
         scope: if crawl { scope(values)? } else { ScopeSettings::default() },
+        max_per_pattern: if crawl {
+            values.whole("max-per-pattern")?
+        } else {
+            EngineSettings::default().max_per_pattern
+        },
         refused: values.switch("refused"),
         sitemaps: values.switch("sitemaps"),
         ordered: values.switch("ordered"),
+        race: if values.word("race")? == "all" { RaceMode::All } else { RaceMode::Hedge },
+        hedge_after: values.read("hedge-after", check::hedge_after)?,
         fail_early: values.switch("fail-early"),
         allow_private: values.switch("allow-private"),
         with: with(values),

@@ -22,6 +22,9 @@ const NO_LIMIT: u32 = u32::MAX;
 
 pub const SETTINGS: &[Setting] = &[
     // Input
+    Setting::new("mirrors", Kind::Switch, "", "All URLs of one line (or all arguments) are mirrors of one document: the first to answer is its record")
+        .only(Run::Fetch)
+        .under(INPUT),
     Setting::new("sitemaps", Kind::Switch, "", "Also start from the sitemaps that robots.txt names").only(Run::Crawl).under(INPUT),
     Setting::new("strict-input", Kind::Switch, "", "Check all input first; a line that cannot be read ends the run with exit code 2")
         .under(INPUT),
@@ -45,6 +48,14 @@ pub const SETTINGS: &[Setting] = &[
     .short('l')
     .only(Run::Crawl)
     .under(SCOPE),
+    Setting::new(
+        "max-per-pattern",
+        Kind::Whole { least: 1, most: NO_LIMIT, none: true },
+        "N",
+        "Pages of one URL pattern to ask although it seems to have no end, before the rest is 'skipped: trap'; none: follow traps",
+    )
+    .only(Run::Crawl)
+    .under(SCOPE),
     Setting::new("refused", Kind::Switch, "", "Write records also for links outside scope and depth").only(Run::Crawl).under(SCOPE),
     Setting::new(
         "scope",
@@ -59,6 +70,8 @@ pub const SETTINGS: &[Setting] = &[
         .short('H')
         .under(REQUESTS)
         .not_local(),
+    Setting::new("hedge-after", Kind::HedgeAfter, "DUR", "When the next mirror is asked too: after DUR, or after the p95 of the host asked; none: only after a failure")
+        .under(REQUESTS),
     Setting::new("insecure", Kind::Switch, "", "Do not check certificates").short('k').under(REQUESTS).not_local(),
     Setting::new(
         "max-redirs",
@@ -71,6 +84,8 @@ pub const SETTINGS: &[Setting] = &[
         .short('x')
         .under(REQUESTS)
         .not_local(),
+    Setting::new("race", Kind::Word(&["hedge", "all"]), "MODE", "How the mirrors of a job are asked: one after the other, or all at once (hedge, all)")
+        .under(REQUESTS),
     Setting::new("referer", Kind::Text, "URL", "Send this Referer").short('e').under(REQUESTS),
     Setting::new("user", Kind::Text, "NAME:PASSWORD", "Basic authorization, sent only to hosts that were typed").short('u').under(REQUESTS),
     Setting::new("user-agent", Kind::Text, "TEXT", "Name of this agent; the part before '/' is what robots.txt calls us")
@@ -96,8 +111,9 @@ pub const SETTINGS: &[Setting] = &[
         "Requests in flight at all hosts of one address; on loopback only if it is set",
     )
     .under(POLITENESS),
+    Setting::new("max-crawl-delay", Kind::Duration, "DUR", "A longer Crawl-delay of robots.txt is kept too, with a warning").under(POLITENESS),
     Setting::new("rate", Kind::Rate, "RATE", "Starts of requests, whole run, evenly spaced").under(POLITENESS),
-    Setting::new("robots", Kind::Word(&["obey", "ignore"]), "MODE", "robots.txt and its Crawl-delay (obey, ignore)").under(POLITENESS),
+    Setting::new("robots", Kind::Word(&["obey", "ignore"]), "MODE", "robots.txt, its Crawl-delay, and nofollow of pages and links (obey, ignore)").under(POLITENESS),
     Setting::new(
         "throttle",
         Kind::Word(&["adaptive", "off"]),
@@ -118,7 +134,11 @@ pub const SETTINGS: &[Setting] = &[
     )
     .under(LIMITS),
     Setting::new("read-timeout", Kind::Duration, "DUR", "Longest silence in a body").under(LIMITS),
+    Setting::new("speed-limit", Kind::Size, "SIZE", "Lowest speed of a body, in bytes on the wire a second; below it for too long is the failure 'too_slow'")
+        .under(LIMITS),
+    Setting::new("speed-time", Kind::Duration, "DUR", "How long a body may be slower than --speed-limit").under(LIMITS),
     Setting::new("timeout", Kind::Duration, "DUR", "Time for one request, whole").short('m').alias("max-time").under(LIMITS),
+    Setting::new("url-deadline", Kind::Duration, "DUR", "Time for one URL: all its attempts and waits").under(LIMITS),
     // Failures
     Setting::new("accept", Kind::Statuses, "LIST", "Statuses that are 'ok'").under(FAILURES),
     Setting::new("breaker-cooldown", Kind::Duration, "DUR", "Time from the opening of a breaker to the first probe").under(FAILURES),

@@ -1,0 +1,152 @@
+//! The command lines of `robots` and `explain`, which tell what a crawl would do and crawl nothing.
+//!
+//! They have the settings of a crawl that bear on the answer, under the same names and with the same defaults, so that a
+//! command can be tried with its own flags. Files and the environment hold as they do for a crawl.
+
+use std::path::PathBuf;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::{config_file, flag, layer_of, negative_flag, no_config, wanted};
+use crate::file::{self, Wanted};
+use crate::settings::table::{FILES, HEADINGS, SETTINGS};
+use crate::settings::{Kind, Layer, Run, Setting, UsageError};
+
+/// What a command asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// `lycosa robots`
+    Robots,
+    /// `lycosa explain`
+    Explain,
+}
+
+impl Question {
+    pub const ALL: [Self; 2] = [Self::Robots, Self::Explain];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Robots => "robots",
+            Self::Explain => "explain",
+        }
+    }
+
+    /// Whether a setting bears on the answer.
+    fn takes(self, setting: &Setting) -> bool {
+        const ASKING: [&str; 11] = [
+            "allow-private",
+            "connect-timeout",
+            "header",
+            "insecure",
+            "proxy",
+            "quiet",
+            "read-timeout",
+            "retries",
+            "timeout",
+            "user",
+            "user-agent",
+        ];
+        const EXPLAINING: [&str; 8] =
+            ["delay", "exclude", "host-concurrency", "host-rate", "include", "max-depth", "robots", "scope"];
+        ASKING.contains(&setting.name) || (self == Self::Explain && EXPLAINING.contains(&setting.name))
+    }
+
+    fn settings(self) -> impl Iterator<Item = &'static Setting> {
+        SETTINGS.iter().filter(move |setting| self.takes(setting))
+    }
+}
+
+/// `robots` or `explain`, as typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryFlags {
+    pub question: Question,
+    pub flags: Layer,
+    pub urls: Vec<String>,
+    /// Of `explain`; without them the first URL is the seed.
+    pub seeds: Vec<String>,
+    /// `-` is standard input.
+    pub robots_file: Option<PathBuf>,
+    pub json: bool,
+    pub files: Wanted,
+}
+
+/// Reads what clap has found.
+///
+/// # Errors
+/// A value that cannot be read, or no URL.
+pub fn query_flags(question: Question, matches: &ArgMatches) -> Result<QueryFlags, UsageError> {
+    let texts = |name: &str| -> Vec<String> {
+        matches.try_get_many::<String>(name).ok().flatten().map(|texts| texts.cloned().collect()).unwrap_or_default()
+    };
+    let urls = texts("url");
+    if urls.is_empty() {
+        return Err(UsageError::new("no URL given").with_hint(format!("lycosa {} URL", question.as_str())));
+    }
+    Ok(QueryFlags {
+        question,
+        flags: layer_of(question.settings(), matches)?,
+        urls,
+        seeds: texts("seed"),
+        robots_file: matches.get_one("robots-file").cloned(),
+        json: matches.get_one::<String>("format").is_some_and(|format| format == "json"),
+        files: wanted(matches),
+    })
+}
+
+pub fn query_command(question: Question) -> Command {
+    let (about, after) = match question {
+        Question::Robots => (
+            "Tell whether this agent may fetch these URLs, and which line of robots.txt says so",
+            "Asks for the robots.txt of each origin once, and for no page. Exit code 0 if all URLs may be fetched, 1 if one may \
+             not.",
+        ),
+        Question::Explain => (
+            "Tell what a crawl would make of these URLs, without fetching them",
+            "The flags are those of a crawl. Asks for the robots.txt of each origin once (not with --robots ignore), and for no \
+             page.",
+        ),
+    };
+    let defaults = file::defaults(Run::Crawl);
+    let mut args: Vec<_> = question.settings().map(|setting| (setting.heading, flag(setting, &defaults))).collect();
+    args.extend([(FILES, config_file()), (FILES, no_config())]);
+    let place = |heading: &str| HEADINGS.iter().position(|known| *known == heading);
+    args.sort_by(|a, b| (place(a.0), a.1.get_long()).cmp(&(place(b.0), b.1.get_long())));
+    let urls = Arg::new("url").value_name("URL").num_args(0..).help("URLs to judge");
+    let command = Command::new(question.as_str())
+        .about(about)
+        .after_help(after)
+        .args_override_self(true)
+        .arg(urls)
+        .arg(
+            Arg::new("robots-file")
+                .long("robots-file")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Read the rules from FILE instead of asking for robots.txt; '-' is standard input"),
+        )
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_name("FORMAT")
+                .value_parser(["text", "json"])
+                .default_value("text")
+                .help("How to print the answers"),
+        );
+    let command = if question == Question::Explain { command.arg(seed()) } else { command };
+    let negatives = question.settings().filter(|setting| setting.kind == Kind::Switch).map(negative_flag);
+    command
+        .args(
+            args.into_iter().enumerate().map(|(order, (heading, arg))| arg.help_heading(heading).display_order(order)),
+        )
+        .args(negatives)
+}
+
+fn seed() -> Arg {
+    Arg::new("seed")
+        .long("seed")
+        .value_name("URL")
+        .action(ArgAction::Append)
+        .value_parser(ValueParser::string())
+        .help("Judge the URLs as links of a crawl from this seed; repeatable; without it the first URL is the seed")
+}

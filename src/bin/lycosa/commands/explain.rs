@@ -1,0 +1,148 @@
+//! `lycosa explain`: what a crawl would make of these URLs: their canonical form, host key, scope, robots.txt and pace.
+//!
+//! No page is asked for. Without `--seed` the first URL is the seed, and the others are links of its site.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use lycosa::engine::settings::EngineSettings;
+use lycosa::model::url::host_key_of;
+use lycosa::policy::scope::Scope;
+use serde_json::json;
+
+use super::robots::{Known, Query, Told, as_array};
+use super::run::quiet;
+use crate::args::query::QueryFlags;
+
+/// Links of a seed are judged.
+const DEPTH: u32 = 1;
+
+/// Runs the command. Returns the exit code.
+pub fn run(flags: &QueryFlags) -> u8 {
+    let query = match Query::new(flags) {
+        Ok(query) => query,
+        Err(error) => return crate::usage(&error, quiet(&flags.flags)),
+    };
+    let settings = &query.resolved.settings.engine;
+    let known = if settings.obey_robots {
+        match query.robots_of(&query.urls) {
+            Ok(known) => Some(known),
+            Err(error) => return crate::usage(&error, quiet(&flags.flags)),
+        }
+    } else {
+        None
+    };
+    let seeds = if query.seeds.is_empty() { &query.urls[..1] } else { &query.seeds[..] };
+    let mut scope = Scope::new(settings.scope.clone());
+    for seed in seeds {
+        scope.add_seed(seed);
+    }
+    let rate = query.layers.get("host-rate").and_then(|given| given.texts.last()).filter(|text| *text != "none");
+    let explained = flags.urls.iter().zip(&query.urls).map(|(typed, url)| {
+        let robots = known.as_ref().map(|known: &Known| known.verdict(url));
+        let is_seed = seeds.contains(url);
+        let pace = Pace::new(settings, robots.as_ref(), rate.map(String::as_str));
+        Explained { typed, url, is_seed, scope: &scope, robots, pace, agent: &settings.product_token }
+    });
+    let text = if flags.json {
+        as_array(explained.map(|explained| explained.json()))
+    } else {
+        explained.map(|explained| explained.text()).collect::<Vec<_>>().join("\n")
+    };
+    crate::print(text.as_bytes())
+}
+
+/// How fast the host would be asked.
+struct Pace<'a> {
+    delay: Duration,
+    /// For scripts: `none delay crawl_delay`.
+    from: &'static str,
+    /// Line of robots.txt that names it.
+    line: Option<u32>,
+    at_once: u32,
+    rate: Option<&'a str>,
+}
+
+impl<'a> Pace<'a> {
+    fn new(settings: &EngineSettings, robots: Option<&Told<'_>>, rate: Option<&'a str>) -> Self {
+        let theirs = robots.and_then(Told::crawl_delay).filter(|(delay, _)| *delay > settings.delay);
+        let (delay, from, line) = match theirs {
+            Some((delay, line)) => (delay, "crawl_delay", Some(line)),
+            None if settings.delay.is_zero() => (Duration::ZERO, "none", None),
+            None => (settings.delay, "delay", None),
+        };
+        let at_once = if delay.is_zero() { settings.host_concurrency } else { 1 };
+        Self { delay, from, line, at_once, rate }
+    }
+
+    fn text(&self) -> String {
+        let mut text = match self.line {
+            Some(line) => format!("{}s, the Crawl-delay of robots.txt (line {line})", self.delay.as_secs_f64()),
+            None if self.delay.is_zero() => "none".to_owned(),
+            None => format!("{}s, of --delay", self.delay.as_secs_f64()),
+        };
+        let _ = match self.at_once {
+            1 => write!(text, "; one request at a time"),
+            many => write!(text, "; up to {many} requests at a time"),
+        };
+        if let Some(rate) = self.rate {
+            let _ = write!(text, "; at most {rate}");
+        }
+        text
+    }
+}
+
+/// All about one URL.
+struct Explained<'a> {
+    typed: &'a str,
+    url: &'a str,
+    is_seed: bool,
+    scope: &'a Scope,
+    robots: Option<Told<'a>>,
+    pace: Pace<'a>,
+    agent: &'a str,
+}
+
+impl Explained<'_> {
+    fn in_scope(&self) -> bool {
+        self.is_seed || self.scope.link(self.url, DEPTH).is_ok()
+    }
+
+    fn scope_text(&self) -> String {
+        if self.is_seed { "a seed: always wanted".to_owned() } else { self.scope.explain(self.url, DEPTH) }
+    }
+
+    fn text(&self) -> String {
+        let robots = match &self.robots {
+            Some(told) => format!("{}: {}", if told.allowed { "allowed" } else { "disallowed" }, told.why),
+            None => "not asked: --robots ignore".to_owned(),
+        };
+        let typed = crate::settings::one_line(self.typed);
+        let mut text = format!("{typed}\n");
+        for (what, told) in [
+            ("canonical", self.url),
+            ("host key", host_key_of(self.url)),
+            ("scope", &self.scope_text()),
+            ("robots", &robots),
+            ("delay", &self.pace.text()),
+        ] {
+            let _ = writeln!(text, "  {what:<10}  {told}");
+        }
+        text
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "input": self.typed,
+            "url": self.url,
+            "host_key": host_key_of(self.url),
+            "seed": self.is_seed,
+            "scope": { "in_scope": self.in_scope(), "why": self.scope_text() },
+            "robots": self.robots.as_ref().map(|told| told.json(self.agent)),
+            "delay_s": self.pace.delay.as_secs_f64(),
+            "delay_from": self.pace.from,
+            "host_concurrency": self.pace.at_once,
+            "host_rate": self.pace.rate,
+        })
+    }
+}
