@@ -146,7 +146,8 @@ fn two_hundred_in_flight_are_one_backoff_and_no_thundering_return() {
     assert!(silence + Duration::from_millis(100) >= Duration::from_secs(1), "{silence:?}");
     let back = log.windows(2).position(|pair| pair[1].arrived - pair[0].arrived == silence).unwrap() + 1;
     let answered = log[back].ended.unwrap();
-    assert!(log[back + 1].arrived >= answered, "one request until it is answered");
+    // The server notes the end after the write, and the client may be sooner.
+    assert!(log[back + 1].arrived + TOLERANCE >= answered, "one request until it is answered");
     let next = log[back + 1..].iter().filter(|hit| hit.arrived < answered + Duration::from_millis(150)).count();
     assert!(next <= 2, "then two: {next}");
 }
