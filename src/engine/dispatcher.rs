@@ -215,6 +215,9 @@ impl<F: Fetcher> Dispatcher<F> {
             *answered;
         self.tally.requests += u64::from(sent);
         self.tally.retries_denied += u64::from(denied);
+        if denied && self.tally.retries_denied == 1 {
+            tracing::warn!("too many requests fail: only a fifth may be retries, and some URLs end without theirs");
+        }
         self.tally.wire_bytes += wire_bytes;
         let host = self.hosts.get_mut(id);
         host.summary.requests += u64::from(sent);

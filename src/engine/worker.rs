@@ -123,7 +123,6 @@ struct Round<'a, F> {
 
 impl<F: Fetcher> Round<'_, F> {
     async fn go(&mut self, job: &mut Job, request: Result<Request, FetchError>) -> Next {
-        let desk = &self.shop.desk;
         // A copy costs less than reading the URL again for the links of its page.
         let (asked, attempt) = match request {
             Ok(request) => {
@@ -133,59 +132,8 @@ impl<F: Fetcher> Round<'_, F> {
             Err(error) => (Asked::default(), Attempt { error: Some(error), ..Attempt::default() }),
         };
         self.progress.reading();
-        let now = desk.clock.now();
-        let status = attempt.head.as_ref().map(|head| head.status);
-        let retry_after = attempt.head.as_ref().and_then(|head| retry_after(head, desk.clock.wall(now).0));
-        let refused = retry::is_refusal(status, retry_after.is_some());
-        let sent = attempt.refusal.is_none() && asked.url.is_some();
-        let chain = job.chain.get_or_insert_default();
-        if sent {
-            note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
-        }
-        chain.wire_bytes += attempt.body.wire_size;
-        chain.refusals += u32::from(refused);
-        let died_idle = retry::is_idle_death(attempt.error.as_ref());
-        chain.idle_deaths += u32::from(died_idle);
-        let is_free = refused || (died_idle && chain.idle_deaths <= retry::FREE_RETRIES);
-        chain.attempts += u32::from(!is_free);
-        let exchange = retry::Exchange {
-            status,
-            error: attempt.error.as_ref(),
-            retry_after,
-            method: &asked.method,
-            attempts: chain.attempts,
-            refusals: chain.refusals,
-            idle_deaths: chain.idle_deaths,
-            in_budget: self.in_budget,
-        };
-        let retry_settings = &desk.settings.retry;
-        let verdict = retry::judge(&exchange, retry_settings);
-        let granted = retry::Exchange { in_budget: true, ..exchange };
-        let denied = !self.in_budget && retry::judge(&granted, retry_settings) == retry::Verdict::Retry;
-        if denied {
-            tracing::info!(request_id = %job.id(), url = %job.url, "no retry: the run's budget of retries is used up");
-        }
-        let signal = if attempt.refusal.is_some() {
-            Signal::Neutral
-        } else {
-            retry::signal(status, attempt.error.as_ref(), retry_after)
-        };
-        tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = attempt.error.as_ref().map(|error| &*error.message), "request over");
-        let wire_bytes = attempt.body.wire_size;
-        let elapsed = now.since(self.started);
-        let max_wait = desk.settings.retry.max_retry_after.unwrap_or(Duration::MAX);
-        let ending = Ending {
-            started: self.started,
-            latency: attempt.head.is_some().then(|| attempt.first_byte.unwrap_or(elapsed)),
-            // A wait that ends the URL holds the host too, within what we are willing to wait.
-            refusal: refused.then(|| retry_after.map(|wait| wait.min(max_wait))),
-            failed: signal == Signal::Failure,
-            server_error: status.is_some_and(|status| status >= 500),
-            quota: attempt.head.as_ref().and_then(|head| quota(head, desk)),
-        };
-        let (host, probe) = (self.host, self.probe);
-        let (counted_at, remote) = (self.counted_at, remote(&attempt));
-        self.report(Answered { host, sent, signal, probe, counted_at, remote, denied, ending, wire_bytes, elapsed });
+        let (verdict, answered) = self.weigh(job, &asked, &attempt);
+        self.report(answered);
         match verdict {
             retry::Verdict::Retry => Next::Retry,
             retry::Verdict::Refused(_) | retry::Verdict::Anew => Next::Again,
@@ -194,6 +142,54 @@ impl<F: Fetcher> Round<'_, F> {
             }
             retry::Verdict::Final => self.settle(job, &asked, attempt).await,
         }
+    }
+
+    /// What an exchange means for its job, whose history it joins, and what it tells of its host.
+    fn weigh(&self, job: &mut Job, asked: &Asked, attempt: &Attempt) -> (retry::Verdict, Answered) {
+        let desk = &self.shop.desk;
+        let now = desk.clock.now();
+        let (head, error) = (attempt.head.as_ref(), attempt.error.as_ref());
+        let status = head.map(|head| head.status);
+        let retry_after = head.and_then(|head| retry_after(head, desk.clock.wall(now).0));
+        let refused = retry::is_refusal(status, retry_after.is_some());
+        let sent = attempt.refusal.is_none() && asked.url.is_some();
+        let chain = job.chain.get_or_insert_default();
+        if sent {
+            note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
+        }
+        chain.wire_bytes += attempt.body.wire_size;
+        count_try(chain, refused, retry::is_idle_death(error));
+        let exchange = retry::Exchange {
+            status,
+            error,
+            retry_after,
+            method: &asked.method,
+            attempts: chain.attempts,
+            refusals: chain.refusals,
+            idle_deaths: chain.idle_deaths,
+            in_budget: self.in_budget,
+        };
+        let settings = &desk.settings.retry;
+        let verdict = retry::judge(&exchange, settings);
+        let granted = retry::Exchange { in_budget: true, ..exchange };
+        let denied = !self.in_budget && retry::judge(&granted, settings) == retry::Verdict::Retry;
+        let signal =
+            if attempt.refusal.is_some() { Signal::Neutral } else { retry::signal(status, error, retry_after) };
+        tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = error.map(|error| &*error.message), denied, "request over");
+        let elapsed = now.since(self.started);
+        let max_wait = settings.max_retry_after.unwrap_or(Duration::MAX);
+        let ending = Ending {
+            started: self.started,
+            latency: head.is_some().then(|| attempt.first_byte.unwrap_or(elapsed)),
+            // A wait that ends the URL holds the host too, within what we are willing to wait.
+            refusal: refused.then(|| retry_after.map(|wait| wait.min(max_wait))),
+            failed: signal == Signal::Failure,
+            server_error: status.is_some_and(|status| status >= 500),
+            quota: head.and_then(|head| quota(head, desk)),
+        };
+        let (host, probe, counted_at, remote) = (self.host, self.probe, self.counted_at, remote(attempt));
+        let wire_bytes = attempt.body.wire_size;
+        (verdict, Answered { host, sent, signal, probe, counted_at, remote, denied, ending, wire_bytes, elapsed })
     }
 
     /// Tells the dispatcher that the exchange is over, once.
@@ -346,6 +342,14 @@ impl<F: Fetcher> Round<'_, F> {
             }
         }
     }
+}
+
+/// Counts a request of a hop as what it was: a refusal, a free try, or one of those that `--retries` limits.
+fn count_try(chain: &mut Chain, refused: bool, died_idle: bool) {
+    chain.refusals += u32::from(refused);
+    chain.idle_deaths += u32::from(died_idle);
+    let is_free = refused || (died_idle && chain.idle_deaths <= retry::FREE_RETRIES);
+    chain.attempts += u32::from(!is_free);
 }
 
 /// Adds a request that was sent to the history of its job.

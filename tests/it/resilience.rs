@@ -64,6 +64,23 @@ fn a_reset_is_tried_again_but_not_a_post() {
     assert_eq!(site.hits(), 2 + 4);
 }
 
+/// A server closes a connection that was kept for it just as the next request comes: that is nobody's failure. One that was
+/// used the moment before is cut for another reason.
+#[test]
+fn a_kept_connection_that_died_idle_costs_no_retry() {
+    for (delay, outcome) in [("1200ms", "ok"), ("0", "failed")] {
+        let site = Site::start(|request| match (request.path(), request.nth) {
+            ("/1", 0) => Answer::Close,
+            _ => html("").into(),
+        });
+        let flags = ["--retries", "0", "--host-concurrency", "1", "--fail-on", "never", "--delay", delay];
+        let records = lycosa(["fetch"]).args(flags).lines(urls(&site, 3)).run().exits(0).records();
+        let cut = with_path(&records, "/1");
+        let requests = if outcome == "ok" { 2 } else { 1 };
+        assert_eq!((field(cut, "outcome"), requests_of(cut).len()), (outcome, requests), "{delay}: {cut}");
+    }
+}
+
 #[test]
 fn a_post_is_tried_again_only_when_it_was_refused() {
     let site = Site::start(|request| match (request.path(), request.nth) {

@@ -301,3 +301,26 @@ async fn a_queue_at_the_server_is_kept_short() {
     }
     assert!(most[0] <= 5 && most[1] == 16, "{most:?}");
 }
+
+/// A host that waits for a place and is held meanwhile does not keep the place from the next one.
+#[tokio::test(start_paused = true)]
+async fn a_place_goes_on_to_the_next_host() {
+    // Every fourth port refuses its second URL for long; port 1 holds one of the two places for 25 s.
+    let world = World::new(|request, tries| match (request.url.port(), request.url.path()) {
+        (Some(1), _) => Reply::status(200).after(seconds(25)),
+        (Some(port), "/1") if tries == 0 && port % 4 == 0 => {
+            Reply::status(429).header("retry-after", "100").after(millis(100))
+        }
+        _ => Reply::status(200).after(millis(100)),
+    });
+    let ip_concurrency = Some(IpLimit { places: 2, loopback: false });
+    let lines = (0..3).flat_map(|n| (4..44).map(move |port| (port, n)));
+    let lines = [(1, 0)].into_iter().chain(lines).map(|(port, n)| format!("http://192.0.2.7:{port}/{n}"));
+    let (_, records) = run_world(&world, EngineSettings { ip_concurrency, ..fetch() }, seeds(lines)).await;
+    assert!(all_ok(&records));
+    let requests = world.requests();
+    let refused =
+        |request: &&Seen| request.host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().unwrap() % 4 == 0);
+    let last = requests.iter().filter(|request| !refused(request)).map(|request| request.start).max().unwrap();
+    assert!(last - requests[0].start < seconds(20), "{:?}", last - requests[0].start);
+}

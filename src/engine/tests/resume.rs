@@ -83,7 +83,8 @@ fn answer(path: &str, tries: usize) -> Reply {
         "/robots.txt" => Reply::page("User-agent: *\nDisallow: /private\nSitemap: http://a.test/sitemap.xml"),
         "/sitemap.xml" => Reply::page(
             "<urlset><url><loc>http://a.test/150</loc></url><url><loc>http://a.test/only-here</loc></url></urlset>",
-        ),
+        )
+        .after(Duration::from_millis(300)),
         _ if number % 17 == 3 && tries == 0 => Reply::status(503),
         _ if number % 19 == 5 => Reply::status(404),
         _ if number % 11 == 7 => Reply::redirect(302, &format!("/to-{}", number / 22)),

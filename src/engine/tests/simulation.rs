@@ -168,7 +168,7 @@ fn number(variable: &str) -> Option<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn many_seeds() {
-    let count = number("SIMULATION_SEEDS").unwrap_or(if cfg!(debug_assertions) { 20 } else { 1000 });
+    let count = number("SIMULATION_SEEDS").unwrap_or(if cfg!(debug_assertions) { 50 } else { 1000 });
     let seeds = number("SIMULATION_SEED").map_or(0..count, |seed| seed..seed + 1);
     for seed_number in seeds {
         let rate = (seed_number % 3 == 0).then(|| parse_rate("50/s").unwrap());
