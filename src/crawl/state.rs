@@ -263,3 +263,67 @@ impl Bare {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crawl::Settings;
+    use crate::frontier::journal::Ending;
+    use crate::model::job::JobKind;
+    use crate::model::record::Outcome;
+    use crate::sinks::{Line, Target};
+
+    fn line(seq: u64) -> Line {
+        Line { seq, json: format!("{{\"n\":{seq}}}").into_bytes(), record: None }
+    }
+
+    fn ending(number: u64) -> Ending {
+        Ending { number, typed: false, outcome: Outcome::Ok, error: None, skip: None }
+    }
+
+    /// A loss of power: the journal is whole, and an output lost what was not synced.
+    #[test]
+    fn an_output_that_lost_its_end_is_written_again_from_the_last_epoch() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out.jsonl");
+        let outputs = vec![OutputSettings { target: Target::File(path.clone()), format: "jsonl" }];
+        let open = || State::open(&directory.path().join("state")).unwrap();
+        let State { dir, content: Content::New(file) } = open() else { panic!("there is a run") };
+        let mut sink = sinks::open(&outputs[0]).unwrap();
+        let begun = ledger::begun("run", String::new(), &crate::engine::settings::EngineSettings::default());
+        let none = || JournalSettings { durability: Durability::Each, outputs: Vec::new() };
+        let mut journal = Journal::begin(&dir, file, begun, none()).unwrap();
+        let job = |number| Job { number, ..Job::new(JobKind::Link, format!("http://a/{number}"), "a".into()) };
+        journal.accepted(&(0..4).map(job).collect::<Vec<_>>());
+        sink.write(&[line(0), line(1)]).unwrap();
+        journal.written(&[ending(0), ending(1)], vec![sink.mark()]);
+        journal.commit_and_wait().unwrap();
+        let synced = std::fs::read(&path).unwrap();
+        drop((journal, dir));
+        // Commits without an epoch, then the end; what is copied is what a killed process leaves.
+        let State { dir, content: Content::Run(replay) } = open() else { panic!("no run") };
+        let mut journal =
+            replay.resume(JournalSettings { durability: Durability::Commit, outputs: Vec::new() }).unwrap();
+        sink.write(&[line(2)]).unwrap();
+        journal.written(&[ending(2)], vec![sink.mark()]);
+        journal.commit_and_wait().unwrap();
+        let (left, whole) = (std::fs::read(dir.journal_path()).unwrap(), std::fs::read(&path).unwrap());
+        let journal_path = dir.journal_path();
+        drop((journal, dir));
+        for (output, expected) in [(&whole, Some(3)), (&synced, Some(2)), (&whole[..5].to_vec(), None)] {
+            std::fs::write(&journal_path, &left).unwrap();
+            std::fs::write(&path, output).unwrap();
+            let State { content: Content::Run(mut replay), .. } = open() else { panic!("no run") };
+            let found = go_back_to_outputs(&mut replay, &outputs).map(|()| replay.next_seq());
+            assert_eq!(found.as_ref().ok(), expected.as_ref(), "{found:?}");
+        }
+        // The same by the way that a run takes.
+        std::fs::write(&journal_path, &left).unwrap();
+        std::fs::write(&path, &synced).unwrap();
+        let settings = Settings { outputs, ..Settings::default() };
+        let crawl = begin(settings, open(), StateOptions { no_stdin: true, ..StateOptions::default() }).unwrap();
+        let past = crawl.kept.and_then(|kept| kept.past).unwrap();
+        assert_eq!((past.next_seq, past.next_number), (2, 4));
+        assert_eq!(std::fs::read(&path).unwrap(), synced);
+    }
+}

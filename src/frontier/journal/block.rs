@@ -15,6 +15,7 @@ use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::entry::layout;
 use super::invalid;
 use crate::model::mark::OutputMark;
 
@@ -22,8 +23,9 @@ use crate::model::mark::OutputMark;
 const PREAMBLE: &[u8; 8] = b"lycosa\0s";
 pub(super) const PREAMBLE_LENGTH: usize = 20;
 pub(super) const PREAMBLE_BYTES: u64 = PREAMBLE_LENGTH as u64;
-/// To be raised with every change of what entries, jobs or commits look like.
-pub(super) const FORMAT: u32 = 1;
+/// To be raised with every change of what blocks or entries mean. That a job or an entry has other fields is found by
+/// itself, by [`super::entry::layout`].
+const FORMAT: u32 = 1;
 
 const MAGIC: [u8; 4] = *b"\xf7LyB";
 const CHECKED_FROM: usize = 12;
@@ -42,10 +44,15 @@ pub(super) struct Commit {
     pub synced: Option<u64>,
 }
 
+/// The format of this version.
+pub(super) fn format() -> u32 {
+    FORMAT << 24 | layout()
+}
+
 /// The start of a new journal.
 pub(super) fn preamble() -> Vec<u8> {
     let mut bytes = PREAMBLE.to_vec();
-    bytes.extend(FORMAT.to_le_bytes());
+    bytes.extend(format().to_le_bytes());
     bytes.extend(xxh3_64(&bytes).to_le_bytes());
     bytes
 }

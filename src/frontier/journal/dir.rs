@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::block::{self, FORMAT, PREAMBLE_BYTES, PREAMBLE_LENGTH};
+use super::block::{self, PREAMBLE_BYTES, PREAMBLE_LENGTH};
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
@@ -23,8 +23,9 @@ pub enum StateError {
     #[error("{} holds no run", path.display())]
     NoRun { path: PathBuf },
     #[error(
-        "the run in {} was made by another version of lycosa (format {format}; this one has {FORMAT}): finish it with that version, or start it anew in another directory",
-        path.display()
+        "the run in {} was made by another version of lycosa (format {format:08x}; this one has {:08x}): finish it with that version, or start it anew in another directory",
+        path.display(),
+        block::format()
     )]
     Version { path: PathBuf, format: u32 },
     /// Some byte is not what was written.
@@ -181,7 +182,7 @@ fn check_preamble(file: &mut File, path: &Path) -> Result<(), StateError> {
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut start));
     read.map_err(StateError::io("read", path))?;
     match block::format_of(&start) {
-        Some(FORMAT) => Ok(()),
+        Some(format) if format == block::format() => Ok(()),
         Some(format) => Err(StateError::Version { path: path.to_owned(), format }),
         None => {
             let what = "this is not the start of a journal".to_owned();

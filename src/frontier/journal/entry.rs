@@ -1,7 +1,7 @@
 //! Entries of the journal: what there is to say, and how it is written down.
 //!
 //! The links of a page are one entry, and each is written without what it shares with the one before it. All is postcard,
-//! so every type here, [`Job`] among them, is part of the format: a change of one is a new [`super::block::FORMAT`].
+//! so every type here, [`Job`] among them, is part of the format. A journal that was written with other fields is known by [`layout`], and refused.
 //!
 //! Decides what of a job is kept: all but user and password, which are no business of a file. Who resumes is told that
 //! they are missing. Called by [`super::Journal`] and [`super::load`].
@@ -10,13 +10,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::HEADER;
 use super::invalid;
 use crate::model::fetch_error::ErrorKind;
-use crate::model::job::{Job, JobKind};
-use crate::model::record::{Outcome, SkipReason};
-use crate::model::units::{Moment, WallTime};
+use crate::model::job::{Chain, Job, JobKind, JobSpec, Mirror};
+use crate::model::record::{Outcome, RequestKind, RequestLog, SkipReason};
+use crate::model::units::{Millis, Moment, WallTime};
 use crate::model::url::host_key_of;
 
 /// Lines of links in one entry: what must be in memory at once to read one.
@@ -233,6 +234,26 @@ impl Encoder {
         self.end_links();
         std::mem::take(&mut self.bytes)
     }
+}
+
+/// Changes with the fields of what entries are made of: a hash of one job in which all of them are, and of an ending.
+pub(super) fn layout() -> u32 {
+    let request = RequestLog {
+        url: "u".into(),
+        host_key: "h".into(),
+        kind: RequestKind::Page,
+        started_at: WallTime(1),
+        ms: Millis::default(),
+        status: None,
+    };
+    let mirror = Mirror { url: "m".into(), user_info: None, repeated: false };
+    let mut job = Job::new(JobKind::Link, "u", "h".into());
+    job.spec = Some(Box::new(JobSpec { mirrors: vec![mirror], ..JobSpec::default() }));
+    job.chain = Some(Box::new(Chain { requests: vec![request], ..Chain::default() }));
+    let ending = Ending { number: 1, typed: true, outcome: Outcome::Ok, error: None, skip: None };
+    let entries = (Entry::Job { job: Cow::Owned(job), bare: false }, Entry::Written(vec![ending].into()));
+    let bytes = postcard::to_allocvec(&entries).expect("entries are made of types that postcard knows");
+    u32::try_from(xxh3_64(&bytes) >> 40).expect("24 bits are left")
 }
 
 /// A link of which nothing is known but where it stood. (What led to it is weighed anew in a later process.)
