@@ -36,6 +36,7 @@ use crate::fetch::client::{Client, ClientSettings};
 use crate::frontier::Frontier;
 use crate::frontier::journal::{DurableFrontier, Past};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
+use crate::frontier::seen::SeenLimit;
 use crate::model::record::Record;
 use crate::seeds::{self, Reader, SeedSettings};
 use crate::sinks::{self, OutputSettings, Sink};
@@ -131,7 +132,10 @@ impl Crawl {
     /// # Errors
     /// An input or an output cannot be opened, or the HTTP client cannot be built from the settings.
     pub fn new(settings: Settings) -> Result<Self, StartError> {
-        let Settings { engine, client, seeds, outputs } = settings;
+        let Settings { mut engine, mut client, seeds, outputs } = settings;
+        let budget = Budget::of(engine.max_memory);
+        engine.seen_limit = budget.seen;
+        client.body_pool = budget.bodies.min(client.body_pool);
         let reader = seeds::open(&seeds).map_err(|error| StartError::Input(chain(&error)))?;
         let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
         let mut sinks = Vec::with_capacity(outputs.len());
@@ -171,7 +175,9 @@ impl Crawl {
         };
         let input = reader.map_or(Input::Ended, read);
         let (mut run, mut past, mut missing): (Arc<str>, _, _) = (run_name().into(), None, false);
-        let mut frontier: Box<dyn Frontier> = Box::new(MemoryFrontier::new(MemorySettings::default()));
+        let waiting = Budget::of(settings.max_memory).waiting;
+        let memory = MemorySettings { heap_limit: waiting, ..MemorySettings::default() };
+        let mut frontier: Box<dyn Frontier> = Box::new(MemoryFrontier::new(memory));
         if let Some(kept) = kept {
             (run, past, missing) = (kept.run, kept.past, kept.input_missing);
             frontier = Box::new(kept.frontier);
@@ -213,6 +219,26 @@ impl Crawl {
             .spawn(start)
             .map_err(|error| StartError::Input(format!("no thread for the run: {error}")))?;
         Ok(Run { records, summary, handle })
+    }
+}
+
+/// What of `--max-memory` each part may have that grows: a third the URLs ever seen, a twelfth those that wait, a sixth
+/// bodies. The rest is for connections, records on their way, and the program.
+struct Budget {
+    seen: SeenLimit,
+    waiting: usize,
+    bodies: u64,
+}
+
+impl Budget {
+    fn of(max_memory: Option<u64>) -> Self {
+        let Some(bytes) = max_memory else {
+            let waiting = MemorySettings::default().heap_limit;
+            return Self { seen: SeenLimit::default(), waiting, bodies: u64::MAX };
+        };
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let waiting = size(bytes / 12).clamp(1 << 20, MemorySettings::default().heap_limit);
+        Self { seen: SeenLimit { bytes: Some(size(bytes / 3)), dir: None }, waiting, bodies: (bytes / 6).max(1 << 20) }
     }
 }
 

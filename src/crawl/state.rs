@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Crawl, Kept, RunHandle, Settings, StartError, chain, run_name};
+use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, run_name};
 use crate::engine::ledger;
 use crate::fetch::client::Client;
 use crate::frontier::Frontier as _;
@@ -16,6 +16,7 @@ use crate::frontier::journal::{
     StateError,
 };
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
+use crate::frontier::seen::SeenLimit;
 use crate::model::job::Job;
 use crate::seeds::{self, Reader, Seed, SeedSettings, SkipError, Source};
 use crate::sinks::{self, OutputSettings, Sink};
@@ -118,8 +119,9 @@ pub(super) fn begin(settings: Settings, state: State, options: StateOptions) -> 
 }
 
 fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOptions) -> Result<Crawl, StartError> {
-    let memory = memory(&dir);
-    let Crawl { handle, settings, client, reader, sinks, .. } = Crawl::new(settings)?;
+    let memory = memory(&dir, &Budget::of(settings.engine.max_memory));
+    let Crawl { handle, mut settings, client, reader, sinks, .. } = Crawl::new(settings)?;
+    settings.seen_limit.dir = Some(dir.path().into());
     let run = run_name();
     let begun = ledger::begun(&run, options.memo, &settings);
     let journal = Journal::begin(&dir, file, begun, journal_settings(options.durability, &sinks))?;
@@ -129,15 +131,21 @@ fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOpt
 }
 
 fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &StateOptions) -> Result<Crawl, StartError> {
-    let Settings { engine, client, seeds, outputs } = settings;
+    let budget = Budget::of(settings.engine.max_memory);
+    let Settings { engine, mut client, seeds, outputs } = settings;
+    client.body_pool = budget.bodies.min(client.body_pool);
     let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
     go_back_to_outputs(&mut replay, &outputs)?;
     if replay.torn() > 0 {
         tracing::info!(bytes = replay.torn(), "the journal has a torn end, which is dropped");
     }
-    let mut memory = memory(&dir);
-    let wants =
-        LoadSettings { failures: options.retry_failed, retry_interrupted: options.retry_all, seed: fastrand::u64(..) };
+    let mut memory = memory(&dir, &budget);
+    let wants = LoadSettings {
+        failures: options.retry_failed,
+        retry_interrupted: options.retry_all,
+        seed: fastrand::u64(..),
+        seen: SeenLimit { dir: Some(dir.path().into()), ..budget.seen.clone() },
+    };
     let mut past = replay.load(&mut memory, wants)?;
     let (reader, input_missing) = if past.input_ended && past.bare.is_empty() {
         (None, false)
@@ -161,9 +169,12 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
 }
 
 /// Waiting jobs spill into the state directory, which is where there must be room.
-fn memory(dir: &StateDir) -> MemoryFrontier {
-    let settings = MemorySettings { file_limit: u64::MAX, dir: Some(dir.path().into()), ..MemorySettings::default() };
-    MemoryFrontier::new(settings)
+fn memory(dir: &StateDir, budget: &Budget) -> MemoryFrontier {
+    MemoryFrontier::new(MemorySettings {
+        file_limit: u64::MAX,
+        dir: Some(dir.path().into()),
+        heap_limit: budget.waiting,
+    })
 }
 
 fn journal_settings(durability: Durability, sinks: &[(String, Box<dyn Sink>)]) -> JournalSettings {

@@ -55,6 +55,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let busy = self.phase != Phase::Running
                 || self.permits.available_permits() == 0
                 || self.disk_is_behind()
+                || self.memory_is_short(now)
                 || (full && self.delivery.oldest_admitted().is_none())
                 || self.pages_needed() == Some(0)
                 || self.run_limiter.as_ref().is_some_and(|limiter| limiter.next() > now);
@@ -71,6 +72,11 @@ impl<F: Fetcher> Dispatcher<F> {
             // Verdicts without a request may have ended jobs of a page-limited run, or found links' hosts.
             self.hand_over_discovered(now);
         }
+    }
+
+    /// Whether memory is so short that what is under way should end first. One request at a time may always go.
+    fn memory_is_short(&mut self, now: Moment) -> bool {
+        self.memory.as_mut().is_some_and(|memory| memory.is_short(now)) && self.in_flight > 0
     }
 
     /// Pages that `--max-pages` still needs beside those under way.

@@ -22,6 +22,7 @@ use super::hosts::Hosts;
 use super::input::Input;
 use super::ledger::Ledger;
 use super::limit::Limiter;
+use super::memory::MemoryWatch;
 use super::outcome::{Finished, Verdict};
 use super::race::Races;
 use super::settings::EngineSettings;
@@ -108,6 +109,8 @@ pub struct Dispatcher<F> {
     /// What the frontier's journal is told; None without one.
     pub(super) ledger: Option<Ledger>,
     pub(super) input_missing: bool,
+    /// None without `--max-memory`.
+    pub(super) memory: Option<MemoryWatch>,
     /// Written by earlier processes.
     pub(super) records_before: u64,
     pub(super) retry_budget: RetryBudget,
@@ -348,6 +351,9 @@ impl<F: Fetcher> Dispatcher<F> {
             None => {}
         }
         self.check_pages(now);
+        if let Some(error) = self.seen.take_failure() {
+            self.check_frontier(Err(error.into()), now);
+        }
         if self.controls.drain.is_cancelled() {
             self.stop(StoppedBy::Signal, Phase::Draining, now);
         }
@@ -469,7 +475,8 @@ impl<F: Fetcher> Dispatcher<F> {
     /// was due before waits for an event, since nothing could be admitted (no permit, no room).
     fn next_due(&mut self, now: Moment) -> Option<Moment> {
         let flush = self.delivery.flush_due();
-        let flush = flush.into_iter().chain(self.ledger.as_ref().and_then(Ledger::due)).min();
+        let look = self.memory.as_ref().and_then(MemoryWatch::next_look);
+        let flush = flush.into_iter().chain(self.ledger.as_ref().and_then(Ledger::due)).chain(look).min();
         let deadline = self.settings.deadline.map(|deadline| Moment::START.plus(deadline));
         if self.phase != Phase::Running {
             let stop = (self.phase == Phase::Draining).then_some(self.stop_due);

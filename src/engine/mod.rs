@@ -34,6 +34,7 @@ mod kept_hosts;
 pub mod ledger;
 mod limit;
 pub mod lookup;
+mod memory;
 mod outcome;
 mod pool;
 mod race;
@@ -92,7 +93,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
     let before = ledger::continuation(past.as_deref(), journaled);
     let (seen, seen_refused) = match &mut past {
         Some(past) => (std::mem::take(&mut past.seen), std::mem::take(&mut past.refused)),
-        None => (Seen::new(rng.u64(..)), Seen::new(rng.u64(..))),
+        None => (Seen::limited(rng.u64(..), settings.seen_limit.clone()), Seen::new(rng.u64(..))),
     };
     let dispatcher = dispatcher::Dispatcher {
         shop: Arc::new(worker::Workshop { fetcher, desk, pool, events: sender }),
@@ -121,6 +122,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         records_before: before.next_seq,
         ledger: journaled.then(|| ledger::Ledger::new(past.as_deref())),
         input_missing,
+        memory: settings.max_memory.map(memory::MemoryWatch::new),
         retry_budget: RetryBudget::new(settings.retry.retries),
         in_flight: 0,
         pages_in_flight: 0,

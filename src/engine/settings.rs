@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::frontier::seen::SeenLimit;
 use crate::model::units::Rate;
 use crate::policy::accept::StatusSet;
 use crate::policy::breaker::BreakerSettings;
@@ -111,6 +112,10 @@ pub struct EngineSettings {
     pub body: Option<Bytes>,
     /// What describes that body (`Content-Type`): sent with it, and left out when a redirect drops it.
     pub body_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Bytes of memory of the whole process, from which on nothing new starts while something is under way.
+    pub max_memory: Option<u64>,
+    /// Memory of the seen set, and where it goes beyond that.
+    pub seen_limit: SeenLimit,
     /// Seed of all randomness of the run (backoff jitter, the seen set).
     pub seed: u64,
 }
@@ -153,6 +158,8 @@ impl Default for EngineSettings {
             method: Method::GET,
             body: None,
             body_headers: Vec::new(),
+            max_memory: None,
+            seen_limit: SeenLimit::default(),
             seed: 0,
         }
     }

@@ -451,3 +451,25 @@ fn a_state_that_was_moved_goes_on() {
     moved.resume().args(["--max-pages", "none"]).run().exits(0);
     assert_eq!(place.records("out.jsonl").len(), 40);
 }
+
+/// Two hundred thousand links on one page: those seen and waiting go to disk, and the crawl comes to its end all the same.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_limit_of_memory_is_kept_by_the_disk() {
+    let site = Site::start(|request: &Request| match request.path().trim_start_matches('/').parse::<u64>() {
+        Ok(page) => {
+            let links = (0..5000).map(|link| format!("/leaf/{page}/{link}")).chain([format!("/{}", page + 1)]);
+            html(index(links))
+        }
+        Err(_) => text("x"),
+    });
+    let peak = |limit: &str| {
+        let place = Place::new();
+        let run = place.begin("crawl", "out.jsonl");
+        let run = run.args(["--max-pages", "60", "--max-memory", limit, "-j", "2", &site.url("/0")]).run().exits(4);
+        assert_eq!(place.records("out.jsonl").len(), 60);
+        run.peak_kib
+    };
+    let (free, bound) = (peak("none"), peak("32MiB"));
+    assert!(bound < free, "{bound} KiB within the limit, {free} KiB without");
+}

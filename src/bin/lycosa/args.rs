@@ -552,7 +552,7 @@ mod tests {
         let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config \
             connect-timeout continue deadline delay durability fail-early fail-on format grace header \
             hedge-after host-concurrency host-rate input-file insecure ip-concurrency location log-format \
-            max-crawl-delay max-filesize max-pages max-redirs max-retry-after no-config no-progress output \
+            max-crawl-delay max-filesize max-memory max-pages max-redirs max-retry-after no-config no-progress output \
             proxy quiet race rate read-timeout referer retries retry-all robots silent speed-limit speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
@@ -573,7 +573,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in ["--max-memory 9", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
+        for later in ["--again", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }

@@ -20,7 +20,7 @@ use super::entry::{Begun, Ending, Entry, InputPosition, Owed, OwedKind, each, ea
 use super::writer::Writer;
 use super::{Journal, JournalSettings, invalid};
 use crate::frontier::memory::MemoryFrontier;
-use crate::frontier::seen::Seen;
+use crate::frontier::seen::{Seen, SeenLimit};
 use crate::frontier::{Frontier as _, FrontierError};
 use crate::model::fetch_error::ErrorKind;
 use crate::model::job::{Job, JobKind};
@@ -60,7 +60,7 @@ pub(super) fn counted(ending: &Ending) -> Counted {
 }
 
 /// What is to be known of jobs that have ended or were cut off.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct LoadSettings {
     /// Failures are wanted in [`Past::failures`].
     pub failures: bool,
@@ -68,6 +68,8 @@ pub struct LoadSettings {
     pub retry_interrupted: bool,
     /// Seed of the seen sets.
     pub seed: u64,
+    /// Limit of the seen set.
+    pub seen: SeenLimit,
 }
 
 /// What a run has come to.
@@ -328,7 +330,7 @@ impl Reading {
             next_number: 0,
             next_seq: 0,
             counted: HashMap::new(),
-            seen: Seen::new(settings.seed),
+            seen: Seen::limited(settings.seed, settings.seen.clone()),
             refused: Seen::new(settings.seed),
             typed_hosts: HashSet::new(),
             scope: Vec::new(),

@@ -466,7 +466,8 @@ fn a_glance_counts_what_came_after_the_last_totals() {
     assert!(glance(directory.path()).unwrap().finished);
 }
 
-/// `cargo test --release --lib journal::tests::ten_million -- --ignored --nocapture`
+/// `cargo test --release --lib journal::tests::ten_million -- --ignored --nocapture`; with `LINKS` another number of them,
+/// with `SEEN_BYTES` a limit for the seen set.
 #[test]
 #[ignore = "takes a minute and a gigabyte of disk"]
 #[expect(clippy::disallowed_methods, reason = "this is a measurement")]
@@ -507,7 +508,9 @@ fn ten_million_links_are_loaded_in_bounded_memory_and_time() {
     let limits =
         MemorySettings { file_limit: u64::MAX, dir: Some(directory.path().into()), ..MemorySettings::default() };
     let mut memory = MemoryFrontier::new(limits);
-    let past = replay.load(&mut memory, LoadSettings::default()).unwrap();
+    let bytes = std::env::var("SEEN_BYTES").ok().map(|text| text.parse().unwrap());
+    let seen = crate::frontier::seen::SeenLimit { bytes, dir: None };
+    let past = replay.load(&mut memory, LoadSettings { seen, ..LoadSettings::default() }).unwrap();
     let peak = fs::read_to_string("/proc/self/status").unwrap();
     let peak = peak.lines().find(|line| line.starts_with("VmHWM")).unwrap();
     println!("loaded after {:?}, {peak}", started.elapsed());

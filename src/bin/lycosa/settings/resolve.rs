@@ -141,6 +141,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         },
         max_pages: values.whole("max-pages")?.map(u64::from),
         max_filesize: values.read("max-filesize", check::size)?,
+        max_memory: values.read("max-memory", check::size)?,
         max_redirs: values.whole("max-redirs")?.unwrap_or(u32::MAX),
         accept: values.read("accept", check::statuses)?,
         obey_robots: values.word("robots")? == "obey",

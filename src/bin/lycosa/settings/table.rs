@@ -126,6 +126,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("deadline", Kind::Duration, "DUR", "Time for the whole run").under(LIMITS),
     Setting::new("grace", Kind::Duration, "DUR", "Time for requests in flight after the first stop").under(LIMITS),
     Setting::new("max-filesize", Kind::Size, "SIZE", "Bytes of a body after decoding; more is the failure 'too_large'").under(LIMITS),
+    Setting::new("max-memory", Kind::Size, "SIZE", "Memory of the process: URLs seen and waiting go to disk, and nothing new starts while there is more")
+        .under(LIMITS),
     Setting::new(
         "max-pages",
         Kind::Whole { least: 1, most: NO_LIMIT, none: true },
