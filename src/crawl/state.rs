@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, run_name};
+use crate::engine::clock::Clock;
 use crate::engine::ledger;
 use crate::fetch::client::Client;
 use crate::frontier::Frontier as _;
@@ -87,6 +88,22 @@ impl State {
         Ok(Self { dir, content })
     }
 
+    /// Begins its finished run anew: all that it knew waits again, in a new run.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or the new one cannot be written; the old one stands then.
+    pub fn renewed(self, memo: String) -> Result<Self, StateError> {
+        let Self { dir, content } = self;
+        let replay = match content {
+            Content::Run(replay) => replay,
+            content @ Content::New(_) => return Ok(Self { dir, content }),
+        };
+        let old = replay.begun().clone();
+        let started = Clock::wall_now();
+        let replay = replay.renew(&dir, Begun { run: run_name(), started, settings: memo, again: true, ..old })?;
+        Ok(Self { dir, content: Content::Run(Box::new(replay)) })
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -121,6 +138,7 @@ pub(super) fn begin(settings: Settings, state: State, options: StateOptions) -> 
 fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOptions) -> Result<Crawl, StartError> {
     let memory = memory(&dir, &Budget::of(settings.engine.max_memory));
     let Crawl { handle, mut settings, client, reader, sinks, .. } = Crawl::new(settings)?;
+    settings.keep_pages = settings.follow;
     settings.seen_limit.dir = Some(dir.path().into());
     let run = run_name();
     let begun = ledger::begun(&run, options.memo, &settings);
@@ -132,7 +150,9 @@ fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOpt
 
 fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &StateOptions) -> Result<Crawl, StartError> {
     let budget = Budget::of(settings.engine.max_memory);
-    let Settings { engine, mut client, seeds, outputs } = settings;
+    let Settings { mut engine, mut client, seeds, outputs } = settings;
+    engine.keep_pages = engine.follow;
+    engine.again = replay.begun().again;
     client.body_pool = budget.bodies.min(client.body_pool);
     let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
     go_back_to_outputs(&mut replay, &outputs)?;

@@ -550,7 +550,15 @@ mod tests {
 
     fn finished(number: u64, bytes: usize) -> Finished {
         let counted = Counted { typed: true, outcome: Outcome::Ok, error: None, skip: None };
-        Finished { number, counted, json: vec![b' '; bytes], record: None, evidence: Evidence::default(), memory: None }
+        Finished {
+            number,
+            counted,
+            json: vec![b' '; bytes],
+            record: None,
+            evidence: Evidence::default(),
+            page: None,
+            memory: None,
+        }
     }
 
     #[test]

@@ -315,7 +315,8 @@ impl<F: Fetcher> Dispatcher<F> {
         self.deliver_without_host(finished, now);
     }
 
-    pub(super) fn deliver_without_host(&mut self, finished: Finished, now: Moment) {
+    pub(super) fn deliver_without_host(&mut self, mut finished: Finished, now: Moment) {
+        self.note_page(&mut finished);
         self.tally.count(finished.counted);
         let failed_early = self.settings.fail_early && finished.counted.is_failure();
         self.delivery.accept(finished, now);

@@ -12,7 +12,7 @@ use super::delivery::{Continuation, Written};
 use super::dispatcher::{Dispatcher, Phase};
 use super::intake::host_name_entry;
 use super::kept_hosts::KeptHosts;
-use super::outcome::{BrokenLine, Counted, Verdict};
+use super::outcome::{BrokenLine, Counted, Finished, Verdict};
 use super::standing::{HostStanding, Standing};
 use super::stats::Tally;
 use crate::fetch::Fetcher;
@@ -81,6 +81,7 @@ pub fn begun(run: &str, settings: String, engine: &super::settings::EngineSettin
         settings,
         unique: engine.follow || engine.unique,
         follow: engine.follow,
+        again: engine.again,
     }
 }
 
@@ -124,6 +125,15 @@ impl<F: Fetcher> Dispatcher<F> {
         ledger.input_cut |= cut;
         let position = ledger.input;
         self.note(&Entry::Input(position));
+    }
+
+    /// What its page was like, for a later run.
+    pub(super) fn note_page(&mut self, finished: &mut Finished) {
+        if let Some(known) = finished.page.take()
+            && self.ledger.is_some()
+        {
+            self.note(&Entry::Page { number: finished.number, known: Cow::Owned(*known) });
+        }
     }
 
     /// A job is accepted that is not asked for: its record is owed until it is written.

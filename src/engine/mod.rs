@@ -20,6 +20,7 @@ use crate::sinks::Sink;
 
 mod addresses;
 mod admission;
+mod changes;
 pub mod clock;
 mod closing;
 mod delivery;

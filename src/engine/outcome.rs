@@ -11,12 +11,13 @@ use base64::Engine as _;
 use bytes::Bytes;
 use sha2::Digest as _;
 
+use super::changes;
 use super::clock::Clock;
 use super::settings::EngineSettings;
 use crate::fetch::body::Reservation;
 use crate::fetch::{Attempt, Head};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
-use crate::model::job::{Job, JobKind, Mirror};
+use crate::model::job::{Job, JobKind, Known, Mirror};
 use crate::model::page::{Directives, Extraction, Fingerprint, Outlink, Page};
 use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment};
@@ -73,6 +74,8 @@ pub struct Finished {
     pub record: Option<Box<RecordBody>>,
     /// What tells whether the page is part of a trap.
     pub evidence: Evidence,
+    /// What is remembered of the page.
+    pub page: Option<Box<Known>>,
     /// Body memory that the record holds until it has left delivery.
     pub memory: Option<Reservation>,
 }
@@ -149,6 +152,7 @@ impl Desk {
                 record.outcome = if accepted { Outcome::Ok } else { Outcome::HttpError };
             }
         }
+        let page = head.as_ref().and_then(|head| self.remember(&mut record, job, head, &body.bytes));
         let held = body.bytes.len();
         let Read { mut outlinks, words } =
             self.read_page(&mut record, job, url, body.bytes, &media_type, header_charset.as_deref());
@@ -165,7 +169,21 @@ impl Desk {
             memory
         });
         let evidence = Evidence { words, took: elapsed };
-        (Finished { evidence, ..self.seal(job, record, memory) }, outlinks)
+        (Finished { evidence, page, ..self.seal(job, record, memory) }, outlinks)
+    }
+
+    /// What is to be remembered of a page; and whether it has changed, in its record.
+    fn remember(&self, record: &mut RecordBody, job: &Job, head: &Head, body: &Bytes) -> Option<Box<Known>> {
+        let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError) && !record.truncated;
+        if !self.settings.keep_pages || !complete {
+            return None;
+        }
+        let page = changes::known_of(job, head, record.outcome, body);
+        if self.settings.again {
+            let before = job.chain.as_ref().and_then(|chain| chain.known.as_deref());
+            record.change = changes::change_of(before, page.as_ref(), record.status).map(str::to_owned);
+        }
+        page.map(Box::new)
     }
 
     /// The record of a job that ends without (another) request.
@@ -215,6 +233,7 @@ impl Desk {
             json,
             record: self.needs_record.then(|| Box::new(record)),
             evidence: Evidence::default(),
+            page: None,
             memory: None,
         }
     }
@@ -319,9 +338,9 @@ impl Desk {
 
     /// The line of a race, whose record was put together from those of its legs.
     pub fn seal_race(&self, finished: Finished) -> Finished {
-        let Finished { number, counted, record, evidence, memory, .. } = finished;
+        let Finished { number, counted, record, evidence, page, memory, .. } = finished;
         let json = record.as_ref().filter(|_| self.needs_json).map(|record| record.to_json()).unwrap_or_default();
-        Finished { number, counted, json, record: record.filter(|_| self.needs_record), evidence, memory }
+        Finished { number, counted, json, record: record.filter(|_| self.needs_record), evidence, page, memory }
     }
 
     fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
@@ -338,6 +357,7 @@ impl Desk {
             json: if self.needs_json && !is_leg { record.to_json() } else { Vec::new() },
             record: (self.needs_record || is_leg).then(|| Box::new(record)),
             evidence: Evidence::default(),
+            page: None,
             memory,
         }
     }

@@ -112,6 +112,10 @@ pub struct EngineSettings {
     pub body: Option<Bytes>,
     /// What describes that body (`Content-Type`): sent with it, and left out when a redirect drops it.
     pub body_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Pages that were known before are visited again: records say what has changed.
+    pub again: bool,
+    /// What pages are like is remembered for such a run.
+    pub keep_pages: bool,
     /// Bytes of memory of the whole process, from which on nothing new starts while something is under way.
     pub max_memory: Option<u64>,
     /// Memory of the seen set, and where it goes beyond that.
@@ -158,6 +162,8 @@ impl Default for EngineSettings {
             method: Method::GET,
             body: None,
             body_headers: Vec::new(),
+            again: false,
+            keep_pages: false,
             max_memory: None,
             seen_limit: SeenLimit::default(),
             seed: 0,

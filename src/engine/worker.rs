@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::changes::conditions;
 use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer};
 use super::flights::{Boarding, Cut};
@@ -513,5 +514,6 @@ fn build_request(
             }
         }
     }
+    request.headers.extend(conditions(job.chain.as_deref()));
     Ok(request)
 }

@@ -249,6 +249,7 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         left_origin: true,
         wire_bytes: 7,
         retry_of: Some(8),
+        known: Some(Box::default()),
     };
     Job {
         kind: JobKind::Typed,

@@ -55,6 +55,18 @@ pub struct Mirror {
     pub repeated: bool,
 }
 
+/// What a page was like when it was last asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its validators, as the server wrote them.
+    pub etag: Option<Box<str>>,
+    pub modified: Option<Box<str>>,
+    /// XXH3 of its body, decoded.
+    pub digest: u64,
+    /// It was not there: 404 or 410.
+    pub gone: bool,
+}
+
 /// What happened to a job so far: present from its first request on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Chain {
@@ -82,6 +94,8 @@ pub struct Chain {
     pub wire_bytes: u64,
     /// The `seq` of the record of a failure that this job is another chance of.
     pub retry_of: Option<u64>,
+    /// What an earlier run knew of the page.
+    pub known: Option<Box<Known>>,
 }
 
 /// One accepted URL.
@@ -199,6 +213,10 @@ impl Job {
             size_of::<Chain>()
                 + BLOCK
                 + text(&chain.first_url)
+                + chain
+                    .known
+                    .as_ref()
+                    .map_or(0, |known| size_of::<Known>() + BLOCK + text(&known.etag) + text(&known.modified))
                 + chain.requests.iter().map(RequestLog::heap_size).sum::<usize>()
         });
         // The source is shared by all links of a page: its text is not counted for each.
@@ -252,6 +270,7 @@ mod tests {
             left_origin: true,
             wire_bytes: 1 << 40,
             retry_of: Some(5),
+            known: Some(Box::new(Known { etag: Some("\"e\"".into()), modified: None, digest: 9, gone: true })),
         };
         job
     }

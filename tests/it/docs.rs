@@ -11,8 +11,20 @@ use crate::support::*;
 const PAGES: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benches/peers/README.md"];
 
 /// Flags that are typed only: they say what one run does, and stand in no file.
-const TYPED_ONLY: [&str; 11] =
-    ["config", "continue", "data", "head", "help", "input-file", "json", "location", "no-config", "request", "state"];
+const TYPED_ONLY: [&str; 12] = [
+    "again",
+    "config",
+    "continue",
+    "data",
+    "head",
+    "help",
+    "input-file",
+    "json",
+    "location",
+    "no-config",
+    "request",
+    "state",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -294,6 +294,9 @@ fn run_command(run: Run) -> Command {
     let mut args = vec![(INPUT, input_file()), (FILES, config_file()), (FILES, no_config())];
     args.extend(no_effect().map(|arg| (REQUESTS, arg)));
     args.extend(state::keep_args().map(|arg| (OUTPUT, arg)));
+    if run == Run::Crawl {
+        args.push((OUTPUT, state::again_arg()));
+    }
     if run == Run::Fetch {
         args.extend(request_args().map(|arg| (REQUESTS, arg)));
     }
@@ -556,7 +559,7 @@ mod tests {
             proxy quiet race rate read-timeout referer retries retry-all robots silent speed-limit speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
-            (Run::Crawl, "exclude include max-depth max-per-pattern refused scope sitemaps"),
+            (Run::Crawl, "again exclude include max-depth max-per-pattern refused scope sitemaps"),
             (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
         let letters = [(Run::Crawl, "AHLeijklmoqsuvx"), (Run::Fetch, "AHILXdeijkmoqsuvx")];
@@ -573,7 +576,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in ["--again", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
+        for later in ["--cookie-jar j", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }

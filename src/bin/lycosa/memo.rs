@@ -84,6 +84,25 @@ impl Memo {
         Run::ALL.into_iter().find(|run| run.as_str() == self.command).unwrap_or(Run::Fetch)
     }
 
+    /// The same with other settings, for a run that begins anew here.
+    pub fn with(&self, layers: &Layer) -> Self {
+        let directory = std::env::current_dir().unwrap_or_default();
+        let mut memo = Self { directory, settings: BTreeMap::new(), ..self.clone() };
+        for (name, given) in layers.iter().filter(|(_, given)| given.origin != Origin::Default) {
+            if let Some(texts) = kept(name, &given.texts, &mut memo.missing) {
+                memo.settings.insert(name.to_owned(), texts);
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        memo.missing.retain(|name| seen.insert(name.to_ascii_lowercase()));
+        memo
+    }
+
+    /// Whether these are the URLs that it was typed with.
+    pub fn has_urls(&self, urls: &[String]) -> bool {
+        urls.iter().map(|url| without_user(url)).eq(self.urls.iter().cloned())
+    }
+
     /// The directory in which its command was typed.
     pub fn directory(&self) -> &Path {
         &self.directory

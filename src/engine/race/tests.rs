@@ -47,6 +47,7 @@ fn front(race: &Race, leg: usize, outcome: Outcome, started: u64) -> Front {
         json: Vec::new(),
         record: Some(Box::new(record)),
         evidence: Evidence::default(),
+        page: None,
         memory: None,
     };
     Front { job, finished, outlinks: Vec::new() }

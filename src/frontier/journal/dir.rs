@@ -193,6 +193,6 @@ fn check_preamble(file: &mut File, path: &Path) -> Result<(), StateError> {
 
 /// A file that is new must be found after a loss of power too. Where directories cannot be synced, there is no way to
 /// ask for it.
-fn sync_directory(path: &Path) {
+pub(super) fn sync_directory(path: &Path) {
     let _ = File::open(path).and_then(|directory| directory.sync_all());
 }

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::block::HEADER;
 use super::invalid;
 use crate::model::fetch_error::ErrorKind;
-use crate::model::job::{Chain, Job, JobKind, JobSpec, Mirror};
+use crate::model::job::{Chain, Job, JobKind, JobSpec, Known, Mirror};
 use crate::model::record::{Outcome, RequestKind, RequestLog, SkipReason};
 use crate::model::units::{Millis, Moment, WallTime};
 use crate::model::url::host_key_of;
@@ -36,6 +36,8 @@ pub struct Begun {
     pub unique: bool,
     /// those of redirects' targets too.
     pub follow: bool,
+    /// It visits again what an earlier run knew, and says what has changed.
+    pub again: bool,
 }
 
 /// A record that is written: which job it ended, and what it counts as.
@@ -131,6 +133,11 @@ pub enum Entry<'a> {
     Host(#[serde(borrow)] Cow<'a, str>, Cow<'a, [u8]>),
     /// What a run says of itself about once a second, as the engine writes it.
     Totals(Cow<'a, [u8]>),
+    /// What a page was like when its job ended: for a later run that asks whether it has changed.
+    Page {
+        number: u64,
+        known: Cow<'a, Known>,
+    },
     /// This failure has been given another chance: as the job `number`.
     Retried {
         old: u64,
@@ -249,7 +256,7 @@ pub(super) fn layout() -> u32 {
     let mirror = Mirror { url: "m".into(), user_info: None, repeated: false };
     let mut job = Job::new(JobKind::Link, "u", "h".into());
     job.spec = Some(Box::new(JobSpec { mirrors: vec![mirror], ..JobSpec::default() }));
-    job.chain = Some(Box::new(Chain { requests: vec![request], ..Chain::default() }));
+    job.chain = Some(Box::new(Chain { requests: vec![request], known: Some(Box::default()), ..Chain::default() }));
     let ending = Ending { number: 1, typed: true, outcome: Outcome::Ok, error: None, skip: None };
     let entries = (Entry::Job { job: Cow::Owned(job), bare: false }, Entry::Written(vec![ending].into()));
     let bytes = postcard::to_allocvec(&entries).expect("entries are made of types that postcard knows");

@@ -175,7 +175,7 @@ impl Replay {
         Ok(reading.past())
     }
 
-    fn each_block(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> Result<(), StateError> {
+    pub(super) fn each_block(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> Result<(), StateError> {
         let io = |source| StateError::Io { action: "read", path: self.path.clone(), source };
         let mut chain = Chain::new(&self.file, self.last.end).map_err(io)?;
         while let Some((at, block)) = chain.next().map_err(io)? {
@@ -372,7 +372,8 @@ impl Reading {
     /// The first reading: what is done, and what has been claimed.
     fn first(&mut self, entry: Entry<'_>) -> io::Result<()> {
         match entry {
-            Entry::Begun(_) => {}
+            // Known already; and of use to the next run.
+            Entry::Begun(_) | Entry::Page { .. } => {}
             Entry::Job { job, .. } => {
                 self.accept(job.number);
                 self.claim(&job);

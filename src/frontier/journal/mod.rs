@@ -30,6 +30,7 @@ use crate::model::job::Job;
 use crate::model::mark::OutputMark;
 use crate::model::units::Moment;
 
+mod again;
 mod block;
 mod dir;
 mod entry;

@@ -20,7 +20,7 @@ fn settings(durability: Durability) -> JournalSettings {
 }
 
 fn begun() -> Begun {
-    Begun { run: "run".into(), started: WallTime(17), settings: "{}".into(), unique: true, follow: true }
+    Begun { run: "run".into(), started: WallTime(17), settings: "{}".into(), unique: true, follow: true, again: false }
 }
 
 fn begin(path: &Path, durability: Durability) -> (StateDir, Journal) {

@@ -16,6 +16,8 @@ pub struct Keep {
     pub dir: PathBuf,
     /// `--continue`: one that is there goes on.
     pub go_on: bool,
+    /// `--again`: one that is finished begins anew.
+    pub again: bool,
 }
 
 /// `resume`, as typed.
@@ -79,7 +81,8 @@ fn dir(matches: &ArgMatches) -> PathBuf {
 /// What a run's own command line says.
 pub fn keep(matches: &ArgMatches) -> Option<Keep> {
     let dir = matches.get_one::<PathBuf>("state")?.clone();
-    Some(Keep { dir, go_on: matches.get_flag("continue") })
+    let again = matches.try_get_one::<bool>("again").ok().flatten().copied().unwrap_or_default();
+    Some(Keep { dir, go_on: matches.get_flag("continue"), again })
 }
 
 pub fn keep_args() -> [Arg; 2] {
@@ -95,6 +98,15 @@ pub fn keep_args() -> [Arg; 2] {
             .requires("state")
             .help("Go on with the run in DIR if there is one; do nothing if it is finished"),
     ]
+}
+
+/// Of a crawl alone: a list that is fetched again is fetched again.
+pub fn again_arg() -> Arg {
+    Arg::new("again")
+        .long("again")
+        .action(ArgAction::SetTrue)
+        .requires("state")
+        .help("Visit again what the finished run in DIR knew, as a new run, and say what has changed (change)")
 }
 
 pub fn resume_command() -> Command {

@@ -40,7 +40,11 @@ pub fn start(keep: &Keep, flags: &RunFlags) -> Result<Start, Failure> {
     let state = State::open(&keep.dir).map_err(StartError::from)?;
     let Some(begun) = state.begun() else { return Ok(Start::New(state)) };
     let finished = is_finished(&keep.dir)?;
-    if keep.go_on {
+    if keep.again && finished {
+        let memo = Memo::read(&begun.settings).map_err(usage)?;
+        return visit_again(state, &memo, flags, &keep.dir).map(Start::Ended);
+    }
+    if keep.go_on || (keep.again && begun.again) {
         let memo = Memo::read(&begun.settings).map_err(usage)?;
         let changes = changes(&memo, flags).map_err(usage)?;
         let flags = ResumeFlags { dir: keep.dir.clone(), flags: changes, retry_failed: false };
@@ -48,11 +52,28 @@ pub fn start(keep: &Keep, flags: &RunFlags) -> Result<Start, Failure> {
     }
     let dir = keep.dir.display();
     let message = if finished {
-        format!("{dir} holds a finished run: choose another directory for a new one")
+        format!("{dir} holds a finished run: --again visits it again; for a new run choose another directory")
     } else {
         format!("{dir} holds an unfinished run; to go on with it: {}", resume_line(&keep.dir))
     };
     Err(Failure { code: exit::USAGE, message })
+}
+
+/// Begins a finished run anew, with its settings and those that are typed now. Returns the exit code.
+fn visit_again(state: State, memo: &Memo, flags: &RunFlags, dir: &Path) -> Result<u8, Failure> {
+    if !flags.inputs.is_empty() || !(flags.urls.is_empty() || memo.has_urls(&flags.urls)) {
+        let error = UsageError::new("--again visits what the run in the state knew: its seeds cannot be changed");
+        return Err(usage(error));
+    }
+    let mut all = memo.layer();
+    all.lay_over(flags.flags.clone());
+    let memo = memo.with(&all);
+    let state = state.renewed(memo.to_json()).map_err(StartError::from)?;
+    // Secrets were typed now or stand in the environment, as for any resumed run.
+    let mut typed = flags.flags.clone();
+    typed.keep_only(|setting| is_secret(setting) || setting.heading == DISPLAY);
+    let flags = ResumeFlags { dir: dir.to_owned(), flags: typed, retry_failed: false };
+    Ok(go_on(state, &memo, &flags, false))
 }
 
 /// Tells of a run that does not start. Returns the exit code.
