@@ -5,7 +5,7 @@
 //! only then is read what is left to do.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, run_name};
 use crate::engine::clock::Clock;
@@ -20,7 +20,7 @@ use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::frontier::seen::SeenLimit;
 use crate::model::job::Job;
 use crate::seeds::{self, Reader, Seed, SeedSettings, SkipError, Source};
-use crate::sinks::{self, OutputSettings, Sink};
+use crate::sinks::{self, OutputSettings, Sink, Target};
 
 /// A state directory that this process holds.
 #[derive(Debug)]
@@ -137,9 +137,15 @@ pub(super) fn begin(settings: Settings, state: State, options: StateOptions) -> 
 
 fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOptions) -> Result<Crawl, StartError> {
     let memory = memory(&dir, &Budget::of(settings.engine.max_memory));
+    let directories: Vec<PathBuf> = settings.outputs.iter().filter_map(directory_of).collect();
     let Crawl { handle, mut settings, client, reader, sinks, .. } = Crawl::new(settings)?;
     settings.keep_pages = settings.follow;
     settings.seen_limit.dir = Some(dir.path().into());
+    // That the outputs are there at all is to survive a loss of power too. Where directories cannot be synced, there is
+    // no way to ask for it.
+    for directory in &directories {
+        let _ = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
+    }
     let run = run_name();
     let begun = ledger::begun(&run, options.memo, &settings);
     let journal = Journal::begin(&dir, file, begun, journal_settings(options.durability, &sinks))?;
@@ -186,6 +192,13 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     let frontier = DurableFrontier::new(memory, journal, dir);
     let kept = Kept { run, frontier, past: Some(Box::new(past)), input_missing };
     Ok(Crawl { handle: RunHandle::default(), settings: engine, client, reader, sinks, kept: Some(kept) })
+}
+
+fn directory_of(output: &OutputSettings) -> Option<PathBuf> {
+    match &output.target {
+        Target::File(path) => std::path::absolute(path).ok()?.parent().map(Path::to_owned),
+        Target::Stdout => None,
+    }
 }
 
 /// Waiting jobs spill into the state directory, which is where there must be room.
@@ -302,7 +315,7 @@ mod tests {
     use crate::frontier::journal::Ending;
     use crate::model::job::JobKind;
     use crate::model::record::Outcome;
-    use crate::sinks::{Line, Target};
+    use crate::sinks::Line;
 
     fn line(seq: u64) -> Line {
         Line { seq, json: format!("{{\"n\":{seq}}}").into_bytes(), record: None }

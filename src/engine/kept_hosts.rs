@@ -96,6 +96,7 @@ impl KeptHosts {
         postcard::from_bytes(&self.notes.remove(key)?).ok()
     }
 
+    /// When it comes in this process; no later than it lay ahead, whatever the clocks say.
     fn moment(&self, until: Until) -> Moment {
         let left = u64::try_from(until.wall.0.saturating_sub(self.start.0)).unwrap_or(0);
         Moment::START.plus(Duration::from_millis(left).min(until.ahead))
@@ -145,5 +146,21 @@ impl<F: Fetcher> Dispatcher<F> {
         if let Ok(bytes) = postcard::to_allocvec(kept) {
             self.note(&Entry::Host(key.into(), bytes.into()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_makes_no_wait_longer() {
+        let until = Until { wall: WallTime(100_000), ahead: Duration::from_secs(30) };
+        let at = |start| KeptHosts { start: WallTime(start), ..KeptHosts::default() }.moment(until);
+        let seconds = |seconds| Moment::START.plus(Duration::from_secs(seconds));
+        assert_eq!(at(90_000), seconds(10));
+        assert_eq!(at(100_000), seconds(0));
+        assert_eq!(at(500_000), seconds(0));
+        assert_eq!(at(-1_000_000_000), seconds(30), "it was set back by eleven days");
     }
 }

@@ -26,8 +26,11 @@ use crate::seeds::Seed;
 
 /// From the first thing to tell to the commit.
 const COMMIT_AFTER: Duration = Duration::from_millis(50);
-/// From one note of how the run stands to the next.
+/// From one note of how the run stands to the next, if there are so many records more; and if not. Each takes some
+/// kilobytes, and what is written is known without it.
 const STANDING_AFTER: Duration = Duration::from_secs(1);
+const STANDING_RECORDS: u64 = 500;
+const STANDING_AT_LAST: Duration = Duration::from_secs(10);
 /// Hosts in it.
 const HOSTS: usize = 20;
 
@@ -39,7 +42,8 @@ pub struct Ledger {
     /// Some of what was read was not accepted: it will be read again.
     input_cut: bool,
     due: Moment,
-    standing_due: Moment,
+    /// When the last standing was noted, and how many records there were.
+    stood: Option<(Moment, u64)>,
     /// Of earlier processes.
     elapsed: Duration,
 }
@@ -60,9 +64,16 @@ impl Ledger {
             input_ended,
             input_cut: false,
             due: Moment::NEVER,
-            standing_due: Moment::START,
+            stood: None,
             elapsed: Duration::from_millis(elapsed),
         }
+    }
+
+    fn wants_standing(&self, now: Moment, records: u64) -> bool {
+        self.stood.is_none_or(|(at, before)| {
+            let many = records.saturating_sub(before) >= STANDING_RECORDS;
+            now.since(at) >= if many { STANDING_AFTER } else { STANDING_AT_LAST }
+        })
     }
 
     /// When the journal is to be told next.
@@ -231,7 +242,7 @@ impl<F: Fetcher> Dispatcher<F> {
             self.note(&Entry::InputEnded);
         }
         if self.frontier.journal().is_some_and(|journal| journal.is_dirty())
-            && self.ledger.as_ref().is_some_and(|ledger| ledger.standing_due <= now)
+            && self.ledger.as_ref().is_some_and(|ledger| ledger.wants_standing(now, self.tally.records))
         {
             self.note_standing(now);
         }
@@ -246,7 +257,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     fn note_standing(&mut self, now: Moment) {
         let Some(ledger) = &mut self.ledger else { return };
-        ledger.standing_due = now.plus(STANDING_AFTER);
+        ledger.stood = Some((now, self.tally.records));
         let elapsed = ledger.elapsed + now.since(Moment::START);
         let (hosts, host_count) = self.hosts.busiest(HOSTS);
         let mut written = self.tally.clone();

@@ -60,6 +60,12 @@ pub fn text(summary: &Summary) -> String {
     out
 }
 
+/// A line on the largest memory that the process had.
+#[must_use]
+pub fn peak(bytes: u64) -> String {
+    format!("  peak memory {}\n", size(bytes))
+}
+
 /// One line on a run that did not end with 0, for `-q`.
 #[must_use]
 pub fn one_line(summary: &Summary, exit_code: u8) -> String {

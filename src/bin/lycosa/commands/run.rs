@@ -110,6 +110,7 @@ impl Kept {
 /// Runs, writes the summary, and decides the exit code.
 pub fn close(resolved: Resolved, implicit_input: bool, kept: Option<Kept>, console: &Console) -> u8 {
     let (fail_on, summary_path) = (resolved.fail_on, resolved.summary.clone());
+    let limited = resolved.settings.engine.max_memory.is_some();
     let resume = kept.as_ref().map(|kept| super::state::resume_line(kept.state.path()));
     let mut summary_file = None;
     let ended = conduct(resolved.settings, kept, console, || {
@@ -136,6 +137,9 @@ pub fn close(resolved: Resolved, implicit_input: bool, kept: Option<Kept>, conso
         code = code_after(code, failure.code);
     }
     show(console, summary, code);
+    if let Some(bytes) = peak_memory().filter(|_| limited) {
+        console.report(&report::peak(bytes));
+    }
     if let Some(resume) = resume.filter(|_| summary.work_left || summary.stopped_by != StoppedBy::Done) {
         console.notice(&format!("to go on: {resume}"));
     }
