@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fake::{Fake, Reply, World, seeds};
+use super::fake::{Fake, Reply, World, mirrored, seeds};
 use crate::engine::settings::EngineSettings;
 use crate::engine::stats::Summary;
 use crate::engine::{Controls, Parts, input, ledger, run};
@@ -103,7 +103,9 @@ fn essence(records: &[serde_json::Value]) -> BTreeMap<String, usize> {
         let url = if record["final_url"].as_str().is_some_and(|url| url.contains("/to-")) {
             "redirected".to_owned()
         } else {
-            format!("{} {} {}", record["url"], record["outcome"], record["status"])
+            // Nor which mirror is first.
+            let url = if record["mirrors"].is_null() { &record["url"] } else { &record["input"] };
+            format!("{url} {} {}", record["outcome"], record["status"])
         };
         *all.entry(url).or_default() += 1;
     }
@@ -141,6 +143,63 @@ async fn wherever_it_is_cut_off_the_records_are_the_same() {
             }
             assert!(cuts > 0, "it was never cut off");
             assert_eq!(essence(&records(directory.path())), expected, "seed {seed}, {cuts} cuts");
+        }
+    }
+}
+
+/// Lists of jobs of all kinds, in any order and in theirs.
+#[tokio::test(start_paused = true)]
+async fn a_list_with_mirrors_and_repeats_is_done_once_too() {
+    let world = || {
+        World::new(|request, tries| match request.url.host_str() {
+            Some("dead.test") => Reply::refused(),
+            Some("slow.test") => Reply::page("slow").after(Duration::from_millis(900)),
+            _ if request.url.path().ends_with('7') && tries == 0 => Reply::status(429).header("retry-after", "1"),
+            _ => Reply::page("x"),
+        })
+    };
+    let given = || -> Vec<Seed> {
+        let one = |n: u32| match n % 6 {
+            0 => mirrored(&[&format!("http://dead.test/{n}"), &format!("http://b.test/{n}")]),
+            1 => mirrored(&[&format!("http://slow.test/{n}"), &format!("http://b.test/{n}"), "http://dead.test/"]),
+            2 => seeds(["http://a.test/same".to_owned()]).remove(0),
+            3 => Seed::Broken { input: "x".into(), line: 1, id: None, meta: None, message: "no".into() },
+            _ => seeds([format!("http://a.test/{n}")]).remove(0),
+        };
+        (0..60).map(one).collect()
+    };
+    let fetch = EngineSettings { concurrency: 8, ..EngineSettings::default() };
+    for settings in
+        [EngineSettings { unique: true, ..fetch.clone() }, EngineSettings { ordered: true, ..fetch.clone() }, fetch]
+    {
+        let whole = tempfile::tempdir().unwrap();
+        run_kept(&world(), whole.path(), &settings, given(), Duration::MAX).await.unwrap();
+        let expected = essence(&records(whole.path()));
+        for seed in 0..15 {
+            let directory = tempfile::tempdir().unwrap();
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (world, mut cuts) = (world(), 0);
+            while run_kept(
+                &world,
+                directory.path(),
+                &settings,
+                given(),
+                Duration::from_millis(random.u64(1..600 + 200 * cuts)),
+            )
+            .await
+            .is_none()
+            {
+                cuts += 1;
+                assert!(cuts < 500, "it never comes to its end");
+            }
+            let found = records(directory.path());
+            assert_eq!(essence(&found), expected, "seed {seed}, {cuts} cuts");
+            if settings.ordered {
+                let places = |records: &[serde_json::Value]| {
+                    records.iter().map(|record| record["input"].to_string()).collect::<Vec<_>>()
+                };
+                assert_eq!(places(&found), places(&records(whole.path())), "seed {seed}, {cuts} cuts");
+            }
         }
     }
 }
