@@ -96,8 +96,8 @@ pub struct Seen {
 struct HostLog {
     in_flight: usize,
     last_end: Option<Instant>,
-    /// Nothing may start before: a refusal has said so.
-    held_until: Option<Instant>,
+    /// Nothing may start from the last refusal on until this: so it has said, or an earlier one.
+    held: Option<(Instant, Instant)>,
     /// Its last refusal that was not one of a burst.
     refused: Option<Instant>,
 }
@@ -110,7 +110,8 @@ impl HostLog {
             self.refused = Some(now);
         }
         let hold = stated.or_else(|| is_new.then_some(Duration::from_secs(1)));
-        self.held_until = self.held_until.max(hold.map(|hold| now + hold));
+        let until = self.held.map(|(_, until)| until).max(hold.map(|hold| now + hold));
+        self.held = until.map(|until| (now, until));
     }
 }
 
@@ -179,7 +180,8 @@ impl World {
         {
             log.violations.push(format!("{url} only {:?} after the last request", now - last));
         }
-        if state.held_until.is_some_and(|held| now < held) {
+        // One that starts at the very moment of the refusal was on its way.
+        if state.held.is_some_and(|(since, until)| since < now && now < until) {
             log.violations.push(format!("{url} although its host is held by a refusal"));
         }
         let at_host = state.in_flight;

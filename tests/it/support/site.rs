@@ -215,7 +215,7 @@ impl Shared {
     }
 
     fn end(&self, place: usize) {
-        self.hits.lock().unwrap()[place].ended = Some(Instant::now());
+        self.hits.lock().unwrap()[place].ended.get_or_insert_with(Instant::now);
     }
 }
 
@@ -272,7 +272,7 @@ fn converse(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             return Ok(());
         }
         stream.read_exact(&mut last)?;
-        let kept = give(&mut stream, &asked, answer);
+        let kept = give(&mut stream, &asked, answer, || shared.end(place));
         shared.end(place);
         if !kept? {
             return Ok(());
@@ -280,14 +280,22 @@ fn converse(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     }
 }
 
-/// Does what the script says; true if the connection goes on.
-fn give(stream: &mut TcpStream, request: &Request, answer: Answer) -> std::io::Result<bool> {
+/// Answers up to this many bytes go into the socket's buffer at once.
+const SHORT: usize = 16 * 1024;
+
+/// Does what the script says; true if the connection goes on. `ends` is called when a short answer is about to be written:
+/// once it is, the client may have it, and its next request may be here before this thread has a turn again.
+fn give(stream: &mut TcpStream, request: &Request, answer: Answer, ends: impl Fn()) -> std::io::Result<bool> {
     const OPEN_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n";
     const LONG_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000000\r\n\r\n";
     match answer {
         Answer::Reply(reply) => {
             thread::sleep(reply.delay);
-            stream.write_all(&serialise(&reply, request))?;
+            let bytes = serialise(&reply, request);
+            if bytes.len() <= SHORT {
+                ends();
+            }
+            stream.write_all(&bytes)?;
             return Ok(true);
         }
         Answer::Hang => {
