@@ -12,7 +12,7 @@ use foldhash::HashMap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::event::HostId;
-use super::kept_hosts::KeptHosts;
+use super::kept_hosts::{KeptHosts, KeptRobots, Known};
 use super::limit::Limiter;
 use super::settings::EngineSettings;
 use super::stats::HostSummary;
@@ -166,6 +166,35 @@ impl Host {
         }
     }
 
+    /// Takes up what an earlier process of this run knew of it.
+    fn take_up(&mut self, known: Known) {
+        // It may have asked it a moment ago.
+        self.pace.asked_before();
+        if let Some(limiter) = &mut self.limiter {
+            limiter.take(Moment::START);
+        }
+        if let Some(free) = known.free {
+            self.pace.leave_alone(free);
+        }
+        if let Some((outage, until)) = known.outage {
+            self.breaker.take_up(outage, until);
+            self.summary.given_up = outage.given_up;
+        }
+        for (origin, kept) in known.robots {
+            let robots = match kept {
+                KeptRobots::Known { rules, until, failures } => {
+                    if let Some(delay) = rules.crawl_delay() {
+                        self.pace.raise_delay(delay);
+                    }
+                    Robots::Known(RobotsCopy { rules, until, failures })
+                }
+                KeptRobots::DisallowAll(until) => Robots::DisallowAll(until),
+                KeptRobots::Unreachable(error, until) => Robots::Unreachable(error, until),
+            };
+            self.set_robots(&origin, robots);
+        }
+    }
+
     /// The queue whose turn it is at `now`.
     #[must_use]
     pub fn head(&self, now: Moment) -> Option<Head> {
@@ -300,7 +329,9 @@ impl Hosts {
             self.forget(now);
         }
         let mut host = Host::new(key.into(), settings);
-        self.kept.restore(&mut host);
+        if let Some(known) = self.kept.take(key) {
+            host.take_up(known);
+        }
         let id = if let Some(id) = self.free.pop() {
             self.table[id as usize] = Some(host);
             id

@@ -10,11 +10,6 @@ use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
-use super::dispatcher::Dispatcher;
-use super::event::HostId;
-use super::hosts::{Host, Robots, RobotsCopy};
-use crate::fetch::Fetcher;
-use crate::frontier::journal::Entry;
 use crate::model::fetch_error::FetchError;
 use crate::model::units::{Moment, WallTime};
 use crate::policy::breaker::Outage;
@@ -22,23 +17,54 @@ use crate::policy::robots::RobotsRules;
 
 /// A moment to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Until {
+pub struct Until {
     wall: WallTime,
     /// How long it lay ahead when this was written.
     ahead: Duration,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct KeptHost {
-    free: Until,
-    outage: Option<(Until, Outage)>,
+impl Until {
+    #[must_use]
+    pub fn new(moment: Moment, now: Moment, clock: &Clock) -> Self {
+        // A day is more than any of them lasts; and `NEVER` is no wall time.
+        let ahead = moment.since(now).min(Duration::from_hours(24));
+        Self { wall: clock.wall(now.plus(ahead)), ahead }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum KeptRobots {
-    Known { rules: Box<RobotsRules>, until: Until, failures: u32 },
-    DisallowAll(Until),
-    Unreachable(FetchError, Until),
+pub struct KeptHost {
+    pub free: Until,
+    pub outage: Option<(Until, Outage)>,
+}
+
+/// What is known of a robots.txt, with times as they are kept or as moments of this process.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum KeptRobots<T> {
+    Known { rules: Box<RobotsRules>, until: T, failures: u32 },
+    DisallowAll(T),
+    Unreachable(FetchError, T),
+}
+
+impl<T> KeptRobots<T> {
+    /// The same with other times.
+    pub fn at<U>(self, time: impl FnOnce(T) -> U) -> KeptRobots<U> {
+        match self {
+            Self::Known { rules, until, failures } => KeptRobots::Known { rules, until: time(until), failures },
+            Self::DisallowAll(until) => KeptRobots::DisallowAll(time(until)),
+            Self::Unreachable(error, until) => KeptRobots::Unreachable(error, time(until)),
+        }
+    }
+}
+
+/// What an earlier process knew of a host.
+#[derive(Debug)]
+pub struct Known {
+    /// It is left alone until then.
+    pub free: Option<Moment>,
+    pub outage: Option<(Outage, Moment)>,
+    /// By origin.
+    pub robots: Vec<(String, KeptRobots<Moment>)>,
 }
 
 /// Notes of earlier processes that nobody has needed yet.
@@ -57,41 +83,26 @@ impl KeptHosts {
         Self { notes, start: clock.wall(Moment::START), is_resumed: true }
     }
 
-    /// Gives a host that is new to this process what was known of it.
-    pub fn restore(&mut self, host: &mut Host) {
+    /// What an earlier process of this run knew of a host that is new to this one; None in its first process.
+    pub fn take(&mut self, key: &str) -> Option<Known> {
         if !self.is_resumed {
-            return;
+            return None;
         }
-        // An earlier process may have asked it a moment ago.
-        host.pace.asked_before();
-        if let Some(limiter) = &mut host.limiter {
-            limiter.take(Moment::START);
-        }
-        if let Some(kept) = self.take::<KeptHost>(&host.key.clone()) {
-            host.pace.leave_alone(self.moment(kept.free));
-            if let Some((until, outage)) = kept.outage {
-                host.breaker.take_up(outage, self.moment(until));
-                host.summary.given_up = outage.given_up;
+        let kept = self.read::<KeptHost>(key);
+        let outage = kept.as_ref().and_then(|kept| kept.outage.as_ref());
+        let outage = outage.map(|(until, outage)| (*outage, self.moment(*until)));
+        let free = kept.map(|kept| self.moment(kept.free));
+        let mut robots = Vec::new();
+        for scheme in ["http", "https"] {
+            let origin = [scheme, "://", key].concat();
+            if let Some(kept) = self.read::<KeptRobots<Until>>(&robots_key(&origin)) {
+                robots.push((origin, kept.at(|until| self.moment(until))));
             }
         }
-        for scheme in ["http", "https"] {
-            let origin = [scheme, "://", &host.key].concat();
-            let Some(kept) = self.take::<KeptRobots>(&robots_key(&origin)) else { continue };
-            let robots = match kept {
-                KeptRobots::Known { rules, until, failures } => {
-                    if let Some(delay) = rules.crawl_delay() {
-                        host.pace.raise_delay(delay);
-                    }
-                    Robots::Known(RobotsCopy { rules, until: self.moment(until), failures })
-                }
-                KeptRobots::DisallowAll(until) => Robots::DisallowAll(self.moment(until)),
-                KeptRobots::Unreachable(error, until) => Robots::Unreachable(error, self.moment(until)),
-            };
-            host.set_robots(&origin, robots);
-        }
+        Some(Known { free, outage, robots })
     }
 
-    fn take<T: for<'de> Deserialize<'de>>(&mut self, key: &str) -> Option<T> {
+    fn read<T: for<'de> Deserialize<'de>>(&mut self, key: &str) -> Option<T> {
         // What cannot be read is asked again.
         postcard::from_bytes(&self.notes.remove(key)?).ok()
     }
@@ -103,50 +114,9 @@ impl KeptHosts {
     }
 }
 
-fn robots_key(origin: &str) -> String {
+/// Under what the robots.txt of an origin is kept.
+pub fn robots_key(origin: &str) -> String {
     ["robots ", origin].concat()
-}
-
-impl<F: Fetcher> Dispatcher<F> {
-    fn until(&self, moment: Moment, now: Moment) -> Until {
-        // A day is more than any of them lasts; and `NEVER` is no wall time.
-        let ahead = moment.since(now).min(Duration::from_hours(24));
-        Until { wall: self.clock.wall(now.plus(ahead)), ahead }
-    }
-
-    /// A host is to be left alone for a while, or its breaker has changed.
-    pub(super) fn note_host(&mut self, id: HostId, now: Moment) {
-        if self.ledger.is_none() {
-            return;
-        }
-        let host = self.hosts.get(id);
-        let outage = host.breaker.outage().map(|(until, outage)| (self.until(until, now), outage));
-        let kept = KeptHost { free: self.until(host.pace.next_allowed(), now), outage };
-        let key = host.key.clone();
-        self.note_kept(&key, &kept);
-    }
-
-    /// The robots.txt of an origin has been read, or could not be.
-    pub(super) fn note_robots(&mut self, id: HostId, origin: &str, now: Moment) {
-        if self.ledger.is_none() {
-            return;
-        }
-        let kept = match self.hosts.get(id).robots_of(origin) {
-            Some(Robots::Known(RobotsCopy { rules, until, failures })) => {
-                KeptRobots::Known { rules: rules.clone(), until: self.until(*until, now), failures: *failures }
-            }
-            Some(Robots::DisallowAll(until)) => KeptRobots::DisallowAll(self.until(*until, now)),
-            Some(Robots::Unreachable(error, until)) => KeptRobots::Unreachable(error.clone(), self.until(*until, now)),
-            Some(Robots::Fetching(_)) | None => return,
-        };
-        self.note_kept(&robots_key(origin), &kept);
-    }
-
-    fn note_kept<T: Serialize>(&mut self, key: &str, kept: &T) {
-        if let Ok(bytes) = postcard::to_allocvec(kept) {
-            self.note(&Entry::Host(key.into(), bytes.into()));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,51 +1,31 @@
-//! What the dispatcher tells the journal of the frontier, and when; and what it takes up again of an earlier process.
-//!
-//! Without a journal nothing of this happens. With one, a commit is due 50 ms after there was something to tell, or as
-//! soon as there is much; the journal's own threads do the writing. Decides what is told, never what happens to a job.
-//!
-//! The order is that of law: jobs before the record of the page that named them, both before its settling.
+//! What the dispatcher remembers of its journal, and what it begins with after an earlier process. `journaling` tells it.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use super::delivery::{Continuation, Written};
-use super::dispatcher::{Dispatcher, Phase};
-use super::intake::host_name_entry;
-use super::kept_hosts::KeptHosts;
-use super::outcome::{BrokenLine, Counted, Finished, Verdict};
-use super::standing::{HostStanding, Standing};
+use super::delivery::Continuation;
+use super::outcome::Counted;
+use super::standing::Standing;
 use super::stats::Tally;
-use crate::fetch::Fetcher;
-use crate::frontier::journal::{Begun, Ending, Entry, InputPosition, Journal, Owed, OwedKind, Past};
-use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
-use crate::model::job::{Job, JobKind};
-use crate::model::record::SkipReason;
+use crate::frontier::journal::{Begun, InputPosition, Past};
 use crate::model::units::Moment;
-use crate::policy::retry;
-use crate::seeds::Seed;
 
-/// From the first thing to tell to the commit.
-const COMMIT_AFTER: Duration = Duration::from_millis(50);
 /// From one note of how the run stands to the next, if there are so many records more; and if not. Each takes some
 /// kilobytes, and what is written is known without it.
 const STANDING_AFTER: Duration = Duration::from_secs(1);
 const STANDING_RECORDS: u64 = 500;
 const STANDING_AT_LAST: Duration = Duration::from_secs(10);
-/// Hosts in it.
-const HOSTS: usize = 20;
-
 /// What the dispatcher remembers of its journal.
 #[derive(Debug)]
 pub struct Ledger {
-    input: InputPosition,
-    input_ended: bool,
+    pub(super) input: InputPosition,
+    pub(super) input_ended: bool,
     /// Some of what was read was not accepted: it will be read again.
-    input_cut: bool,
-    due: Moment,
+    pub(super) input_cut: bool,
+    pub(super) due: Moment,
     /// When the last standing was noted, and how many records there were.
-    stood: Option<(Moment, u64)>,
+    pub(super) stood: Option<(Moment, u64)>,
     /// Of earlier processes.
-    elapsed: Duration,
+    pub(super) elapsed: Duration,
 }
 
 /// Where delivery goes on.
@@ -69,7 +49,8 @@ impl Ledger {
         }
     }
 
-    fn wants_standing(&self, now: Moment, records: u64) -> bool {
+    /// Whether it is time for another note of how the run stands.
+    pub(super) fn wants_standing(&self, now: Moment, records: u64) -> bool {
         self.stood.is_none_or(|(at, before)| {
             let many = records.saturating_sub(before) >= STANDING_RECORDS;
             now.since(at) >= if many { STANDING_AFTER } else { STANDING_AT_LAST }
@@ -113,255 +94,4 @@ pub(super) fn tally_of(past: &Past) -> Tally {
     // They have had their exit code.
     tally.panics = 0;
     tally
-}
-
-impl<F: Fetcher> Dispatcher<F> {
-    pub(super) fn note(&mut self, entry: &Entry<'_>) {
-        if let Some(journal) = self.frontier.journal() {
-            journal.note(entry);
-        }
-    }
-
-    /// An entry of the input is accepted.
-    pub(super) fn note_seed(&mut self, seed: &Seed) {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.input.hash = seed.chain(ledger.input.hash);
-            ledger.input.taken += u64::from(seed.is_entry());
-        }
-    }
-
-    /// All of a batch of input was accepted, or a stop came in between.
-    pub(super) fn note_input(&mut self, cut: bool) {
-        let Some(ledger) = &mut self.ledger else { return };
-        ledger.input_cut |= cut;
-        let position = ledger.input;
-        self.note(&Entry::Input(position));
-    }
-
-    /// What its page was like, for a later run.
-    pub(super) fn note_page(&mut self, finished: &mut Finished) {
-        if let Some(known) = finished.page.take()
-            && self.ledger.is_some()
-        {
-            self.note(&Entry::Page { number: finished.number, known: Cow::Owned(*known) });
-        }
-    }
-
-    /// A job is accepted that is not asked for: its record is owed until it is written.
-    pub(super) fn note_skipped(&mut self, job: &Job, reason: SkipReason) {
-        if self.ledger.is_some() {
-            let kind = OwedKind::Skipped(Box::new(job.clone()), reason);
-            self.note(&Entry::Owed(Cow::Owned(Owed { number: job.number, kind })));
-        }
-    }
-
-    pub(super) fn note_broken(&mut self, number: u64, broken: &BrokenLine) {
-        if self.ledger.is_some() {
-            let BrokenLine { input, line, id, meta, message } = broken.clone();
-            let kind = OwedKind::Broken { input, line, id, meta, message };
-            self.note(&Entry::Owed(Cow::Owned(Owed { number, kind })));
-        }
-    }
-
-    /// A sitemap is queued.
-    pub(super) fn note_own(&mut self, job: &Job, claim: &str) {
-        if self.ledger.is_some() {
-            self.note(&Entry::Own { job: Cow::Borrowed(job), claim: claim.into() });
-        }
-    }
-
-    /// A sitemap is read or given up; what it named is accepted.
-    pub(super) fn note_own_done(&mut self, job: &Job, now: Moment) {
-        if self.ledger.is_some() && job.kind == JobKind::Sitemap {
-            self.hand_over_discovered(now);
-            self.note(&Entry::OwnDone(job.first_url().into()));
-        }
-    }
-
-    /// A job that may not be sent twice is about to be sent: that is on its way to the disk before the job is.
-    pub(super) fn note_start(&mut self, job: &Job, now: Moment) {
-        if self.is_noted_alone(job) {
-            self.note(&Entry::Started(job.number));
-            let waited = self.frontier.journal().map_or(Ok(()), Journal::commit_and_wait);
-            self.check_frontier(waited, now);
-        }
-    }
-
-    /// Such a job has come back, and will be sent again: nothing is in doubt about it.
-    pub(super) fn note_return(&mut self, job: &Job) {
-        if self.is_noted_alone(job)
-            && job.leg().is_none()
-            && let Some(journal) = self.frontier.journal()
-        {
-            journal.requeued(job);
-        }
-    }
-
-    fn is_noted_alone(&self, job: &Job) -> bool {
-        self.ledger.is_some() && job.has_record() && !retry::is_repeatable(self.shop.desk.method(job))
-    }
-
-    /// Whether the disk is so far behind that nothing new may start.
-    pub(super) fn disk_is_behind(&mut self) -> bool {
-        self.ledger.is_some() && self.frontier.journal().is_some_and(|journal| journal.is_behind())
-    }
-
-    /// At the end of each turn: tells the journal what is written, and commits if it is time.
-    pub(super) fn keep_ledger(&mut self, now: Moment) {
-        if self.ledger.is_none() {
-            return;
-        }
-        self.tell_written();
-        let unsure = self.delivery.has_unsure();
-        let (Some(ledger), Some(journal)) = (&mut self.ledger, self.frontier.journal()) else { return };
-        if journal.is_full() || ledger.due <= now {
-            ledger.due = Moment::NEVER;
-            self.commit(now);
-        } else if ledger.due == Moment::NEVER && (journal.is_dirty() || unsure || journal.is_behind()) {
-            ledger.due = now.plus(COMMIT_AFTER);
-        }
-    }
-
-    fn tell_written(&mut self) {
-        let Some(Written { records, marks }) = self.delivery.take_written() else { return };
-        let ending = |(number, counted): (u64, Counted)| {
-            let Counted { typed, outcome, error, skip } = counted;
-            Ending { number, typed, outcome, error, skip }
-        };
-        let endings: Vec<Ending> = records.into_iter().map(ending).collect();
-        if let Some(journal) = self.frontier.journal() {
-            journal.written(&endings, marks);
-        }
-    }
-
-    fn commit(&mut self, now: Moment) {
-        self.hand_over_discovered(now);
-        let Some(ledger) = &mut self.ledger else { return };
-        if self.input.has_ended() && !self.input_missing && !ledger.input_ended && !ledger.input_cut {
-            ledger.input_ended = true;
-            self.note(&Entry::InputEnded);
-        }
-        if self.frontier.journal().is_some_and(|journal| journal.is_dirty())
-            && self.ledger.as_ref().is_some_and(|ledger| ledger.wants_standing(now, self.tally.records))
-        {
-            self.note_standing(now);
-        }
-        let committed = self.frontier.journal().map_or(Ok(()), Journal::commit);
-        self.check_frontier(committed, now);
-        if self.delivery.has_unsure()
-            && let Some(ledger) = &mut self.ledger
-        {
-            ledger.due = now.plus(COMMIT_AFTER);
-        }
-    }
-
-    fn note_standing(&mut self, now: Moment) {
-        let Some(ledger) = &mut self.ledger else { return };
-        ledger.stood = Some((now, self.tally.records));
-        let elapsed = ledger.elapsed + now.since(Moment::START);
-        let (hosts, host_count) = self.hosts.busiest(HOSTS);
-        let mut written = self.tally.clone();
-        for counted in self.delivery.unsure() {
-            written.uncount(counted);
-        }
-        let standing = Standing {
-            in_flight: self.in_flight as u64,
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            input_ended: self.input.has_ended(),
-            hosts: hosts.into_iter().map(HostStanding::from).collect(),
-            host_count,
-            ..Standing::of(&written)
-        };
-        self.note(&Entry::Totals(standing.write().into()));
-    }
-
-    /// The run is over: tells the journal the last of it.
-    pub(super) fn close_ledger(&mut self, now: Moment) {
-        if self.ledger.is_none() {
-            return;
-        }
-        self.hand_over_discovered(now);
-        self.tell_written();
-        self.put_back_retries(now);
-        let is_done = self.phase == Phase::Running && self.stopped_by.is_none() && self.failure.is_none();
-        let input_is_done = self.ledger.as_ref().is_some_and(|ledger| ledger.input_ended || !ledger.input_cut);
-        self.note_standing(now);
-        if is_done && input_is_done && !self.input_missing && !self.delivery.has_unsure() {
-            self.note(&Entry::Finished);
-        }
-        self.commit(now);
-    }
-
-    /// Jobs that wait for a retry keep what has happened to them.
-    fn put_back_retries(&mut self, now: Moment) {
-        for id in self.hosts.ids() {
-            let retries = std::mem::take(&mut self.hosts.get_mut(id).retries);
-            let jobs = retries.into_iter().map(|retry| retry.0.job);
-            let mut jobs: Vec<Job> = jobs.filter(|job| job.has_record() && job.leg().is_none()).collect();
-            if !jobs.is_empty() {
-                let result = self.frontier.put_back(&mut jobs);
-                self.check_frontier(result, now);
-            }
-        }
-    }
-
-    /// Takes up what an earlier process has left.
-    pub(super) fn revive(&mut self, past: Past, now: Moment) {
-        self.hosts.take_up(KeptHosts::new(past.hosts, &self.clock));
-        if let Some(limiter) = &mut self.run_limiter {
-            limiter.take(Moment::START);
-        }
-        for host in &past.typed_hosts {
-            if self.typed_hosts.claim(host) {
-                self.typed_hosts.claim(&host_name_entry(host));
-            }
-        }
-        if self.settings.follow {
-            for url in &past.scope {
-                self.scope.add_seed(url);
-            }
-        }
-        for owed in past.owed.into_values() {
-            self.pay(owed, now);
-        }
-        for job in past.own {
-            let id = self.hosts.id(&job.host, &self.settings, now);
-            self.own_jobs += 1;
-            self.hosts.get_mut(id).own.push_back(job);
-            self.reconsider(id, now);
-        }
-        for job in past.interrupted {
-            let message = "an earlier process was ended while this was being sent, and it may not be sent twice (--retry-all sends it again)";
-            let error = FetchError::permanent(ErrorKind::Interrupted, Stage::Send, message);
-            self.end_job(job, Verdict::Failed(error), None, now);
-        }
-        for (job, seq) in past.failures {
-            self.give_another_chance(job, seq, now);
-        }
-        // None of them was leased.
-        self.settled.clear();
-        self.hand_over_discovered(now);
-    }
-
-    fn pay(&mut self, owed: Owed, now: Moment) {
-        let finished = match owed.kind {
-            OwedKind::Skipped(mut job, reason) => self.shop.desk.verdict(&mut job, Verdict::Skipped(reason), None, now),
-            OwedKind::Broken { input, line, id, meta, message } => {
-                self.shop.desk.broken_line(owed.number, BrokenLine { input, line, id, meta, message })
-            }
-        };
-        self.deliver_without_host(finished, now);
-    }
-
-    /// A failure is asked again, as a job with a number and a record of its own.
-    fn give_another_chance(&mut self, mut job: Job, seq: u64, now: Moment) {
-        let old = job.number;
-        let number = self.accept();
-        self.note(&Entry::Retried { old, number });
-        job.number = number;
-        job.accepted = now;
-        job.chain = None;
-        job.chain_mut().retry_of = Some(seq);
-        self.discovered.push(job);
-    }
 }

@@ -31,6 +31,7 @@ mod flights;
 mod hosts;
 pub mod input;
 mod intake;
+mod journaling;
 mod kept_hosts;
 pub mod ledger;
 mod limit;

@@ -15,7 +15,7 @@ use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::entry::layout;
+use super::entry::{HEADER, layout};
 use super::invalid;
 use crate::model::mark::OutputMark;
 
@@ -29,7 +29,6 @@ const FORMAT: u32 = 1;
 
 const MAGIC: [u8; 4] = *b"\xf7LyB";
 const CHECKED_FROM: usize = 12;
-pub(super) const HEADER: usize = 28;
 /// No block is longer: a commit is due long before, and one job may carry 16 MiB.
 const LONGEST: usize = 64 << 20;
 

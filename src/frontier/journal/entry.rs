@@ -12,7 +12,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::block::HEADER;
 use super::invalid;
 use crate::model::fetch_error::ErrorKind;
 use crate::model::job::{Chain, Job, JobKind, JobSpec, Known, Mirror};
@@ -146,6 +145,9 @@ pub enum Entry<'a> {
     /// Nothing is left to do.
     Finished,
 }
+
+/// Bytes that are left free before the entries of a block, for its header.
+pub(super) const HEADER: usize = 28;
 
 /// Gathers entries for one block.
 #[derive(Default)]

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::block::{Commit, HEADER, seal};
+use super::block::{Commit, seal};
+use super::entry::HEADER;
 use super::{Durability, JournalSettings};
 
 /// From one epoch to the next, while there is anything new.

@@ -7,7 +7,7 @@ use lycosa::engine::stats::StoppedBy;
 use lycosa::observe::report;
 use lycosa::sinks::{OutputSettings, Target};
 
-use super::run::{Ended, conduct};
+use super::conduct::{Ended, conduct};
 use crate::console::Console;
 use crate::demo::site::Site;
 use crate::demo::{self, story};

@@ -10,8 +10,8 @@ use lycosa::model::url::host_key_of;
 use lycosa::policy::scope::Scope;
 use serde_json::json;
 
+use super::conduct::quiet;
 use super::robots::{Known, Query, Told, as_array};
-use super::run::quiet;
 use crate::args::query::QueryFlags;
 
 /// Links of a seed are judged.

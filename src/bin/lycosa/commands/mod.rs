@@ -1,6 +1,7 @@
 //! What each command does with its resolved settings.
 
 pub mod audit;
+pub mod conduct;
 pub mod config;
 pub mod demo;
 pub mod explain;

@@ -17,7 +17,8 @@ use lycosa::policy::robots::{self, Because, Group, RobotsRules, RobotsStatus};
 use lycosa::seeds::{Seed, SeedSettings, Source};
 use serde_json::{Value, json};
 
-use super::run::{argument, quiet};
+use super::conduct::quiet;
+use super::run::argument;
 use crate::args::query::{QueryFlags, Question};
 use crate::console::Console;
 use crate::settings::request::RequestFlags;

@@ -3,52 +3,19 @@
 //! The order is the contract's: everything that can be wrong with input and settings is found before an output is
 //! touched, and all outputs are open before the first request.
 
-use std::fs::File;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, IsTerminal as _};
+use std::path::Path;
 
-use lycosa::crawl::{Crawl, Settings, StartError, State, StateOptions};
-use lycosa::engine::settings::EngineSettings;
-use lycosa::engine::stats::{Counters, StoppedBy, Summary};
-use lycosa::observe::progress::Progress;
-use lycosa::observe::report;
+use lycosa::crawl::{State, StateOptions};
 use lycosa::seeds::{SeedSettings, Source, StrictError, check_all, check_argument};
-use lycosa::sinks::Target;
 
+use super::conduct::{Kept, NO_URL, close, files, quiet, to_stdout};
 use crate::args::RunFlags;
-use crate::clash::Files;
 use crate::console::Console;
-use crate::exit::{self, StopSignal};
 use crate::memo::Memo;
 use crate::settings::resolve::{Resolved, resolve};
 use crate::settings::{Layer, UsageError};
-use crate::{file, layers, logging, standard, watch};
-
-/// A failure that ends the command before or beside its run: exit code and one line.
-#[derive(Debug)]
-pub struct Failure {
-    pub code: u8,
-    pub message: String,
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        let code = match error {
-            StartError::Output(_) => exit::OUTPUT,
-            _ => exit::USAGE,
-        };
-        Self { code, message: error.to_string() }
-    }
-}
-
-/// How a run ended.
-pub struct Ended {
-    pub summary: Summary,
-    /// The first signal that asked it to stop.
-    pub signal: Option<StopSignal>,
-    /// URLs and lines that were accepted.
-    pub accepted: u64,
-}
+use crate::{layers, logging};
 
 /// Runs the command. Returns the exit code.
 pub fn run(flags: &RunFlags) -> u8 {
@@ -75,171 +42,34 @@ pub fn run(flags: &RunFlags) -> u8 {
         Ok(implicit) => implicit,
         Err(error) => return crate::usage(&error, resolved.display.quiet),
     };
-    let kept = match start.map(|state| Kept::new(state, flags, &layers, implicit, &resolved)).transpose() {
+    let kept = match start.map(|state| kept(state, flags, &layers, implicit, &resolved)).transpose() {
         Ok(kept) => kept,
         Err(error) => return crate::usage(&error, resolved.display.quiet),
     };
     close(resolved, implicit, kept, &console)
 }
 
-/// Where a run is kept.
-pub struct Kept {
-    pub state: State,
-    pub options: StateOptions,
-}
-
-impl Kept {
-    fn new(
-        state: State,
-        flags: &RunFlags,
-        layers: &Layer,
-        implicit: bool,
-        resolved: &Resolved,
-    ) -> Result<Self, UsageError> {
-        let memo = Memo::of(flags, layers, implicit)?.to_json();
-        let options = StateOptions {
-            durability: resolved.durability,
-            memo,
-            retry_all: resolved.settings.engine.retry.all_methods,
-            ..StateOptions::default()
-        };
-        Ok(Self { state, options })
-    }
-}
-
-/// Runs, writes the summary, and decides the exit code.
-pub fn close(resolved: Resolved, implicit_input: bool, kept: Option<Kept>, console: &Console) -> u8 {
-    let (fail_on, summary_path) = (resolved.fail_on, resolved.summary.clone());
-    let limited = resolved.settings.engine.max_memory.is_some();
-    let resume = kept.as_ref().map(|kept| super::state::resume_line(kept.state.path()));
-    let mut summary_file = None;
-    let ended = conduct(resolved.settings, kept, console, || {
-        summary_file = summary_path.as_deref().map(create_summary).transpose()?;
-        Ok(())
-    });
-    let ended = match ended {
-        Ok(ended) => ended,
-        Err(failure) => {
-            console.failure(&failure.message);
-            return failure.code;
-        }
+/// What the state keeps of what was typed.
+fn kept(
+    state: State,
+    flags: &RunFlags,
+    layers: &Layer,
+    implicit: bool,
+    resolved: &Resolved,
+) -> Result<Kept, UsageError> {
+    let memo = Memo::of(flags, layers, implicit)?.to_json();
+    let options = StateOptions {
+        durability: resolved.durability,
+        memo,
+        retry_all: resolved.settings.engine.retry.all_methods,
+        ..StateOptions::default()
     };
-    let Ended { summary, signal, accepted } = &ended;
-    if implicit_input && *accepted == 0 && summary.records == 0 && summary.stopped_by == StoppedBy::Done {
-        console.failure(NO_URL);
-        return exit::USAGE;
-    }
-    let mut code = exit::code(summary, fail_on, *signal);
-    if let Some((path, file)) = summary_file
-        && let Err(failure) = write_summary(&path, file, summary, code)
-    {
-        console.failure(&failure.message);
-        code = code_after(code, failure.code);
-    }
-    show(console, summary, code);
-    if let Some(bytes) = peak_memory().filter(|_| limited) {
-        console.report(&report::peak(bytes));
-    }
-    if let Some(resume) = resume.filter(|_| summary.work_left || summary.stopped_by != StoppedBy::Done) {
-        console.notice(&format!("to go on: {resume}"));
-    }
-    code
-}
-
-/// The code that goes first of two.
-fn code_after(code: u8, other: u8) -> u8 {
-    let place = |code: u8| [2, 3, 6, 130, 143, 1, 4, 0].iter().position(|known| *known == code);
-    if place(other) < place(code) { other } else { code }
-}
-
-fn show(console: &Console, summary: &Summary, code: u8) {
-    match console.quiet() {
-        // `… | head` has read what it wanted.
-        _ if summary.stopped_by == StoppedBy::Pipe && code == 0 => {}
-        0 => console.report(&report::text(summary)),
-        1 if code != 0 => {
-            let line = summary.output_error.clone().unwrap_or_else(|| report::one_line(summary, code));
-            console.failure(&line);
-        }
-        _ => {}
-    }
-}
-
-/// Starts a run, watches it, and returns when it has ended. `before` is called when all inputs and outputs are open and
-/// nothing has been asked yet.
-///
-/// # Errors
-/// The run cannot start, or `before` says so: nothing was fetched.
-pub fn conduct(
-    mut settings: Settings,
-    kept: Option<Kept>,
-    console: &Console,
-    before: impl FnOnce() -> Result<(), Failure>,
-) -> Result<Ended, Failure> {
-    fit_descriptors(&mut settings.engine, console);
-    let writes_closed = to_stdout(&settings) && standard::output_was_closed();
-    let internal = |error: std::io::Error| Failure { code: exit::INTERNAL, message: format!("cannot start: {error}") };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
-    let progress = Progress::new(!settings.engine.follow);
-    let ended = runtime.block_on(async {
-        let crawl = match kept {
-            Some(Kept { state, options }) => Crawl::with_state(settings, state, options)?,
-            None => Crawl::new(settings)?,
-        };
-        if writes_closed {
-            let message = format!("cannot write standard output: {}", standard::closed());
-            return Err(Failure { code: exit::OUTPUT, message });
-        }
-        before()?;
-        let handle = crawl.handle();
-        let watch = watch::start(handle.clone(), console.clone(), progress).map_err(internal)?;
-        let summary = crawl.run().await;
-        let signal = watch.finish();
-        Ok(Ended { summary, signal, accepted: Counters::get(&handle.counters().accepted) })
-    });
-    // A lookup of a name that still blocks a thread must not hold the exit back.
-    runtime.shutdown_background();
-    ended
-}
-
-/// Thousands of connections need as many descriptors: takes all that the system grants, and asks for no more at once
-/// than they are enough for.
-fn fit_descriptors(engine: &mut EngineSettings, console: &Console) {
-    // Where there is no limit to read, none is known to be too low.
-    let Ok(limit) = rlimit::increase_nofile_limit(u64::MAX) else { return };
-    let fitting = concurrency_within(limit, engine.concurrency);
-    if fitting < engine.concurrency {
-        console.notice(&format!(
-            "warning: the system allows {limit} open files (ulimit -n): concurrency {fitting} instead of {}",
-            engine.concurrency
-        ));
-        engine.concurrency = fitting;
-    }
-}
-
-/// Requests in flight that this many descriptors are enough for: two each (a connection that is being replaced, a
-/// lookup of a name) and some for files.
-fn concurrency_within(limit: u64, wanted: usize) -> usize {
-    let needed = (wanted as u64).saturating_mul(2).saturating_add(64);
-    let fitting = usize::try_from(limit.saturating_sub(32) / 2).unwrap_or(usize::MAX).max(1);
-    if limit < needed { fitting.min(wanted) } else { wanted }
-}
-
-/// How quiet a run is that has no settings yet.
-pub fn quiet(layers: &Layer) -> u32 {
-    layers.get("quiet").and_then(|given| given.texts.last()?.parse().ok()).unwrap_or(0)
+    Ok(Kept { state, options })
 }
 
 fn gathered(flags: &RunFlags) -> Result<(Layer, Vec<String>), UsageError> {
     layers::gather(flags.run, &flags.files, std::env::vars_os(), flags.flags.clone())
 }
-
-/// Whether records go to standard output.
-fn to_stdout(settings: &Settings) -> bool {
-    settings.outputs.iter().any(|output| output.target == Target::Stdout)
-}
-
-const NO_URL: &str = "no URL given";
 
 /// Finds and checks the input. Returns whether standard input is read because nothing else was named.
 fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> {
@@ -252,38 +82,6 @@ fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> 
     }
     resolved.settings.seeds = seeds;
     Ok(implicit)
-}
-
-/// All files that the run would read and write.
-pub fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files {
-    let mut files = Files::default();
-    for source in sources {
-        match source {
-            Source::File(path) => files.reads("-i", path),
-            Source::Stdin => files.reads_stdin(),
-            Source::Arguments(_) | Source::Spool(_) => {}
-        }
-    }
-    for (flag, path) in flags.request.files() {
-        files.reads(flag, Path::new(path));
-    }
-    let headers = flags.flags.get("header").map_or(&[][..], |given| &given.texts);
-    for path in headers.iter().filter_map(|line| line.strip_prefix('@')).filter(|path| *path != "-") {
-        files.reads("-H", Path::new(path));
-    }
-    for path in file::places(&flags.files) {
-        files.reads("the configuration file", &path);
-    }
-    for output in &resolved.settings.outputs {
-        match &output.target {
-            Target::File(path) => files.writes("-o", path),
-            Target::Stdout => files.writes_stdout(),
-        }
-    }
-    if let Some(path) = &resolved.summary {
-        files.writes("--summary", path);
-    }
-    files
 }
 
 /// Checks what stands for a URL.
@@ -340,69 +138,5 @@ fn sources(flags: &RunFlags) -> Result<(Vec<Source>, bool), UsageError> {
         Ok([]) => Err(no_url()),
         Ok(_) => Ok((vec![Source::Stdin], true)),
         Err(error) => Err(UsageError::new(format!("cannot read standard input: {error}"))),
-    }
-}
-
-fn create_summary(path: &Path) -> Result<(PathBuf, File), Failure> {
-    match File::create(path) {
-        Ok(file) => Ok((path.to_owned(), file)),
-        Err(error) => Err(Failure {
-            code: exit::OUTPUT,
-            message: format!("cannot write the summary {}: {error}", path.display()),
-        }),
-    }
-}
-
-fn write_summary(path: &Path, mut file: File, summary: &Summary, code: u8) -> Result<(), Failure> {
-    let json = report::json(summary, code, peak_memory());
-    writeln!(file, "{json}").map_err(|error| Failure {
-        code: exit::OUTPUT,
-        message: format!("cannot write the summary {}: {error}", path.display()),
-    })
-}
-
-/// The largest memory this process ever had, in bytes, where the system tells (Linux: VmHWM of proc(5)).
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_code_that_goes_first_stands() {
-        assert_eq!(code_after(0, 3), 3);
-        assert_eq!(code_after(130, 3), 3);
-        assert_eq!(code_after(2, 3), 2);
-        assert_eq!(code_after(3, 3), 3);
-    }
-
-    #[test]
-    fn concurrency_fits_the_descriptors() {
-        let fits = |limit, wanted| concurrency_within(limit, wanted);
-        assert_eq!([fits(1024, 64), fits(192, 64), fits(191, 64), fits(64, 200)], [64, 64, 64, 16]);
-        assert_eq!([fits(12, 64), fits(0, 1), fits(u64::MAX, 100_000)], [1, 1, 100_000]);
-    }
-
-    #[test]
-    fn start_errors_have_their_codes() {
-        assert_eq!(Failure::from(StartError::Input("x".to_owned())).code, 2);
-        assert_eq!(Failure::from(StartError::Output("x".to_owned())).code, 3);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn peak_memory_is_told() {
-        assert!(peak_memory().is_some_and(|bytes| bytes > 1 << 20));
-    }
-
-    #[test]
-    fn a_summary_that_cannot_be_created_is_an_output_error() {
-        let failure = create_summary(Path::new("/no/such/dir/s.json")).expect_err("no directory");
-        assert_eq!(failure.code, 3);
     }
 }

@@ -12,7 +12,7 @@ use lycosa::frontier::journal::{Glance, glance};
 use lycosa::observe::status;
 use lycosa::seeds::{SeedSettings, Source};
 
-use super::run::{Failure, Kept, close, files, quiet};
+use super::conduct::{Failure, Kept, close, files, quiet, resume_line};
 use crate::args::RunFlags;
 use crate::args::state::{Keep, ResumeFlags, StatusFlags, may_change, why_fixed};
 use crate::console::Console;
@@ -90,15 +90,6 @@ pub fn refuse(failure: &Failure, quiet: u32) -> u8 {
 fn usage(error: UsageError) -> Failure {
     let hint = error.hint.map_or_else(String::new, |hint| format!("; {hint}"));
     Failure { code: exit::USAGE, message: error.message + &hint }
-}
-
-/// The command that goes on with a run, as it can be typed in the directory it was begun in and in any other.
-pub fn resume_line(dir: &Path) -> String {
-    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    let text = dir.display().to_string();
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c));
-    let quoted = if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
-    format!("lycosa resume {quoted}")
 }
 
 fn is_finished(dir: &Path) -> Result<bool, Failure> {
