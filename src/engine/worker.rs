@@ -258,7 +258,7 @@ impl<F: Fetcher> Round<'_, F> {
         let status = attempt.head.as_ref().map(|head| head.status);
         if attempt.error.is_some() || !status.is_some_and(|status| (200..300).contains(&status)) {
             let error = attempt.error.as_ref().map(|error| &*error.message);
-            tracing::warn!(url = %job.url, status, error, "a sitemap cannot be read");
+            tracing::warn!(request_id = %job.id(), url = %job.url, status, error, "a sitemap cannot be read");
             return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
         }
         let body = attempt.body;
