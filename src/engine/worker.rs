@@ -337,8 +337,7 @@ impl<F: Fetcher> Round<'_, F> {
             JobKind::Sitemap => Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() },
             JobKind::Typed | JobKind::Link => {
                 let now = self.shop.desk.clock.now();
-                let head = self.progress.status().map(|status| (status, job.url.clone()));
-                let finished = self.shop.desk.verdict(job, Verdict::Failed(error), head, now);
+                let finished = self.shop.desk.cut_short(job, error, &self.progress, now);
                 Next::Record { finished: Box::new(finished), outlinks: Vec::new() }
             }
         }

@@ -242,6 +242,7 @@ impl Fetcher for Fake {
         if reply.never {
             if reply.status > 0 {
                 request.progress.head(reply.status);
+                request.progress.body_bytes(reply.body.len() as u64);
             }
             std::future::pending::<()>().await;
         }
