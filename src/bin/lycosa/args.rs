@@ -209,7 +209,8 @@ fn audit_flags(matches: &ArgMatches) -> Result<AuditFlags, UsageError> {
             of_flag("crawl-delay", check::Bad::new(format!("'{text}' is not a host and a time (example.org=5s)")))
         })?;
         if let Some(delay) = check::duration(delay).map_err(|bad| of_flag("crawl-delay", bad))? {
-            flags.crawl_delays.push((host.to_ascii_lowercase(), delay));
+            let host = crate::commands::audit::host_key(host).map_err(|bad| of_flag("crawl-delay", bad))?;
+            flags.crawl_delays.push((host, delay));
             stated.push(("crawl-delay", text.clone()));
         }
     }
