@@ -721,6 +721,7 @@ mod tests {
     #[test]
     fn a_flag_of_the_other_command_says_so() {
         assert_eq!(error("crawl -X POST u"), "lycosa: -X is for lycosa fetch: a crawl asks for pages with GET");
+        assert!(error("crawl --mirrors u").contains("--mirrors is for lycosa fetch: the seeds of a crawl are pages"));
         for flag in ["-d a", "--json {}", "-I", "--request PUT", "--data=x", "--ordered", "--unique"] {
             assert!(error(&format!("crawl {flag} u")).contains("is for lycosa fetch"), "{flag}");
         }
