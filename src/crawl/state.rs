@@ -162,8 +162,10 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     client.body_pool = budget.bodies.min(client.body_pool);
     let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
     go_back_to_outputs(&mut replay, &outputs)?;
-    if replay.torn() > 0 {
-        tracing::info!(bytes = replay.torn(), "the journal has a torn end, which is dropped");
+    if let Some((journal, at, bytes)) = replay.torn() {
+        // A kill or a loss of power leaves this, but so does a disk that returns other bits than it was given.
+        let journal = journal.display();
+        tracing::warn!(target: "lycosa::notice", "{journal} is not whole from offset {at} on: {bytes} bytes are dropped, and what they told is fetched again");
     }
     let mut memory = memory(&dir, &budget);
     let wants = LoadSettings {

@@ -86,6 +86,8 @@ pub enum Next {
 pub enum RobotsAnswer {
     Rules(Box<crate::policy::robots::RobotsRules>),
     DisallowAll,
+    /// It redirects to this URL of another origin, which the guard against private addresses refuses: all is disallowed.
+    Refused(Box<str>),
     /// Given up below HTTP: its URLs end with this kind.
     Unreachable(crate::model::fetch_error::FetchError),
 }

@@ -263,6 +263,10 @@ impl<F: Fetcher> Dispatcher<F> {
                     tracing::warn!(%origin, error = %error.message, "robots.txt cannot be reached: nothing of this origin is fetched");
                     Robots::Unreachable(error, ask_again)
                 }
+                (None, RobotsAnswer::Refused(target)) => {
+                    tracing::warn!(%origin, %target, "robots.txt redirects to a private address, which is not asked without --allow-private: nothing of this origin is fetched");
+                    Robots::DisallowAll(ask_again)
+                }
                 (None, _) => {
                     tracing::warn!(%origin, "robots.txt cannot be read (5xx or 429): nothing of this origin is fetched");
                     Robots::DisallowAll(ask_again)

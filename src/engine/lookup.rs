@@ -56,7 +56,8 @@ pub async fn look_up<F: Fetcher>(fetcher: &F, origin: &str, settings: &EngineSet
             continue;
         }
         let body = if matches!(status, Some(200..=299)) { attempt.body.bytes.clone() } else { Bytes::new() };
-        let answer = robots_answer(attempt, &settings.product_token);
+        let led_to = (origin_of(&asked) != origin).then_some(&*asked);
+        let answer = robots_answer(attempt, &settings.product_token, led_to);
         return Lookup { answer, status, url: asked, requests, body };
     }
 }
@@ -126,6 +127,13 @@ mod tests {
         assert!(matches!(lookup.answer, RobotsAnswer::DisallowAll) && lookup.requests == 3);
         let (lookup, _) = found(|_, _| Reply::refused()).await;
         assert!(matches!(lookup.answer, RobotsAnswer::Unreachable(_)) && lookup.requests == 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_redirect_into_a_private_network_is_no_permission() {
+        let (lookup, asked) = found(|_, _| Reply::redirect(301, "http://10.0.0.1/rules")).await;
+        assert!(matches!(&lookup.answer, RobotsAnswer::Refused(target) if &**target == "http://10.0.0.1/rules"));
+        assert_eq!((asked.len(), lookup.status), (1, None));
     }
 
     #[tokio::test(start_paused = true)]

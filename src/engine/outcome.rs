@@ -15,6 +15,7 @@ use super::changes;
 use super::clock::Clock;
 use super::settings::EngineSettings;
 use crate::fetch::body::Reservation;
+use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Head};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind, Known, Mirror};
@@ -188,8 +189,7 @@ impl Desk {
 
     /// The record of a job that ends without (another) request.
     ///
-    /// `head` is the status of a redirect that is not followed, and its target; or that of an answer that is not read to
-    /// its end, and its URL.
+    /// `head` is the status of a redirect that is not followed, and its target.
     pub fn verdict(&self, job: &mut Job, verdict: Verdict, head: Option<(u16, Box<str>)>, now: Moment) -> Finished {
         let mut record = self.begin(job, now);
         if let Some((status, url)) = head {
@@ -200,6 +200,21 @@ impl Desk {
             Verdict::Skipped(reason) => skip(&mut record, job, reason),
             Verdict::Failed(error) => fail(&mut record, error),
         }
+        self.add_empty_body(&mut record);
+        self.seal(job, record, None)
+    }
+
+    /// The record of a job that ends in the middle of a request, or while its page is read: of the answer there is what
+    /// had come until then.
+    pub fn cut_short(&self, job: &mut Job, error: FetchError, progress: &Progress, now: Moment) -> Finished {
+        let mut record = self.begin(job, now);
+        if let Some(status) = progress.status() {
+            record.status = Some(status);
+            record.final_url = Some(job.url.clone());
+        }
+        record.wire_size = progress.wire_bytes();
+        record.truncated = progress.stage() == Stage::Body;
+        fail(&mut record, error);
         self.add_empty_body(&mut record);
         self.seal(job, record, None)
     }

@@ -25,7 +25,7 @@ use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Chain, Job, JobKind};
 use crate::model::record::{RequestKind, RequestLog, SkipReason};
 use crate::model::units::Moment;
-use crate::model::url::{self, Url};
+use crate::model::url::{self, Url, origin_of};
 use crate::parse::sitemap;
 use crate::policy::breaker::Signal;
 use crate::policy::credentials::is_credential;
@@ -220,7 +220,11 @@ impl<F: Fetcher> Round<'_, F> {
     /// The end of the job: reads the page and writes the record, large bodies on the parse pool.
     async fn close(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
         match job.kind {
-            JobKind::Robots => Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token)),
+            JobKind::Robots => {
+                let is_home = origin_of(&job.url) == origin_of(job.first_url());
+                let led_to = (!is_home).then_some(&*job.url);
+                Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token, led_to))
+            }
             JobKind::Sitemap => Box::pin(self.sitemap(job, attempt)).await,
             JobKind::Typed | JobKind::Link if self.is_inline(attempt.body.bytes.len()) => {
                 let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict);
@@ -258,7 +262,7 @@ impl<F: Fetcher> Round<'_, F> {
         let status = attempt.head.as_ref().map(|head| head.status);
         if attempt.error.is_some() || !status.is_some_and(|status| (200..300).contains(&status)) {
             let error = attempt.error.as_ref().map(|error| &*error.message);
-            tracing::warn!(url = %job.url, status, error, "a sitemap cannot be read");
+            tracing::warn!(request_id = %job.id(), url = %job.url, status, error, "a sitemap cannot be read");
             return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
         }
         let body = attempt.body;
@@ -337,8 +341,7 @@ impl<F: Fetcher> Round<'_, F> {
             JobKind::Sitemap => Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() },
             JobKind::Typed | JobKind::Link => {
                 let now = self.shop.desk.clock.now();
-                let head = self.progress.status().map(|status| (status, job.url.clone()));
-                let finished = self.shop.desk.verdict(job, Verdict::Failed(error), head, now);
+                let finished = self.shop.desk.cut_short(job, error, &self.progress, now);
                 Next::Record { finished: Box::new(finished), outlinks: Vec::new() }
             }
         }
@@ -437,8 +440,9 @@ fn location_text(value: &[u8]) -> Cow<'_, str> {
     Cow::Owned(value.iter().map(escaped).collect())
 }
 
-/// What the final answer to a robots.txt request means.
-pub(super) fn robots_answer(attempt: Attempt, product_token: &str) -> RobotsAnswer {
+/// What the final answer to a robots.txt request means. `led_to` is what was asked, if redirects have led to another
+/// origin.
+pub(super) fn robots_answer(attempt: Attempt, product_token: &str, led_to: Option<&str>) -> RobotsAnswer {
     match (attempt.head, attempt.error) {
         (Some(head), error) => match robots::status_means(head.status) {
             RobotsStatus::Read => match error {
@@ -453,8 +457,12 @@ pub(super) fn robots_answer(attempt: Attempt, product_token: &str) -> RobotsAnsw
             RobotsStatus::DisallowAll => RobotsAnswer::DisallowAll,
         },
         (None, Some(error)) => RobotsAnswer::Unreachable(error),
-        // Refused by the guard, which will say the same of its pages: that is the reason their records should name.
-        (None, None) => RobotsAnswer::Rules(Box::new(RobotsRules::allow_all())),
+        (None, None) => match led_to {
+            // The guard says nothing of the pages: their own origin may well be public, and its rules are not known.
+            Some(target) => RobotsAnswer::Refused(target.into()),
+            // The guard will say the same of its pages: that is the reason their records should name.
+            None => RobotsAnswer::Rules(Box::new(RobotsRules::allow_all())),
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::RequestLog;
 use super::units::{Moment, WallTime};
+use super::url::origin_of;
 
 /// Why a URL is asked at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -160,9 +161,15 @@ impl Job {
         matches!(self.kind, JobKind::Typed | JobKind::Link)
     }
 
-    /// The id of the record and the `request_id` of log lines.
+    /// The id of the record and the `request_id` of log lines. The run's own jobs have no number: theirs is made of what
+    /// they are and where (`robots-https://example.org`, `sitemap-https://example.org/map.xml`).
     #[must_use]
     pub fn id(&self) -> String {
+        match self.kind {
+            JobKind::Robots => return ["robots-", origin_of(self.first_url())].concat(),
+            JobKind::Sitemap => return ["sitemap-", self.first_url()].concat(),
+            JobKind::Typed | JobKind::Link => {}
+        }
         if let Some(id) = self.spec.as_ref().and_then(|spec| spec.id.as_deref()) {
             return id.to_owned();
         }
@@ -299,6 +306,17 @@ mod tests {
         assert_eq!(job.first_url(), "https://example.org/b");
         job.chain = None;
         assert_eq!(job.first_url(), "https://example.org/b");
+    }
+
+    #[test]
+    fn no_job_of_the_run_s_own_has_the_id_of_a_record() {
+        let id = |kind, url: &str| Job::new(kind, url, "a".into()).id();
+        assert_eq!(id(JobKind::Typed, "https://a/robots.txt"), "r-0");
+        assert_eq!(id(JobKind::Robots, "https://a:8080/robots.txt"), "robots-https://a:8080");
+        assert_eq!(id(JobKind::Sitemap, "https://a/map.xml"), "sitemap-https://a/map.xml");
+        let mut moved = Job::new(JobKind::Robots, "https://b/x", "b".into());
+        moved.chain_mut().first_url = Some("http://a/robots.txt".into());
+        assert_eq!(moved.id(), "robots-http://a", "over all its hops");
     }
 
     #[test]

@@ -40,6 +40,39 @@ fn two_workers() -> [(&'static str, String); 2] {
 }
 
 #[test]
+fn a_delay_of_a_host_without_a_record_is_told() {
+    let both = two_workers();
+    let run = audit(&both, &["--crawl-delay", "h.tset=1ms"]).exits(0);
+    assert!(run.stderr.contains("'h.tset'") && run.stderr.contains("'h.test'"), "{}", run.stderr);
+    assert!(run.text().contains("\"hosts\": 1,"), "{}", run.text());
+    assert_eq!(audit(&both, &["--crawl-delay", "H.test=1ms"]).exits(0).stderr, "");
+    for (typed, meant) in [
+        ("http://h.test/=1s", "'h.test'"),
+        ("https://h.test:8443=1s", "'h.test:8443'"),
+        ("h.test:80=1s", "'h.test'"),
+        ("h.test:443=1s", "'h.test'"),
+        ("h.test/x=1s", "'h.test'"),
+    ] {
+        let run = audit(&both, &["--crawl-delay", typed]).exits(2);
+        assert!(run.stderr.contains(&format!("did you mean {meant}?")), "{typed}: {}", run.stderr);
+    }
+    // The one place where such a port belongs to the key.
+    let strange = [("a.jsonl", planted("one", 0, &[("h.test:80", 0, 1.0)]) + "\n")];
+    assert_eq!(audit(&strange, &["--crawl-delay", "h.test:80=1s"]).exits(0).stderr, "");
+}
+
+#[test]
+fn a_file_without_a_record_is_told() {
+    let full = two_workers();
+    for empty in ["", "\n", "[]"] {
+        let files = [full[0].clone(), ("nothing.jsonl", empty.to_owned())];
+        let run = audit(&files, &["-j", "9"]).exits(0);
+        assert!(run.stderr.contains("no record in nothing.jsonl"), "{}", run.stderr);
+    }
+    assert_eq!(audit(&full, &["-j", "9"]).exits(0).stderr, "");
+}
+
+#[test]
 fn each_limit_that_two_workers_break_together_is_found() {
     let both = two_workers();
     for (limit, subject, starts) in [

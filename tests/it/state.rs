@@ -234,6 +234,26 @@ fn stopped(place: &Place, site: &Site, pages: &str) {
     place.begin("crawl", "out.jsonl").args(["--max-pages", pages, &site.url("/page/0")]).run().exits(4);
 }
 
+#[test]
+fn a_journal_that_is_not_whole_is_told() {
+    let site = tree_site(30);
+    let place = Place::new();
+    stopped(&place, &site, "10");
+    let journal = place.path("state").join("journal");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    *bytes.last_mut().unwrap() ^= 4;
+    std::fs::write(&journal, bytes).unwrap();
+    let run = place.resume().args(["--max-pages", "none"]).run().exits(0);
+    let told = format!("lycosa: {} is not whole from offset ", journal.display());
+    assert!(run.stderr.contains(&told), "{}", run.stderr);
+    assert_eq!(place.records("out.jsonl").len(), 30);
+    // One that is whole.
+    let whole = Place::new();
+    stopped(&whole, &site, "10");
+    let run = whole.resume().args(["--max-pages", "none"]).run().exits(0);
+    assert!(!run.stderr.contains("offset"), "{}", run.stderr);
+}
+
 fn tree_site(pages: usize) -> Site {
     let tree = Tree::new(pages, 0, 0, 3);
     Site::start(move |request| tree.answer(request))

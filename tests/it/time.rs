@@ -41,6 +41,7 @@ fn a_url_in_flight_ends_with_its_connection() {
     assert!(is_late(with_path(&records, "/head"), "head"), "{records:?}");
     let body = with_path(&records, "/body");
     assert!(is_late(body, "body") && body["status"] == 200, "{body}");
+    assert!(body["wire_size"].as_u64() > Some(0) && body["truncated"] == true, "{body}");
     for record in &records {
         assert_eq!((requests_of(record), record["attempts"].as_u64()), (vec!["page"], Some(1)));
         assert!(record_schema().is_valid(record), "{record}");

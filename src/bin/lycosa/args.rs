@@ -209,7 +209,8 @@ fn audit_flags(matches: &ArgMatches) -> Result<AuditFlags, UsageError> {
             of_flag("crawl-delay", check::Bad::new(format!("'{text}' is not a host and a time (example.org=5s)")))
         })?;
         if let Some(delay) = check::duration(delay).map_err(|bad| of_flag("crawl-delay", bad))? {
-            flags.crawl_delays.push((host.to_ascii_lowercase(), delay));
+            let host = crate::commands::audit::host_key(host).map_err(|bad| of_flag("crawl-delay", bad))?;
+            flags.crawl_delays.push((host, delay));
             stated.push(("crawl-delay", text.clone()));
         }
     }
@@ -720,6 +721,7 @@ mod tests {
     #[test]
     fn a_flag_of_the_other_command_says_so() {
         assert_eq!(error("crawl -X POST u"), "lycosa: -X is for lycosa fetch: a crawl asks for pages with GET");
+        assert!(error("crawl --mirrors u").contains("--mirrors is for lycosa fetch: the seeds of a crawl are pages"));
         for flag in ["-d a", "--json {}", "-I", "--request PUT", "--data=x", "--ordered", "--unique"] {
             assert!(error(&format!("crawl {flag} u")).contains("is for lycosa fetch"), "{flag}");
         }

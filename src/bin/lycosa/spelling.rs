@@ -179,10 +179,10 @@ fn of_the_other(flag: &str, run: Run, command: &clap::Command) -> Option<UsageEr
         long || (arg.get_short().is_some() && arg.get_short() == letters.next() && letters.next().is_none())
     });
     // What only orders or counts input is not about links or methods.
-    let why = if matches!(flag, "--ordered" | "--unique") {
-        "a crawl asks each URL once, in an order of its own"
-    } else {
-        why
+    let why = match flag {
+        "--ordered" | "--unique" => "a crawl asks each URL once, in an order of its own",
+        "--mirrors" => "the seeds of a crawl are pages of their own, not copies of one document",
+        _ => why,
     };
     known.then(|| UsageError::new(format!("{flag} is for lycosa {}: {why}", other.as_str())))
 }

@@ -11,11 +11,12 @@ use tokio::time::Instant;
 use crate::engine::settings::EngineSettings;
 use crate::engine::stats::Summary;
 use crate::engine::{Controls, Parts, input, run};
+use crate::fetch::resolve::literal_is_private;
 use crate::fetch::{Attempt, Body, Fetcher, Head, Request};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind, JobSpec, Mirror};
-use crate::model::record::RecordBody;
+use crate::model::record::{RecordBody, SkipReason};
 use crate::model::url::{canonical, host_key, host_key_of};
 use crate::seeds::Seed;
 use crate::sinks::{Line, Sink, SinkError};
@@ -234,6 +235,9 @@ pub struct Fake(pub Arc<World>);
 
 impl Fetcher for Fake {
     async fn fetch(&self, request: Request) -> Attempt {
+        if request.guarded && literal_is_private(&request.url) {
+            return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
+        }
         let start = Instant::now();
         let (reply, index) = self.0.begin(&request);
         let timeout = request.timeout.unwrap_or(Duration::MAX);
@@ -242,6 +246,7 @@ impl Fetcher for Fake {
         if reply.never {
             if reply.status > 0 {
                 request.progress.head(reply.status);
+                request.progress.body_bytes(reply.body.len() as u64);
             }
             std::future::pending::<()>().await;
         }

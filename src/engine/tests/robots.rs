@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fake::{Reply, World, record, run_world, seed, seeds};
 use crate::engine::settings::EngineSettings;
 use crate::model::record::{Outcome, RequestKind, SkipReason};
+use crate::policy::scope::{Rule, ScopeSettings};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -83,6 +84,30 @@ async fn without_a_copy_each_cooldown_has_one_more_question() {
     let skipped = records.iter().filter(|record| record.skip_reason == Some(SkipReason::Robots)).count();
     assert_eq!(skipped, 8, "nothing is fetched where robots.txt answers 5xx");
     assert_eq!(world.requests().len(), 6, "three attempts for each origin, however many URLs wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_to_a_private_address_is_no_permission() {
+    for (allow_private, typed, pages) in [(false, false, 0), (true, false, 1), (false, true, 1)] {
+        let world = World::new(|request, _| match (request.url.host_str().unwrap_or_default(), request.url.path()) {
+            ("a.test", "/robots.txt") => Reply::redirect(301, "http://192.168.0.1/rules"),
+            (_, "/rules") => Reply::page("User-agent: *\nDisallow: /private"),
+            _ => Reply::status(200),
+        });
+        let settings = EngineSettings { allow_private, ..obeying() };
+        let mut urls = vec![seed("http://a.test/private/"), seed("http://a.test/open")];
+        urls.extend(typed.then(|| seed("http://192.168.0.1/")));
+        let (_, records) = run_world(&world, settings, urls).await;
+        assert_eq!(record(&records, "http://a.test/private/").skip_reason, Some(SkipReason::Robots));
+        let asked = world.urls().iter().filter(|url| *url == "http://a.test/open").count();
+        assert_eq!(asked, pages, "allowed: {allow_private}, typed: {typed}");
+    }
+    // The origin's own address is another matter: the guard says the same of its pages.
+    let world = World::new(|_, _| Reply::page("<a href='http://10.0.0.1/x'>"));
+    let scope = ScopeSettings { rule: Rule::Any, ..ScopeSettings::default() };
+    let settings = EngineSettings { follow: true, scope, ..obeying() };
+    let (_, records) = run_world(&world, settings, vec![seed("http://a.test/")]).await;
+    assert_eq!(record(&records, "http://10.0.0.1/x").skip_reason, Some(SkipReason::PrivateAddress));
 }
 
 #[tokio::test(start_paused = true)]

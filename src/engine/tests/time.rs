@@ -93,6 +93,21 @@ async fn urls_in_queues_end_at_their_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_had_come_of_a_body_is_told() {
+    let world = World::new(|request, _| match &*host(request) {
+        "body.test" => Reply { body: "twelve bytes".into(), ..Reply::never(200) },
+        _ => Reply::never(0),
+    });
+    let (_, records) = run_world(&world, within(10), ["http://body.test/", "http://head.test/"].map(seed)).await;
+    let told = |url| {
+        let record = super::fake::record(&records, url);
+        (failure(record).1, record.status, record.size, record.wire_size, record.truncated)
+    };
+    assert_eq!(told("http://body.test/"), (Stage::Body, Some(200), 0, 12, true));
+    assert_eq!(told("http://head.test/"), (Stage::Head, None, 0, 0, false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn urls_that_wait_for_robots_txt_say_so() {
     let world = World::new(|request, _| match request.url.path() {
         "/robots.txt" => Reply::status(200).after(Duration::from_secs(28)),

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 
@@ -48,8 +48,8 @@ pub struct Replay {
     begun: Begun,
     last: Point,
     epoch: Option<Point>,
-    /// Bytes behind the end that are dropped.
-    torn: u64,
+    /// Where the whole blocks end, and the bytes behind it that are dropped.
+    torn: (u64, u64),
 }
 
 /// Counts of records by what they count as.
@@ -113,6 +113,7 @@ impl Replay {
             Ok(Scanned::Empty) => Ok(None),
             Ok(Scanned::Damaged(at)) => Err(damaged(path, at, "what was written here is not what stands here")),
             Ok(Scanned::Whole { begun, last, epoch, torn }) => {
+                let torn = (last.end, torn);
                 Ok(Some(Self { file, path, begun: *begun, last, epoch, torn }))
             }
             Err(source) => Err(StateError::Io { action: "read", path, source }),
@@ -135,10 +136,12 @@ impl Replay {
         self.last.commit.next_seq
     }
 
-    /// Bytes at the end of the journal that are no whole blocks.
+    /// What stands behind the whole blocks of the journal and is dropped: its file, the place where it begins, and how
+    /// many bytes it has. None if there is nothing.
     #[must_use]
-    pub fn torn(&self) -> u64 {
-        self.torn
+    pub fn torn(&self) -> Option<(&Path, u64, u64)> {
+        let (at, bytes) = self.torn;
+        (bytes > 0).then_some((&*self.path, at, bytes))
     }
 
     /// Forgets what came after the last epoch: an output does not hold what the journal says of it. False if the journal

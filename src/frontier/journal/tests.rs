@@ -313,6 +313,27 @@ fn a_journal_goes_on_where_it_ended() {
 }
 
 #[test]
+fn what_is_dropped_is_told_with_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let (dir, mut journal) = begin(directory.path(), Durability::Commit);
+    journal.commit_and_wait().unwrap();
+    let path = directory.path().join("journal");
+    let whole = fs::read(&path).unwrap();
+    journal.accepted(&[job(0, "a")]);
+    journal.commit_and_wait().unwrap();
+    let longer = fs::read(&path).unwrap();
+    drop(journal);
+    let (start, bytes) = (whole.len() as u64, (longer.len() - whole.len()) as u64);
+    let mut flipped = longer.clone();
+    flipped[whole.len() + 20] ^= 1;
+    for (content, torn) in [(&longer, None), (&flipped, Some((&*path, start, bytes)))] {
+        fs::write(&path, content).unwrap();
+        let Opened::Run(file) = dir.open().unwrap() else { panic!("no run") };
+        assert_eq!(Replay::scan(&dir, file).unwrap().unwrap().torn(), torn);
+    }
+}
+
+#[test]
 fn an_output_that_lost_its_end_undoes_what_came_after_the_last_epoch() {
     let directory = tempfile::tempdir().unwrap();
     let (dir, mut journal) = begin(directory.path(), Durability::Each);

@@ -104,7 +104,8 @@ pub fn query_command(question: Question) -> Command {
         Question::Explain => (
             "Tell what a crawl would make of these URLs, without fetching them",
             "The flags are those of a crawl. Asks for the robots.txt of each origin once (not with --robots ignore), and for no \
-             page.",
+             page. Links to private addresses are told by their literal address or a localhost name: other names are not \
+             looked up for it.",
         ),
     };
     let defaults = file::defaults(Run::Crawl);

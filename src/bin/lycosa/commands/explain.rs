@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use lycosa::engine::settings::EngineSettings;
-use lycosa::model::url::host_key_of;
+use lycosa::fetch::resolve::literal_is_private;
+use lycosa::model::url::{self, host_key_of};
 use lycosa::policy::scope::Scope;
 use serde_json::json;
 
@@ -38,11 +39,21 @@ pub fn run(flags: &QueryFlags) -> u8 {
         scope.add_seed(seed);
     }
     let rate = query.layers.get("host-rate").and_then(|given| given.texts.last()).filter(|text| *text != "none");
+    let guard = Guard::new(settings.allow_private, seeds);
     let explained = flags.urls.iter().zip(&query.urls).map(|(typed, url)| {
         let robots = known.as_ref().map(|known: &Known| known.verdict(url));
         let is_seed = seeds.contains(url);
         let pace = Pace::new(settings, robots.as_ref(), rate.map(String::as_str));
-        Explained { typed, url, is_seed, scope: &scope, robots, pace, agent: &settings.product_token }
+        Explained {
+            typed,
+            url,
+            is_seed,
+            is_guarded: guard.refuses(url),
+            scope: &scope,
+            robots,
+            pace,
+            agent: &settings.product_token,
+        }
     });
     let text = if flags.json {
         as_array(explained.map(|explained| explained.json()))
@@ -50,6 +61,28 @@ pub fn run(flags: &QueryFlags) -> u8 {
         explained.map(|explained| explained.text()).collect::<Vec<_>>().join("\n")
     };
     crate::print(text.as_bytes())
+}
+
+/// What keeps links out of private networks: hosts of seeds are typed, and free. Names are not looked up here.
+struct Guard {
+    allow_private: bool,
+    /// Without ports.
+    typed_hosts: Vec<String>,
+}
+
+impl Guard {
+    fn new(allow_private: bool, seeds: &[String]) -> Self {
+        let host = |seed: &String| url::parse(seed).ok()?.host_str().map(str::to_owned);
+        Self { allow_private, typed_hosts: seeds.iter().filter_map(host).collect() }
+    }
+
+    fn refuses(&self, url: &str) -> bool {
+        !self.allow_private
+            && url::parse(url).is_ok_and(|url| {
+                let is_typed = url.host_str().is_some_and(|host| self.typed_hosts.iter().any(|typed| typed == host));
+                !is_typed && literal_is_private(&url)
+            })
+    }
 }
 
 /// How fast the host would be asked.
@@ -97,6 +130,8 @@ struct Explained<'a> {
     typed: &'a str,
     url: &'a str,
     is_seed: bool,
+    /// A private address that a link may not lead to.
+    is_guarded: bool,
     scope: &'a Scope,
     robots: Option<Told<'a>>,
     pace: Pace<'a>,
@@ -117,15 +152,24 @@ impl Explained<'_> {
             Some(told) => format!("{}: {}", if told.allowed { "allowed" } else { "disallowed" }, told.why),
             None => "not asked: --robots ignore".to_owned(),
         };
+        let (scope, pace) = (self.scope_text(), self.pace.text());
         let typed = crate::settings::one_line(self.typed);
         let mut text = format!("{typed}\n");
-        for (what, told) in [
+        let mut rows = vec![
             ("canonical", self.url),
             ("host key", host_key_of(self.url)),
-            ("scope", &self.scope_text()),
+            ("scope", &scope),
             ("robots", &robots),
-            ("delay", &self.pace.text()),
-        ] {
+            ("delay", &pace),
+        ];
+        if self.is_guarded {
+            let at = rows.len() - 2;
+            rows.insert(
+                at,
+                ("address", "private: a link does not lead there without --allow-private (private_address)"),
+            );
+        }
+        for (what, told) in rows {
             let _ = writeln!(text, "  {what:<10}  {told}");
         }
         text
@@ -137,6 +181,7 @@ impl Explained<'_> {
             "url": self.url,
             "host_key": host_key_of(self.url),
             "seed": self.is_seed,
+            "private_address": self.is_guarded,
             "scope": { "in_scope": self.in_scope(), "why": self.scope_text() },
             "robots": self.robots.as_ref().map(|told| told.json(self.agent)),
             "delay_s": self.pace.delay.as_secs_f64(),

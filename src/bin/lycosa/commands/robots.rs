@@ -180,7 +180,8 @@ pub struct Known {
 /// The verdict on one URL.
 pub struct Told<'a> {
     pub allowed: bool,
-    /// For scripts: `rule no_rule no_group robots_txt too_much_work html no_robots server_error unreachable`.
+    /// For scripts: `rule no_rule no_group robots_txt too_much_work html no_robots server_error private_address
+    /// unreachable`.
     pub reason: &'static str,
     /// For people, in one line.
     pub why: String,
@@ -211,6 +212,14 @@ impl Known {
             RobotsAnswer::Rules(rules) => told.by_rules(rules, url),
             RobotsAnswer::DisallowAll => {
                 told.why = format!("robots.txt cannot be read{}: nothing may be fetched", told.status());
+            }
+            RobotsAnswer::Refused(target) => {
+                told.reason = "private_address";
+                told.why = format!(
+                    "robots.txt redirects to {target}, a private address, which is not asked without --allow-private: \
+                     nothing may be fetched"
+                );
+                return told;
             }
             RobotsAnswer::Unreachable(error) => {
                 told.reason = "unreachable";

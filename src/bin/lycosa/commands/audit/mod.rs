@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lycosa::model::units::Rate;
+use lycosa::model::url;
 use lycosa::policy::audit::{Breach, Limits, NO_ADDRESS, Violation, judge};
 use serde_json::{Value, json};
 
 use crate::exit;
-use crate::settings::UsageError;
+use crate::settings::check::Bad;
+use crate::settings::{UsageError, nearest};
 
 mod read;
 
@@ -47,12 +49,17 @@ pub struct Verdict {
 /// Reads the files and judges them.
 ///
 /// # Errors
-/// A file that cannot be read (exit code 2), or the temporary file (3): the code, and what to say.
+/// A file that cannot be read, a host that cannot be meant (exit code 2), or the temporary file (3): the code, and what to
+/// say.
 pub fn audit(flags: &AuditFlags) -> Result<Verdict, (u8, UsageError)> {
     let mut ledger = Ledger::read(&flags.files).map_err(|error| match error {
         Unread::Input(message) => (exit::USAGE, UsageError::new(message)),
         Unread::Spool(error) => spool_failed(&error),
     })?;
+    let strange = strange_hosts(flags, &ledger).map_err(|error| (exit::USAGE, error))?;
+    ledger.warnings.extend(strange);
+    // Told now: the hosts of the flags are counted as none.
+    let hosts = ledger.hosts.len();
     let limits = Limits {
         concurrency: flags.concurrency,
         host_concurrency: flags.host_concurrency,
@@ -75,7 +82,7 @@ pub fn audit(flags: &AuditFlags) -> Result<Verdict, (u8, UsageError)> {
     let counts = Counts {
         requests: requests.len(),
         records: ledger.records,
-        hosts: ledger.hosts.len(),
+        hosts,
         runs: ledger.runs.len(),
         violations: violations.len(),
     };
@@ -86,6 +93,45 @@ pub fn audit(flags: &AuditFlags) -> Result<Verdict, (u8, UsageError)> {
     };
     let text = text.map_err(|error| spool_failed(&error))?;
     Ok(Verdict { text, warnings, code: u8::from(!violations.is_empty()) })
+}
+
+/// What was typed for a host, as its key.
+///
+/// # Errors
+/// It is none: a URL, a name that is not in ASCII, no name at all.
+pub fn host_key(typed: &str) -> Result<String, Bad> {
+    let lower = typed.to_ascii_lowercase();
+    let of = |url: &str| url::parse(url).ok().map(|url| String::from(url::host_key(&url)));
+    // A port is left out of a key if its scheme's own: which scheme, a key does not say.
+    let keys = ["http://", "https://"].map(|scheme| of(&[scheme, &lower, "/"].concat()));
+    if keys.iter().flatten().any(|key| *key == lower) {
+        return Ok(lower);
+    }
+    let bad = Bad::new(format!("'{typed}' is no host key (example.org, example.org:8080)"));
+    let meant = if lower.contains("://") { of(&lower) } else { keys.into_iter().flatten().next() };
+    Err(match meant {
+        Some(key) => Bad { hint: Some(format!("did you mean '{key}'?")), ..bad },
+        None => bad,
+    })
+}
+
+/// Hosts of `--crawl-delay` that no record knows: warnings.
+///
+/// # Errors
+/// One has the port that keys leave out, and its key without it is what was meant.
+fn strange_hosts(flags: &AuditFlags, ledger: &Ledger) -> Result<Vec<String>, UsageError> {
+    let mut warnings = Vec::new();
+    for (host, _) in flags.crawl_delays.iter().filter(|(host, _)| !ledger.hosts.contains(host)) {
+        if let Some(bare) = host.strip_suffix(":80").or_else(|| host.strip_suffix(":443")) {
+            return Err(UsageError::new(format!(
+                "--crawl-delay: '{host}' is no host key: the default port is left out"
+            ))
+            .with_hint(format!("did you mean '{bare}'?")));
+        }
+        let near = nearest(host, ledger.hosts.all()).map(|near| format!("; the nearest is '{near}'"));
+        warnings.push(format!("--crawl-delay: no record is of '{host}'{}", near.unwrap_or_default()));
+    }
+    Ok(warnings)
 }
 
 fn spool_failed(error: &std::io::Error) -> (u8, UsageError) {

@@ -85,6 +85,14 @@ impl Names {
         number
     }
 
+    pub fn contains(&self, name: &str) -> bool {
+        self.numbers.contains_key(name)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     pub fn name(&self, number: u32) -> &str {
         self.names.get(number as usize).map_or("", String::as_str)
     }
@@ -146,11 +154,16 @@ impl Ledger {
             Box::new(BufReader::with_capacity(256 * 1024, File::open(path).map_err(|error| cannot(&error))?))
         };
         let file = FileName { name: &name, number };
-        match first_byte(&mut input).map_err(|error| cannot(&error))? {
+        let before = self.records;
+        let read = match first_byte(&mut input).map_err(|error| cannot(&error))? {
             Some(b'[') => self.read_array(input, file),
             Some(_) => self.read_lines(input, file),
             None => Ok(()),
+        };
+        if self.records == before {
+            self.warnings.push(format!("no record in {name}"));
         }
+        read
     }
 
     fn read_lines(&mut self, mut input: Box<dyn BufRead>, file: FileName<'_>) -> Result<(), Unread> {
