@@ -109,8 +109,10 @@ pub struct Race {
     in_flight: u32,
     winner: Option<usize>,
     front: Option<Front>,
-    /// It stands among the pages under way.
+    /// It stands among the pages under way: from its first request to its record.
     pub counted: bool,
+    /// The host at which it waits may not be asked for longer than the next leg has patience.
+    pub passed_by: bool,
 }
 
 impl Race {
@@ -127,7 +129,7 @@ impl Race {
         };
         let legs = mirrors.into_iter().map(leg).collect();
         let due = Moment::NEVER;
-        Self { parent, legs, latest: 0, due, in_flight: 0, winner: None, front: None, counted: false }
+        Self { parent, legs, latest: 0, due, in_flight: 0, winner: None, front: None, counted: false, passed_by: false }
     }
 
     /// The next leg whose turn has not come yet; none once one has won.
@@ -184,7 +186,16 @@ impl Race {
         if entry.queued.is_none() {
             entry.queued = Some(now);
             self.latest = leg;
+            self.passed_by = false;
         }
+    }
+
+    /// The host at which the leg that was queued last waits, and since when, if it was never asked.
+    #[must_use]
+    pub fn waits_unasked(&self) -> Option<(HostId, Moment)> {
+        let leg = self.legs.get(self.latest).filter(|leg| !leg.started)?;
+        let Place::Queued(host) = leg.place else { return None };
+        Some((host, leg.queued?))
     }
 
     /// A leg's request starts. Returns whether the next leg waits for it: it is the first of the leg that was queued last.
@@ -244,6 +255,7 @@ impl Race {
     }
 
     /// A request of the race is under way.
+    #[cfg(test)]
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
         self.in_flight > 0
@@ -381,6 +393,14 @@ impl Races {
         if due < Moment::NEVER {
             self.alarms.push(Reverse((due, number)));
         }
+    }
+
+    /// The next leg of a race is due now, since nothing can be asked where the latest one waits.
+    pub fn pass_by(&mut self, number: u64, now: Moment) {
+        if let Some(race) = self.open.get_mut(&number) {
+            race.passed_by = true;
+        }
+        self.set_due(number, now);
     }
 
     /// A race whose next leg is due now.
