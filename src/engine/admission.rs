@@ -377,7 +377,7 @@ impl<F: Fetcher> Dispatcher<F> {
         let due = timeout.map_or(Moment::NEVER, |timeout| now.plus(timeout));
         let boarding = self.flights.take_off(due, self.url_due(&job));
         match job.leg() {
-            Some(leg) => self.start_leg(&job, leg, boarding.id, now),
+            Some(leg) => self.start_leg(&job, leg, boarding.id, request_kind(&job, probe), now),
             None => self.pages_in_flight += u64::from(job.has_record()),
         }
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);

@@ -85,6 +85,8 @@ struct Leg {
     place: Place,
     queued: Option<Moment>,
     started: bool,
+    /// When its last request started.
+    asked: Moment,
     ended: Moment,
     end: LegEnd,
 }
@@ -125,7 +127,7 @@ impl Race {
             let (place, outcome) =
                 if mirror.repeated { (Place::Over, Some(Outcome::Skipped)) } else { (Place::Waiting, None) };
             let end = LegEnd { outcome, ..LegEnd::default() };
-            Leg { mirror, place, queued: None, started: false, ended: Moment::START, end }
+            Leg { mirror, place, queued: None, started: false, asked: Moment::START, ended: Moment::START, end }
         };
         let legs = mirrors.into_iter().map(leg).collect();
         let due = Moment::NEVER;
@@ -211,9 +213,22 @@ impl Race {
         self.in_flight -= 1;
     }
 
+    /// What a leg has cost until its request started, and that request: told again when it is over, if it ever is.
+    pub fn note_cost(&mut self, leg: usize, end: LegEnd, now: Moment) {
+        let entry = &mut self.legs[leg];
+        entry.asked = now;
+        entry.end = end;
+    }
+
     /// Nothing of it that is under way will report any more.
-    pub fn forget_flights(&mut self) {
+    pub fn forget_flights(&mut self, now: Moment) {
         self.in_flight = 0;
+        for leg in self.legs.iter_mut().filter(|leg| matches!(leg.place, Place::InFlight(_))) {
+            leg.ended = now;
+            if let Some(request) = leg.end.requests.last_mut() {
+                request.ms = now.since(leg.asked).into();
+            }
+        }
     }
 
     /// A leg is over without a record that could be the race's.

@@ -12,7 +12,8 @@ use crate::fetch::Fetcher;
 use crate::frontier::journal::Entry;
 use crate::model::job::{Job, JobKind};
 use crate::model::page::Outlink;
-use crate::model::units::Moment;
+use crate::model::record::{RequestKind, RequestLog};
+use crate::model::units::{Millis, Moment};
 use crate::model::url::host_key_of;
 use crate::policy::breaker::Gate;
 
@@ -139,9 +140,21 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// A leg's request starts.
-    pub(super) fn start_leg(&mut self, job: &Job, leg: usize, flight: FlightId, now: Moment) {
+    pub(super) fn start_leg(&mut self, job: &Job, leg: usize, flight: FlightId, kind: RequestKind, now: Moment) {
         let Some(race) = self.races.get_mut(job.number) else { return };
         let is_waited_for = race.start(leg, flight);
+        // A stop may end its task without a word, after another leg has won.
+        let started_at = self.clock.wall(now);
+        let (url, host_key) = (job.url.clone(), job.host.clone());
+        let request = RequestLog { url, host_key, kind, started_at, ms: Millis::default(), status: None };
+        let mut end = LegEnd { started: Some((started_at, now)), ..LegEnd::default() };
+        if let Some(chain) = &job.chain {
+            end.requests.clone_from(&chain.requests);
+            end.wire_bytes = chain.wire_bytes;
+            end.started = chain.first_started.or(end.started);
+        }
+        end.requests.push(request);
+        race.note_cost(leg, end, now);
         if !race.counted {
             race.counted = true;
             self.pages_in_flight += 1;
@@ -266,7 +279,7 @@ impl<F: Fetcher> Dispatcher<F> {
     pub(super) fn conclude_won_races(&mut self, now: Moment) {
         for number in self.races.numbers(super::race::Race::is_won) {
             if let Some(race) = self.races.get_mut(number) {
-                race.forget_flights();
+                race.forget_flights(now);
             }
             self.conclude(number, now);
         }
