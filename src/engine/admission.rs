@@ -52,17 +52,11 @@ impl<F: Fetcher> Dispatcher<F> {
         self.queue_due_legs(now);
         loop {
             let full = !self.delivery.has_room();
-            let busy = self.phase != Phase::Running
-                || self.permits.available_permits() == 0
-                || self.disk_is_behind()
-                || self.memory_is_short(now)
-                || (full && self.delivery.oldest_admitted().is_none())
-                || self.pages_needed() == Some(0)
-                || self.run_limiter.as_ref().is_some_and(|limiter| limiter.next() > now);
-            if busy {
-                if self.phase == Phase::Running && self.pages_needed() == Some(0) {
-                    self.admit_legs_in_flight(now);
-                }
+            if self.is_held_up(now) || (full && self.delivery.oldest_admitted().is_none()) {
+                return Idle::Busy;
+            }
+            if self.pages_needed() == Some(0) {
+                self.admit_legs_in_flight(now);
                 return Idle::Busy;
             }
             let chosen = self.choose(full, now);
@@ -72,6 +66,15 @@ impl<F: Fetcher> Dispatcher<F> {
             // Verdicts without a request may have ended jobs of a page-limited run, or found links' hosts.
             self.hand_over_discovered(now);
         }
+    }
+
+    /// Whether no request at all may start now, whatever it is for.
+    pub(super) fn is_held_up(&mut self, now: Moment) -> bool {
+        self.phase != Phase::Running
+            || self.permits.available_permits() == 0
+            || self.disk_is_behind()
+            || self.memory_is_short(now)
+            || self.run_limiter.as_ref().is_some_and(|limiter| limiter.next() > now)
     }
 
     /// Whether memory is so short that what is under way should end first. One request at a time may always go.
@@ -87,7 +90,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// Whether its next request, or its end without one, is a page more than those under way: a further leg of a race is
     /// none.
-    fn adds_page(&self, job: &Job) -> bool {
+    pub(super) fn adds_page(&self, job: &Job) -> bool {
         job.has_record() && !(job.leg().is_some() && self.races.get(job.number).is_some_and(|race| race.counted))
     }
 
@@ -166,13 +169,21 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// Takes a ready host through the gate: starts one request, or ends jobs that may never be asked, or parks it.
     pub(super) fn consider(&mut self, id: HostId, now: Moment) {
+        self.consider_leg(id, None, now);
+    }
+
+    /// The same for one leg of a race, by the race's number, whatever of the host stands before it.
+    pub(super) fn consider_leg(&mut self, id: HostId, leg: Option<(u64, usize)>, now: Moment) {
         loop {
             let host = self.hosts.get(id);
-            let Some((head, job)) = host.head(now).and_then(|head| Some((head, host.job(head)?))) else {
-                return self.rest(id);
+            let head = leg.map_or_else(|| host.head(now), |(number, leg)| host.head_of_leg(number, leg));
+            let Some((head, job)) = head.and_then(|head| Some((head, host.job(head)?))) else {
+                return self.reconsider(id, now);
             };
-            // A record needs room, and so does that of a verdict.
-            if job.has_record() && !self.delivery.has_room() && self.delivery.oldest_admitted() != Some(job.number) {
+            // A record needs room, and so does that of a verdict. Not that of a leg asked for by name: the run ends with
+            // its race, and what is held back is let go.
+            let is_oldest = self.delivery.oldest_admitted().is_some_and(|oldest| leg.is_some() || oldest == job.number);
+            if job.has_record() && !self.delivery.has_room() && !is_oldest {
                 return self.reconsider(id, now);
             }
             // A verdict may be a failure, and so a page: `--max-pages` is exact.
@@ -342,6 +353,9 @@ impl<F: Fetcher> Dispatcher<F> {
         if let Some(address) = counted_at {
             self.addresses.take(address);
         }
+        if host.pace.in_flight() == 0 {
+            host.awaited_since = now;
+        }
         host.pace.start(now);
         if let Some(limiter) = &mut host.limiter {
             limiter.take(now);
@@ -363,7 +377,7 @@ impl<F: Fetcher> Dispatcher<F> {
         let due = timeout.map_or(Moment::NEVER, |timeout| now.plus(timeout));
         let boarding = self.flights.take_off(due, self.url_due(&job));
         match job.leg() {
-            Some(leg) => self.start_leg(&job, leg, boarding.id, now),
+            Some(leg) => self.start_leg(&job, leg, boarding.id, request_kind(&job, probe), now),
             None => self.pages_in_flight += u64::from(job.has_record()),
         }
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);

@@ -243,6 +243,7 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         self.note_address(id, counted_at, remote, now);
         if ending.latency.is_some() {
+            self.hosts.get_mut(id).awaited_since = now;
             self.note_latency(id, elapsed);
         }
         if held.is_some() || !self.hosts.get(id).breaker.is_closed() {
@@ -274,11 +275,11 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// What follows from an exchange for its job.
     fn on_ended(&mut self, ended: Ended, now: Moment) {
-        let Ended { mut job, host, next, permit, flight } = ended;
+        let Ended { mut job, host, mut next, permit, flight } = ended;
         self.in_flight -= 1;
         self.flights.land(flight);
         if let Some(leg) = job.leg() {
-            if !self.land_leg(&mut job, leg, now) {
+            if !self.land_leg(&mut job, leg, &mut next, now) {
                 return drop(permit);
             }
         } else if job.has_record() {

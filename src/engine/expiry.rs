@@ -52,9 +52,9 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Whether one more record of a job may come now that had no request.
-    fn may_end(&self, number: u64) -> bool {
-        let has_room = self.delivery.has_room() || self.delivery.oldest_admitted() == Some(number);
-        has_room && self.pages_needed() != Some(0)
+    fn may_end(&self, job: &Job) -> bool {
+        let has_room = self.delivery.has_room() || self.delivery.oldest_admitted() == Some(job.number);
+        has_room && !(self.adds_page(job) && self.pages_needed() == Some(0))
     }
 
     /// Jobs on the bench. Returns the acceptance of the oldest that stays.
@@ -76,7 +76,7 @@ impl<F: Fetcher> Dispatcher<F> {
         (host.retries, host.fresh) = (retries.into(), fresh.into());
         let mut kept = None;
         for job in late_retries.into_iter().map(|retry| retry.0.job).chain(late_fresh) {
-            if self.may_end(job.number) {
+            if self.may_end(&job) {
                 let stage = self.waiting_stage(id, &job);
                 self.end_late(job, stage, now);
             } else {

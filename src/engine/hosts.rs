@@ -105,6 +105,8 @@ pub enum Head {
     /// A retry whose time has come.
     Retry,
     Fresh,
+    /// Among the fresh ones, not the first of them.
+    At(usize),
 }
 
 /// One host.
@@ -134,6 +136,8 @@ pub struct Host {
     pub ticket: u64,
     pub summary: HostSummary,
     pub request_time: Duration,
+    /// While something of it is under way: since when it has answered nothing.
+    pub awaited_since: Moment,
 }
 
 impl Host {
@@ -162,6 +166,7 @@ impl Host {
             place: Place::Idle,
             ticket: 0,
             request_time: Duration::ZERO,
+            awaited_since: Moment::START,
             key,
         }
     }
@@ -216,6 +221,7 @@ impl Host {
             Head::Own => self.own.front(),
             Head::Retry => self.retries.peek().map(|retry| &retry.0.job),
             Head::Fresh => self.fresh.front(),
+            Head::At(place) => self.fresh.get(place),
         }
     }
 
@@ -224,7 +230,35 @@ impl Host {
             Head::Own => self.own.pop_front(),
             Head::Retry => self.retries.pop().map(|retry| retry.0.job),
             Head::Fresh => self.fresh.pop_front(),
+            Head::At(place) => self.fresh.remove(place),
         }
+    }
+
+    /// Where a leg of a race stands if it goes before all others that have a record; jobs of the run's own still go
+    /// first. None if it is not among the fresh ones.
+    #[must_use]
+    pub fn head_of_leg(&self, number: u64, leg: usize) -> Option<Head> {
+        let place = self.fresh.iter().position(|job| job.number == number && job.leg() == Some(leg))?;
+        Some(if self.own.is_empty() { Head::At(place) } else { Head::Own })
+    }
+
+    /// Retries whose time has come stand among the other jobs again, in the same order.
+    pub fn recall_retries(&mut self, now: Moment) {
+        while self.retries.peek().is_some_and(|retry| retry.0.due <= now) {
+            let Some(Reverse(Delayed { job, .. })) = self.retries.pop() else { return };
+            if job.has_record() {
+                self.insert_fresh(job);
+            } else {
+                self.own.push_back(job);
+            }
+        }
+    }
+
+    /// Puts a job among those that are here, by rank.
+    pub fn insert_fresh(&mut self, job: Job) {
+        let place = |job: &Job| (Rank::of(job), job.leg());
+        let at = self.fresh.partition_point(|other| place(other) < place(&job));
+        self.fresh.insert(at, job);
     }
 
     /// The rank by which the host competes: of its best job that has a record; before all others if it has only jobs

@@ -8,7 +8,6 @@ use super::event::{HostId, RobotsAnswer};
 use super::hosts::{Delayed, Robots, RobotsCopy};
 use super::outcome::{BrokenLine, Finished, Verdict};
 use crate::fetch::Fetcher;
-use crate::frontier::Rank;
 use crate::frontier::journal::Entry;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind};
@@ -168,10 +167,7 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// Puts a leased job back among those of its host that are here, by rank.
     pub(super) fn insert_fresh(&mut self, host: HostId, job: Job) {
-        let fresh = &mut self.hosts.get_mut(host).fresh;
-        let place = |job: &Job| (Rank::of(job), job.leg());
-        let at = fresh.partition_point(|other| place(other) < place(&job));
-        fresh.insert(at, job);
+        self.hosts.get_mut(host).insert_fresh(job);
     }
 
     /// A redirect: the job goes on at its target, admitted like any request.

@@ -85,6 +85,8 @@ struct Leg {
     place: Place,
     queued: Option<Moment>,
     started: bool,
+    /// When its last request started.
+    asked: Moment,
     ended: Moment,
     end: LegEnd,
 }
@@ -109,8 +111,10 @@ pub struct Race {
     in_flight: u32,
     winner: Option<usize>,
     front: Option<Front>,
-    /// It stands among the pages under way.
+    /// It stands among the pages under way: from its first request to its record.
     pub counted: bool,
+    /// The host at which it waits may not be asked for longer than the next leg has patience.
+    pub passed_by: bool,
 }
 
 impl Race {
@@ -123,11 +127,11 @@ impl Race {
             let (place, outcome) =
                 if mirror.repeated { (Place::Over, Some(Outcome::Skipped)) } else { (Place::Waiting, None) };
             let end = LegEnd { outcome, ..LegEnd::default() };
-            Leg { mirror, place, queued: None, started: false, ended: Moment::START, end }
+            Leg { mirror, place, queued: None, started: false, asked: Moment::START, ended: Moment::START, end }
         };
         let legs = mirrors.into_iter().map(leg).collect();
         let due = Moment::NEVER;
-        Self { parent, legs, latest: 0, due, in_flight: 0, winner: None, front: None, counted: false }
+        Self { parent, legs, latest: 0, due, in_flight: 0, winner: None, front: None, counted: false, passed_by: false }
     }
 
     /// The next leg whose turn has not come yet; none once one has won.
@@ -184,7 +188,16 @@ impl Race {
         if entry.queued.is_none() {
             entry.queued = Some(now);
             self.latest = leg;
+            self.passed_by = false;
         }
+    }
+
+    /// The host at which the leg that was queued last waits, and since when, if it was never asked.
+    #[must_use]
+    pub fn waits_unasked(&self) -> Option<(HostId, Moment)> {
+        let leg = self.legs.get(self.latest).filter(|leg| !leg.started)?;
+        let Place::Queued(host) = leg.place else { return None };
+        Some((host, leg.queued?))
     }
 
     /// A leg's request starts. Returns whether the next leg waits for it: it is the first of the leg that was queued last.
@@ -200,9 +213,22 @@ impl Race {
         self.in_flight -= 1;
     }
 
+    /// What a leg has cost until its request started, and that request: told again when it is over, if it ever is.
+    pub fn note_cost(&mut self, leg: usize, end: LegEnd, now: Moment) {
+        let entry = &mut self.legs[leg];
+        entry.asked = now;
+        entry.end = end;
+    }
+
     /// Nothing of it that is under way will report any more.
-    pub fn forget_flights(&mut self) {
+    pub fn forget_flights(&mut self, now: Moment) {
         self.in_flight = 0;
+        for leg in self.legs.iter_mut().filter(|leg| matches!(leg.place, Place::InFlight(_))) {
+            leg.ended = now;
+            if let Some(request) = leg.end.requests.last_mut() {
+                request.ms = now.since(leg.asked).into();
+            }
+        }
     }
 
     /// A leg is over without a record that could be the race's.
@@ -244,6 +270,7 @@ impl Race {
     }
 
     /// A request of the race is under way.
+    #[cfg(test)]
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
         self.in_flight > 0
@@ -381,6 +408,14 @@ impl Races {
         if due < Moment::NEVER {
             self.alarms.push(Reverse((due, number)));
         }
+    }
+
+    /// The next leg of a race is due now, since nothing can be asked where the latest one waits.
+    pub fn pass_by(&mut self, number: u64, now: Moment) {
+        if let Some(race) = self.open.get_mut(&number) {
+            race.passed_by = true;
+        }
+        self.set_due(number, now);
     }
 
     /// A race whose next leg is due now.

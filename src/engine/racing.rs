@@ -2,9 +2,9 @@
 //! settled and written. What is decided is decided in [`super::race`].
 
 use super::dispatcher::{Dispatcher, Phase};
-use super::event::HostId;
+use super::event::{HostId, Next};
 use super::flights::{Cut, FlightId};
-use super::hosts::Head;
+use super::hosts::Place as HostPlace;
 use super::outcome::Finished;
 use super::race::{Front, LegEnd, Place, lane_of};
 use super::settings::{HedgeAfter, RaceMode};
@@ -12,12 +12,16 @@ use crate::fetch::Fetcher;
 use crate::frontier::journal::Entry;
 use crate::model::job::{Job, JobKind};
 use crate::model::page::Outlink;
-use crate::model::units::Moment;
+use crate::model::record::{RequestKind, RequestLog};
+use crate::model::units::{Millis, Moment};
 use crate::model::url::host_key_of;
 use crate::policy::breaker::Gate;
 
 use super::intake::host_name_entry;
 use super::limit::Limiter;
+
+/// So many times `--hedge-after` a leg waits at most for a host that answers and is busy.
+const QUEUE_PATIENCE: u32 = 10;
 
 impl<F: Fetcher> Dispatcher<F> {
     /// Whether a typed job is to be asked: not if each URL is asked once, and its URL, or all of its mirrors, have been
@@ -60,8 +64,29 @@ impl<F: Fetcher> Dispatcher<F> {
     /// Starts what is due: next legs whose turn has come.
     pub(super) fn queue_due_legs(&mut self, now: Moment) {
         while let Some(number) = self.races.pop_due(now) {
-            self.queue_next_leg(number, now);
+            match self.waits_on(number, now) {
+                Some(until) => self.races.set_due(number, until),
+                None => self.queue_next_leg(number, now),
+            }
         }
+    }
+
+    /// When a race is to be looked at again whose latest leg only waits for its turn: at a host that may be asked and
+    /// answers, or for a place of the run's own. That queue is ours, and says nothing about the mirror.
+    fn waits_on(&mut self, number: u64, now: Moment) -> Option<Moment> {
+        let race = self.races.get_mut(number)?;
+        if std::mem::take(&mut race.passed_by) {
+            return None;
+        }
+        let (id, queued) = race.waits_unasked()?;
+        let host = self.hosts.get(id);
+        let patience = self.races.latencies().patience(&host.key, self.settings.hedge_after)?;
+        let is_asked = host.pace.in_flight() > 0;
+        // Nothing of it is under way, and still it may not go: robots.txt or a probe waits for its own time.
+        let is_stuck = !is_asked && host.place == HostPlace::Blocked && !host.awaits_address;
+        let silent_from = if is_asked { host.awaited_since.plus(patience) } else { now.plus(patience) };
+        let until = silent_from.min(queued.plus(patience.saturating_mul(QUEUE_PATIENCE)));
+        (!is_stuck && until > now && self.may_be_asked(id, now) < now.plus(patience)).then_some(until)
     }
 
     /// Queues the next leg at its host, and all of them with `--race all`. So it does if the host may not be asked
@@ -115,31 +140,47 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// A leg's request starts.
-    pub(super) fn start_leg(&mut self, job: &Job, leg: usize, flight: FlightId, now: Moment) {
+    pub(super) fn start_leg(&mut self, job: &Job, leg: usize, flight: FlightId, kind: RequestKind, now: Moment) {
         let Some(race) = self.races.get_mut(job.number) else { return };
         let is_waited_for = race.start(leg, flight);
+        // A stop may end its task without a word, after another leg has won.
+        let started_at = self.clock.wall(now);
+        let (url, host_key) = (job.url.clone(), job.host.clone());
+        let request = RequestLog { url, host_key, kind, started_at, ms: Millis::default(), status: None };
+        let mut end = LegEnd { started: Some((started_at, now)), ..LegEnd::default() };
+        if let Some(chain) = &job.chain {
+            end.requests.clone_from(&chain.requests);
+            end.wire_bytes = chain.wire_bytes;
+            end.started = chain.first_started.or(end.started);
+        }
+        end.requests.push(request);
+        race.note_cost(leg, end, now);
         if !race.counted {
             race.counted = true;
             self.pages_in_flight += 1;
         }
         if is_waited_for {
-            // Waiting in a queue is not answering: the next leg has its patience with the request itself.
+            // Its time counts from the request itself, not from the queue.
             let due = self.after_leg(&job.host, now);
             self.races.set_due(job.number, due);
         }
     }
 
     /// A leg's request is over. Returns whether that still matters: one that has lost tells only what it has cost.
-    pub(super) fn land_leg(&mut self, job: &mut Job, leg: usize, now: Moment) -> bool {
+    pub(super) fn land_leg(&mut self, job: &mut Job, leg: usize, next: &mut Next, now: Moment) -> bool {
         let Some(race) = self.races.get_mut(job.number) else { return false };
         race.land();
         if !race.is_won() {
-            if !race.is_in_flight() && std::mem::take(&mut race.counted) {
-                self.pages_in_flight -= 1;
-            }
             return true;
         }
-        race.end(leg, LegEnd::of_job(job), now);
+        let mut end = LegEnd::of_job(job);
+        // Answered before it could be cut off: its requests stand in a record that nobody will see.
+        if let Next::Record { finished, .. } = next
+            && let Some(record) = &mut finished.record
+        {
+            end.requests = std::mem::take(&mut record.requests);
+        }
+        race.end(leg, end, now);
         self.conclude(job.number, now);
         false
     }
@@ -152,7 +193,7 @@ impl<F: Fetcher> Dispatcher<F> {
         let Some(race) = self.races.get_mut(job.number) else { return };
         race.queue(leg, host, now);
         if race.is_due_before(free) {
-            self.races.set_due(job.number, now);
+            self.races.pass_by(job.number, now);
         }
     }
 
@@ -163,7 +204,7 @@ impl<F: Fetcher> Dispatcher<F> {
         let late =
             |job: &Job| self.races.get(job.number).is_some_and(|race| race.is_due_before(free)).then_some(job.number);
         for number in legs.filter_map(late).collect::<Vec<_>>() {
-            self.races.set_due(number, now);
+            self.races.pass_by(number, now);
         }
     }
 
@@ -238,28 +279,25 @@ impl<F: Fetcher> Dispatcher<F> {
     pub(super) fn conclude_won_races(&mut self, now: Moment) {
         for number in self.races.numbers(super::race::Race::is_won) {
             if let Some(race) = self.races.get_mut(number) {
-                race.forget_flights();
+                race.forget_flights(now);
             }
             self.conclude(number, now);
         }
     }
 
-    /// With no page left to start, further legs of races that are under way still may: they add no page.
+    /// With no page left to start, further legs of races that are under way still may: they add no page. Whatever stands
+    /// before them in the queues of their hosts may not go, so they go before it.
     pub(super) fn admit_legs_in_flight(&mut self, now: Moment) {
         for number in self.races.numbers(|race| race.counted && !race.is_won()) {
             let places = self.races.get(number).map(super::race::Race::places).unwrap_or_default();
             for (leg, place) in places {
                 let Place::Queued(id) = place else { continue };
-                if self.permits.available_permits() == 0 {
+                if self.is_held_up(now) {
                     return;
                 }
-                let host = self.hosts.get(id);
-                let is_next = host.head(now).is_some_and(|head| {
-                    head == Head::Own
-                        || host.job(head).is_some_and(|job| job.number == number && job.leg() == Some(leg))
-                });
-                if is_next {
-                    self.consider(id, now);
+                self.hosts.get_mut(id).recall_retries(now);
+                if self.hosts.get(id).head_of_leg(number, leg).is_some() {
+                    self.consider_leg(id, Some((number, leg)), now);
                 }
             }
         }

@@ -16,7 +16,13 @@ impl<F: Fetcher> Dispatcher<F> {
             return;
         }
         assert_eq!(self.permits.available_permits() + self.in_flight, self.settings.concurrency, "a permit is lost");
-        assert!(self.pages_in_flight <= self.in_flight as u64);
+        if self.pages_in_flight > self.in_flight as u64 {
+            let waiting = self.races.numbers(|race| race.counted && !race.is_in_flight()).len();
+            assert!(
+                self.pages_in_flight <= (self.in_flight + waiting) as u64,
+                "a page is under way that no one knows of"
+            );
+        }
         let counts = self.frontier.counts();
         let undelivered = self.tally.accepted - self.tally.records;
         assert_eq!(counts.pending + counts.leased, undelivered, "accepted without record, and still to be settled");

@@ -1,6 +1,6 @@
 //! Jobs with mirrors: who wins, what the others cost, and that nothing of a race is lost or left behind.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -193,7 +193,9 @@ async fn a_winner_is_written_although_the_run_is_cut_off_at_that_moment() {
     };
     let ((), (summary, records)) = tokio::join!(signal, run);
     assert_eq!((summary.stopped_by, summary.left, records.len()), (StoppedBy::Signal, 0, 1));
-    assert_eq!(costs(&records[0]), [("skipped", false), ("ok", true)]);
+    assert_eq!(costs(&records[0]), [("skipped", true), ("ok", true)]);
+    let told: Vec<_> = records[0].requests.iter().map(|request| (&*request.url, request.status)).collect();
+    assert_eq!(told, [(A, None), (B, Some(200))], "the loser's task was ended without a word");
 }
 
 #[tokio::test(start_paused = true)]
@@ -337,6 +339,103 @@ async fn the_limit_of_pages_counts_races_not_legs() {
     }
 }
 
+/// A race is a page from its first request to its record, also while its next leg waits: no other begins for it.
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_pages_starts_no_race_that_it_does_not_need() {
+    for (concurrency, plain) in [(16, 0), (16, 3), (2, 0), (64, 10)] {
+        let world = World::new(|request, _| match host(request).as_str() {
+            "a.test" => Reply::status(404),
+            _ => Reply::status(200).after(Duration::from_secs(2)),
+        });
+        // Jobs before the races in the queue of the second mirror must not keep their legs from it.
+        let lines = (0..50).map(move |n| match n {
+            n if n < plain => seed(&format!("http://b.test/plain/{n}")),
+            _ => mirrored(&[&format!("http://a.test/q/{n}"), &format!("http://b.test/q/{n}")]),
+        });
+        let settings = EngineSettings { max_pages: Some(5), concurrency, ..fetch() };
+        let (summary, records) = run_world(&world, settings, lines).await;
+        assert_eq!((records.len(), summary.left, summary.stopped_by), (5, 45, StoppedBy::Limit));
+        let (asked, told) = (world.requests(), records.iter().map(|record| record.requests.len()).sum::<usize>());
+        assert_eq!(asked.len(), told, "nothing is cut off, -j {concurrency}");
+        assert!(asked.iter().all(|seen| !seen.cut));
+        assert!(asked.len() <= 10, "{}", asked.len());
+    }
+}
+
+/// The leg that the limit still needs stands behind a race that may not begin any more.
+#[tokio::test(start_paused = true)]
+async fn a_race_under_way_goes_before_those_that_may_not_begin() {
+    let world = World::new(|request, tries| match (host(request).as_str(), request.url.path()) {
+        ("a.test", _) => Reply::status(404).after(ms(50)),
+        ("b.test", "/1") => Reply::status(200).after(ms(300)),
+        (_, "/f") if tries == 0 => Reply::status(503),
+        _ => Reply::status(200),
+    });
+    let lines = || [seed("http://b.test/1"), seed("http://b.test/2"), mirrored(&[B, A]), mirrored(&[A, B]), seed(C)];
+    for limit in 1..=5 {
+        for host_concurrency in [1, 8] {
+            let settings = EngineSettings { max_pages: Some(limit), host_concurrency, ..fetch() };
+            let (summary, records) = run_world(&world, settings, lines()).await;
+            assert_eq!((records.len() as u64, summary.left), (limit, 5 - limit));
+        }
+    }
+}
+
+/// Losers that have answered before they could be cut off.
+#[tokio::test(start_paused = true)]
+async fn what_all_legs_were_asked_stands_in_the_record() {
+    for (settings, lines, mirrors) in [
+        (all_at_once(), 200_u64, "abc"),
+        (EngineSettings { host_concurrency: 1, hedge_after: HedgeAfter::Time(ms(300)), ..fetch() }, 40, "ab"),
+    ] {
+        let world = World::new(|_, _| Reply::page("<title>x</title>").after(ms(200)));
+        let urls = |n: u64| mirrors.chars().map(|host| format!("http://{host}.test/{n}")).collect::<Vec<_>>();
+        let lines = (0..lines).map(|n| mirrored(&urls(n).iter().map(String::as_str).collect::<Vec<_>>()));
+        let (_, records) = run_world(&world, settings, lines.collect::<Vec<_>>()).await;
+        let seen = world.requests();
+        assert!(seen.len() > records.len(), "there are losers");
+        assert_eq!(records.iter().map(|record| record.requests.len()).sum::<usize>(), seen.len());
+        let ends = records.iter().flat_map(|record| record.mirrors.as_ref().unwrap());
+        assert!(ends.clone().all(|end| end.wire_size == 0 || end.total_ms.is_some()));
+        assert_eq!(ends.filter(|end| end.outcome == Outcome::Ok).count(), records.len(), "one winner each");
+    }
+}
+
+/// Legs that were asked of the second mirror, of `lines` with two mirrors that answer after `latency`.
+async fn second_legs(settings: EngineSettings, lines: u64, spread: u64, latency: Duration) -> (usize, Duration) {
+    let world = World::new(move |_, _| Reply::status(200).after(latency));
+    let line = move |n: u64| {
+        let host = n % spread;
+        mirrored(&[&format!("http://a{host}.test/{n}"), &format!("http://b{host}.test/{n}")])
+    };
+    let (summary, records) = run_world(&world, settings, (0..lines).map(line)).await;
+    assert!(records.iter().all(|record| record.outcome == Outcome::Ok));
+    (world.requests().iter().filter(|seen| seen.host.starts_with('b')).count(), summary.elapsed)
+}
+
+/// Our own queue is not slowness: neither that of a host that answers, nor that for the places of the run.
+#[tokio::test(start_paused = true)]
+async fn a_busy_mirror_is_not_a_slow_one() {
+    let crowded = EngineSettings { concurrency: 2, ..fetch() };
+    let one = EngineSettings { host_concurrency: 1, ..fetch() };
+    for (settings, lines, spread, latency) in
+        [(fetch(), 300, 1, 120), (one.clone(), 40, 1, 120), (crowded, 40, 40, 120)]
+    {
+        let (asked, _) = second_legs(settings, lines, spread, ms(latency)).await;
+        assert_eq!(asked, 0, "{lines} lines of {latency} ms, of {spread} hosts");
+    }
+    for settings in [fetch(), one.clone()] {
+        let (asked, _) = second_legs(settings, 300, 1, ms(700)).await;
+        assert!(asked > 75, "one that takes more than its time is slow: {asked}");
+    }
+    // Not for ever: 60 legs wait for one place, and after ten times as long they go elsewhere.
+    let (asked, took) = second_legs(one.clone(), 60, 1, ms(300)).await;
+    assert!(asked > 10 && took < ms(60 * 300), "{asked} {took:?}");
+    let paced = EngineSettings { delay: Duration::from_secs(3), ..one };
+    let (asked, took) = second_legs(paced, 20, 1, ms(10)).await;
+    assert!(asked >= 8 && took < Duration::from_secs(45), "a wait that is known is not waited for: {asked} {took:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dead_first_mirror_holds_up_nothing() {
     let world = World::new(|request, _| match host(request).as_str() {
@@ -390,6 +489,8 @@ async fn fail_early_is_about_jobs_not_legs() {
 fn answer(url: &str, tries: usize, seed_number: u64) -> Reply {
     let dice = xxh3_64_with_seed(url.as_bytes(), seed_number.wrapping_add(tries as u64));
     let latency = Duration::from_micros(500 + dice % 900_000);
+    // In steps, so that several answer at the same moment.
+    let latency = if seed_number.is_multiple_of(3) { ms(100 * (1 + dice % 4)) } else { latency };
     if url.ends_with("/robots.txt") {
         return match dice % 4 {
             0 => Reply::page("User-agent: *\nDisallow: /private"),
@@ -468,7 +569,40 @@ async fn races_without_number() {
             assert_eq!(pages, 100, "seed {seed_number}");
         }
         judge(&records, &world, summary.requests, seed_number);
+        judge_costs(&records, &world, seed_number);
     }
+}
+
+/// Every request to a mirror of a job that has a record stands in that record; of redirects' targets, which several jobs
+/// may share, no more than there were.
+fn judge_costs(records: &[RecordBody], world: &World, seed_number: u64) {
+    let line = |url: &str| {
+        let (_, path) = url.split_once(".test/")?;
+        path.split_once('/')?.0.parse::<u64>().ok()
+    };
+    let mut told: HashMap<u64, usize> = HashMap::new();
+    for record in records {
+        let own = record.input.as_deref().and_then(|input| line(input.split(' ').next()?));
+        for request in &record.requests {
+            if let Some(number) = line(&request.url) {
+                assert_eq!(Some(number), own, "seed {seed_number}");
+            }
+        }
+        let of_mirrors = record.requests.iter().filter(|request| line(&request.url).is_some());
+        told.insert(own.unwrap(), of_mirrors.count());
+    }
+    let mut seen: HashMap<u64, usize> = HashMap::new();
+    let requests = world.requests();
+    for number in requests.iter().filter_map(|request| line(&request.url)) {
+        *seen.entry(number).or_default() += 1;
+    }
+    for (number, told) in told {
+        assert_eq!(told, seen.get(&number).copied().unwrap_or_default(), "line {number}, seed {seed_number}");
+    }
+    let moved = |url: &str| url.contains("/moved");
+    let told = records.iter().flat_map(|record| &record.requests).filter(|request| moved(&request.url)).count();
+    let seen = requests.iter().filter(|request| moved(&request.url)).count();
+    assert!(told == seen || (told < seen && records.len() < 300), "{told} of {seen}, seed {seed_number}");
 }
 
 fn judge(records: &[RecordBody], world: &World, requests: u64, seed_number: u64) {
