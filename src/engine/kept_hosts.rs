@@ -32,6 +32,8 @@ struct Until {
 struct KeptHost {
     free: Until,
     outage: Option<(Until, Outage)>,
+    /// Until when it has asked to be left alone.
+    stated: Until,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,6 +71,7 @@ impl KeptHosts {
         }
         if let Some(kept) = self.take::<KeptHost>(&host.key.clone()) {
             host.pace.leave_alone(self.moment(kept.free));
+            host.pace.keep_stated(self.moment(kept.stated));
             if let Some((until, outage)) = kept.outage {
                 host.breaker.take_up(outage, self.moment(until));
                 host.summary.given_up = outage.given_up;
@@ -121,7 +124,8 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         let host = self.hosts.get(id);
         let outage = host.breaker.outage().map(|(until, outage)| (self.until(until, now), outage));
-        let kept = KeptHost { free: self.until(host.pace.next_allowed(), now), outage };
+        let (free, stated) = (host.pace.next_allowed(), host.pace.stated_until());
+        let kept = KeptHost { free: self.until(free, now), outage, stated: self.until(stated, now) };
         let key = host.key.clone();
         self.note_kept(&key, &kept);
     }

@@ -45,6 +45,7 @@ mod snapshot;
 pub mod standing;
 pub mod stats;
 mod trapping;
+mod turning_away;
 mod workbench;
 mod worker;
 
