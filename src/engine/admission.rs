@@ -1,12 +1,13 @@
 //! Admission: may this host be asked now? The gate, in order, and the only place where requests start.
 //!
-//! robots verdict · breaker · robots.txt itself · host slot · delay · rates last. Before a host is even looked at:
+//! trap · robots verdict · a refusal that lasts too long · breaker · robots.txt itself · host slot · delay, hold and host's
+//! rate · place at its address. Before a host is even looked at:
 //! permits, room in delivery, the limit of pages, the run's rate. Whatever is not due yet goes back into the heap at the
 //! moment stated; nobody sleeps while holding a place (law 1).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::addresses::{Spot, Whereabouts};
 use super::dispatcher::{Dispatcher, Idle, Phase};
 use super::event::{HostId, Remote};
 use super::hosts::{Head, Place, Robots};
@@ -125,9 +126,6 @@ impl<F: Fetcher> Dispatcher<F> {
                 let id = self.hosts.id(&key, &self.settings, now);
                 let host = self.hosts.get_mut(id);
                 host.leased = true;
-                if host.summary.requests == 0 {
-                    host.address = self.addresses.of_name(&key);
-                }
                 host.fresh.extend(jobs);
                 // Refused jobs may be here from the last turn.
                 host.fresh.make_contiguous().sort_by_key(crate::frontier::Rank::of);
@@ -146,7 +144,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let rich = self.is_rich(id);
             self.bench.make_ready(&mut self.hosts, id, rank, rich);
         } else {
-            self.rest(id);
+            self.rest(id, now);
         }
     }
 
@@ -157,11 +155,13 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Nothing of it may go now: its turn is over, and the frontier may give it another.
-    fn rest(&mut self, id: HostId) {
+    fn rest(&mut self, id: HostId, now: Moment) {
         let host = self.hosts.get_mut(id);
         if host.leased && host.fresh.is_empty() {
             host.leased = false;
-            let until = host.pace.next_allowed();
+            // While it turns us away its URLs come, and end.
+            let turns_away = host.turns_away(now, &self.settings);
+            let until = if turns_away { now } else { host.pace.next_allowed() };
             self.frontier.defer(&self.hosts.get(id).key, until);
         }
         self.bench.set_aside(&mut self.hosts, id, Place::Idle);
@@ -212,6 +212,10 @@ impl<F: Fetcher> Dispatcher<F> {
                 RobotsVerdict::Fetching => return self.bench.set_aside(&mut self.hosts, id, Place::Blocked),
                 RobotsVerdict::Allowed | RobotsVerdict::Ask { .. } => {}
             }
+            if self.hosts.get(id).turns_away(now, &self.settings) {
+                self.turn_away(id, head, now);
+                continue;
+            }
             if let Some(change) = self.hosts.get_mut(id).breaker.expire(now) {
                 self.breaker_changed(id, change, now);
                 continue;
@@ -239,22 +243,26 @@ impl<F: Fetcher> Dispatcher<F> {
             if due > now {
                 return self.bench.park(&mut self.hosts, id, due);
             }
-            if let Some(address) = host.address
-                && !self.addresses.has_place(address)
-            {
-                return self.await_address(id, address);
+            if let Some(spot) = self.spot(id).filter(|spot| !self.addresses.has_place(*spot)) {
+                return self.await_place(id, spot);
             }
             self.start(id, head, probe, now);
             return self.reconsider(id, now);
         }
     }
 
+    /// Where the next request to a host is counted.
+    fn spot(&self, id: HostId) -> Option<Spot> {
+        let host = self.hosts.get(id);
+        self.addresses.spot(&host.key, host.whereabouts)
+    }
+
     /// All places at its address are taken: it waits for one of them.
-    fn await_address(&mut self, id: HostId, address: IpAddr) {
+    fn await_place(&mut self, id: HostId, spot: Spot) {
         let host = self.hosts.get_mut(id);
         if !host.awaits_address {
             host.awaits_address = true;
-            self.addresses.wait(address, id);
+            self.addresses.wait(spot, id);
         }
         self.bench.set_aside(&mut self.hosts, id, Place::Blocked);
     }
@@ -263,14 +271,14 @@ impl<F: Fetcher> Dispatcher<F> {
     /// none is lost if the host that was woken could not use its own.
     fn pass_on_place(&mut self, id: HostId, now: Moment) {
         if self.hosts.is_known(id)
-            && let Some(address) = self.hosts.get(id).address
+            && let Some(spot) = self.spot(id)
         {
-            self.wake_at(address, now);
+            self.wake_at(spot, now);
         }
     }
 
-    fn wake_at(&mut self, address: IpAddr, now: Moment) {
-        while let Some(id) = self.addresses.next_waiting(address) {
+    fn wake_at(&mut self, spot: Spot, now: Moment) {
+        while let Some(id) = self.addresses.next_waiting(spot) {
             // An entry may be out of date: its host was forgotten, and another has its id.
             if self.hosts.is_known(id) && std::mem::take(&mut self.hosts.get_mut(id).awaits_address) {
                 self.reconsider(id, now);
@@ -283,15 +291,23 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// A request is over: its place at its address is free, and the answer says where its host is.
-    pub(super) fn note_address(&mut self, id: HostId, counted_at: Option<IpAddr>, remote: Remote, now: Moment) {
+    pub(super) fn note_address(&mut self, id: HostId, counted_at: Option<Spot>, remote: Remote, now: Moment) {
         match remote {
             Remote::Unknown => {}
-            Remote::Address(address) => self.hosts.get_mut(id).address = self.addresses.covered(address),
-            Remote::Proxy => self.hosts.get_mut(id).address = None,
+            Remote::Address(address) => {
+                let (whereabouts, waited) = self.addresses.learn(&self.hosts.get(id).key, address);
+                self.hosts.get_mut(id).whereabouts = whereabouts;
+                // They wait for the name no more: each finds its place at the address, or waits there.
+                for id in waited {
+                    if self.hosts.is_known(id) && std::mem::take(&mut self.hosts.get_mut(id).awaits_address) {
+                        self.reconsider(id, now);
+                    }
+                }
+            }
+            Remote::Proxy | Remote::Untold => self.hosts.get_mut(id).whereabouts = Whereabouts::Exempt,
         }
-        if let Some(address) = counted_at {
-            self.addresses.give_back(address);
-            self.wake_at(address, now);
+        if let Some(spot) = counted_at.and_then(|spot| self.addresses.give_back(spot)) {
+            self.wake_at(spot, now);
         }
     }
 
@@ -349,9 +365,9 @@ impl<F: Fetcher> Dispatcher<F> {
         let Some(mut job) = host.take(head) else { return };
         self.note_doubted(&job);
         let host = self.hosts.get_mut(id);
-        let counted_at = host.address;
-        if let Some(address) = counted_at {
-            self.addresses.take(address);
+        let counted_at = self.addresses.spot(&host.key, host.whereabouts);
+        if let Some(spot) = counted_at {
+            self.addresses.take(spot);
         }
         if host.pace.in_flight() == 0 {
             host.awaited_since = now;
@@ -380,11 +396,13 @@ impl<F: Fetcher> Dispatcher<F> {
             Some(leg) => self.start_leg(&job, leg, boarding.id, request_kind(&job, probe), now),
             None => self.pages_in_flight += u64::from(job.has_record()),
         }
+        let kind = request_kind(&job, probe);
+        self.tally.retries += u64::from(kind == RequestKind::Retry);
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
         let typed_host = self.typed_hosts.contains(&job.host);
         let errand = Errand {
             host: id,
-            kind: request_kind(&job, probe),
+            kind,
             probe,
             permit,
             started: now,

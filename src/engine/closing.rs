@@ -34,6 +34,7 @@ impl<F: Fetcher> Dispatcher<F> {
             self.failure.get_or_insert(error.to_string());
         }
         self.publish();
+        let cut_off: u64 = self.hosts.iter().map(|host| u64::from(host.pace.in_flight())).sum();
         let (hosts, host_count) = self.hosts.busiest(10);
         for counted in self.delivery.unwritten() {
             self.tally.uncount(counted);
@@ -64,7 +65,7 @@ impl<F: Fetcher> Dispatcher<F> {
             traps: self.tally.traps,
             failures: self.tally.failures,
             seeds_failed: self.tally.seeds_failed,
-            requests: self.tally.requests,
+            requests: self.tally.requests + cut_off,
             retries: self.tally.retries,
             retries_denied: self.tally.retries_denied,
             wire_bytes: self.tally.wire_bytes,

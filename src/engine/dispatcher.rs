@@ -35,7 +35,7 @@ use crate::frontier::seen::Seen;
 use crate::frontier::{Frontier, FrontierError};
 use crate::model::job::Job;
 use crate::model::units::Moment;
-use crate::policy::breaker::{Change, Signal};
+use crate::policy::breaker::Change;
 use crate::policy::budget::RetryBudget;
 use crate::policy::scope::Scope;
 use crate::policy::traps::Traps;
@@ -227,16 +227,23 @@ impl<F: Fetcher> Dispatcher<F> {
         host.summary.bytes += wire_bytes;
         host.summary.refusals += u64::from(ending.refusal.is_some());
         host.request_time += elapsed;
+        let (limits, was_turned_away) = (host.pace.limits(), host.turns_away(now, &self.settings));
         let held = host.pace.end(now, ending);
-        let mut noted = held.is_some();
-        if let Some(hold) = held {
+        let turned_away = !was_turned_away && host.turns_away(now, &self.settings);
+        let mut noted = held.is_some() || turned_away;
+        if let Some(hold) = held.filter(|_| ending.refusal.is_some()) {
             tracing::info!(host = %host.key, ?hold, "the host asks to be left alone");
         }
-        if signal == Signal::Neutral && !probe {
-            // Says nothing of the host.
-        } else if let Some(change) = host.breaker.report(now, signal, probe) {
+        if host.pace.limits() > limits {
+            let wait = host.pace.next_allowed().since(now);
+            tracing::info!(host = %host.key, ?wait, "its RateLimit fields leave little or nothing: it is asked more slowly");
+        }
+        if let Some(change) = host.breaker.report(now, signal, probe) {
             self.breaker_changed(id, change, now);
             noted = true;
+        }
+        if turned_away {
+            self.turned_away(id, now);
         }
         if noted {
             self.note_host(id, now);

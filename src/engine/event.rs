@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::addresses::Spot;
 use super::flights::FlightId;
 use super::outcome::Finished;
 use crate::model::job::Job;
@@ -34,7 +35,7 @@ pub struct Answered {
     /// It was the breaker's probe.
     pub probe: bool,
     /// The address at which the request was counted.
-    pub counted_at: Option<IpAddr>,
+    pub counted_at: Option<Spot>,
     /// Where the answer came from; a proxy is not the host.
     pub remote: Remote,
     /// It would have been tried again, had the run's budget allowed it.
@@ -48,8 +49,10 @@ pub struct Answered {
 /// Where an answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remote {
-    /// No answer, or the stack does not tell.
+    /// No answer.
     Unknown,
+    /// The stack does not tell.
+    Untold,
     Address(IpAddr),
     Proxy,
 }

@@ -1,8 +1,8 @@
 //! URLs whose whole time (`--url-deadline`) is over end wherever they are: in flight, waiting at a host, in the frontier.
 //!
-//! Those in flight are cut off at the moment (`flights`). For the others the dispatcher looks here: never more often than
-//! a fiftieth of the time in question, since a look at all that wait costs time in proportion to their number. What a
-//! reader does not take is not ended either: a record needs room in delivery.
+//! Those in flight are cut off at the moment (`flights`). For the others the dispatcher looks here: a fiftieth of the
+//! time in question lies between two looks, but no less than 10 ms and no more than 1 s, since a look at all that wait costs
+//! time in proportion to their number. What a reader does not take is not ended either: a record needs room in delivery.
 
 use std::time::Duration;
 

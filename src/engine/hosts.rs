@@ -5,12 +5,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use foldhash::HashMap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::addresses::Whereabouts;
 use super::event::HostId;
 use super::kept_hosts::{KeptHosts, KeptRobots, Known};
 use super::limit::Limiter;
@@ -123,8 +123,8 @@ pub struct Host {
     pub pace: Pace,
     pub breaker: Breaker,
     pub limiter: Option<Limiter>,
-    /// Its address, if the limit for addresses covers it.
-    pub address: Option<IpAddr>,
+    /// Where it is, for the limit of addresses.
+    pub whereabouts: Whereabouts,
     /// It stands among those that wait for a place at its address.
     pub awaits_address: bool,
     /// By origin: http and https may share a host key.
@@ -159,7 +159,7 @@ impl Host {
             ),
             breaker: Breaker::new(settings.breaker, random),
             limiter: settings.host_rate.map(Limiter::new),
-            address: None,
+            whereabouts: Whereabouts::Unknown,
             awaits_address: false,
             robots: Vec::new(),
             side_requests: Vec::new(),
@@ -180,6 +180,9 @@ impl Host {
         }
         if let Some(free) = known.free {
             self.pace.leave_alone(free);
+        }
+        if let Some(stated) = known.stated {
+            self.pace.keep_stated(stated);
         }
         if let Some((outage, until)) = known.outage {
             self.breaker.take_up(outage, until);
@@ -302,6 +305,12 @@ impl Host {
         }
     }
 
+    /// Whether it has asked to be left alone for longer than anybody waits: its URLs end, and it is not asked.
+    #[must_use]
+    pub fn turns_away(&self, now: Moment, settings: &EngineSettings) -> bool {
+        settings.retry.max_retry_after.is_some_and(|longest| self.pace.stated_until().since(now) > longest)
+    }
+
     /// Nothing of it is under way or waiting, and no moment it was told to wait for lies ahead.
     fn is_idle(&self, now: Moment) -> bool {
         self.place == Place::Idle
@@ -321,10 +330,13 @@ impl Host {
         summary.delay = self.pace.delay();
         summary.backoffs = self.pace.backoffs();
         summary.slowed = self.pace.cuts();
+        summary.rate_limits = self.pace.limits();
         #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
         if summary.requests > 0 {
             summary.mean_ms = self.request_time.as_secs_f64() * 1000.0 / summary.requests as f64;
         }
+        // Cut off by a stop: they have been made, and nobody knows how long they would have taken.
+        summary.requests += u64::from(self.pace.in_flight());
         summary
     }
 }

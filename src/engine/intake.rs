@@ -129,11 +129,11 @@ impl<F: Fetcher> Dispatcher<F> {
     pub(super) fn retry_later(&mut self, job: Job, host: HostId, now: Moment) {
         self.note_return(&job);
         self.leg_waits(&job, host, now);
-        if matches!(self.hosts.get(host).breaker.gate(now), Gate::GivenUp(_)) {
+        let its_host = self.hosts.get(host);
+        if matches!(its_host.breaker.gate(now), Gate::GivenUp(_)) || its_host.turns_away(now, &self.settings) {
             return self.queue_again(job, host, now);
         }
         self.retry_budget.spend();
-        self.tally.retries += 1;
         let attempts = job.chain.as_ref().map_or(1, |chain| chain.attempts);
         let due = now.plus(retry::backoff(attempts, self.rng.f64(), &self.settings.retry));
         tracing::info!(request_id = %job.id(), url = %job.url, attempts, wait = ?due.since(now), "retry");
@@ -141,7 +141,7 @@ impl<F: Fetcher> Dispatcher<F> {
         self.bench.set_alarm(host, due);
     }
 
-    /// Its host was given up: jobs that wait for a backoff end like all others, and not as probes after it.
+    /// Its host was given up, or turns us away: jobs that wait for a backoff end like all others, and not as probes after it.
     pub(super) fn hurry_retries(&mut self, host: HostId) {
         for retry in std::mem::take(&mut self.hosts.get_mut(host).retries) {
             let job = retry.0.job;
@@ -265,7 +265,8 @@ impl<F: Fetcher> Dispatcher<F> {
                 }
                 (None, _) => {
                     tracing::warn!(%origin, "robots.txt cannot be read (5xx or 429): nothing of this origin is fetched");
-                    Robots::DisallowAll(ask_again)
+                    // No verdict ends before the host may be asked for another.
+                    Robots::DisallowAll(ask_again.max(self.hosts.get(id).pace.stated_until()))
                 }
             },
         };

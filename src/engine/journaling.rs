@@ -228,7 +228,8 @@ impl<F: Fetcher> Dispatcher<F> {
         let host = self.hosts.get(id);
         let until = |moment| Until::new(moment, now, &self.clock);
         let outage = host.breaker.outage().map(|(moment, outage)| (until(moment), outage));
-        let kept = KeptHost { free: until(host.pace.next_allowed()), outage };
+        let (free, stated) = (until(host.pace.next_allowed()), until(host.pace.stated_until()));
+        let kept = KeptHost { free, outage, stated };
         let key = host.key.clone();
         self.note_kept(&key, &kept);
     }

@@ -36,6 +36,8 @@ impl Until {
 pub struct KeptHost {
     pub free: Until,
     pub outage: Option<(Until, Outage)>,
+    /// Until when it has asked to be left alone.
+    pub stated: Until,
 }
 
 /// What is known of a robots.txt, with times as they are kept or as moments of this process.
@@ -62,6 +64,8 @@ impl<T> KeptRobots<T> {
 pub struct Known {
     /// It is left alone until then.
     pub free: Option<Moment>,
+    /// It has asked to be left alone until then.
+    pub stated: Option<Moment>,
     pub outage: Option<(Outage, Moment)>,
     /// By origin.
     pub robots: Vec<(String, KeptRobots<Moment>)>,
@@ -91,7 +95,8 @@ impl KeptHosts {
         let kept = self.read::<KeptHost>(key);
         let outage = kept.as_ref().and_then(|kept| kept.outage.as_ref());
         let outage = outage.map(|(until, outage)| (*outage, self.moment(*until)));
-        let free = kept.map(|kept| self.moment(kept.free));
+        let free = kept.as_ref().map(|kept| self.moment(kept.free));
+        let stated = kept.map(|kept| self.moment(kept.stated));
         let mut robots = Vec::new();
         for scheme in ["http", "https"] {
             let origin = [scheme, "://", key].concat();
@@ -99,7 +104,7 @@ impl KeptHosts {
                 robots.push((origin, kept.at(|until| self.moment(until))));
             }
         }
-        Some(Known { free, outage, robots })
+        Some(Known { free, stated, outage, robots })
     }
 
     fn read<T: for<'de> Deserialize<'de>>(&mut self, key: &str) -> Option<T> {

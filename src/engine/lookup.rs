@@ -65,8 +65,7 @@ pub async fn look_up<F: Fetcher>(fetcher: &F, origin: &str, settings: &EngineSet
 /// Whether another attempt may come to something else.
 fn may_mend(attempt: &Attempt) -> bool {
     let status = attempt.head.as_ref().map(|head| head.status);
-    attempt.error.as_ref().is_some_and(|error| error.retryable)
-        || matches!(status, Some(408 | 425 | 500 | 502 | 503 | 504))
+    attempt.error.as_ref().is_some_and(|error| error.retryable) || retry::is_retried_status(status)
 }
 
 fn request(url: &Url, origin: &str, settings: &EngineSettings) -> Request {

@@ -46,6 +46,7 @@ mod snapshot;
 pub mod standing;
 pub mod stats;
 mod trapping;
+mod turning_away;
 mod workbench;
 mod worker;
 

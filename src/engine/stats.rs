@@ -58,6 +58,8 @@ pub struct HostSummary {
     pub backoffs: u64,
     /// How often the throttle took places away.
     pub slowed: u64,
+    /// How often its `RateLimit` fields held it, or had its requests spread over a window.
+    pub rate_limits: u64,
     pub bytes: u64,
     /// Mean time of a request in milliseconds.
     pub mean_ms: f64,
@@ -97,9 +99,9 @@ pub struct Summary {
     pub failures: u64,
     /// Typed URLs that ended as anything but `ok` or `skipped: duplicate`.
     pub seeds_failed: u64,
-    /// Requests sent, all kinds.
+    /// Requests sent, all kinds, those that a stop cut off too.
     pub requests: u64,
-    /// Retries after failures; those after refusals are not counted.
+    /// Requests that repeated an earlier one: what records call `retry`.
     pub retries: u64,
     /// Retries that the run's budget did not allow: their URLs ended with what they had.
     pub retries_denied: u64,

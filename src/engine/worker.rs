@@ -2,7 +2,6 @@
 //! state: all it learns goes to the dispatcher as two events.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::addresses::Spot;
 use super::changes::conditions;
 use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer};
@@ -55,7 +55,7 @@ pub struct Errand {
     pub permit: OwnedSemaphorePermit,
     pub started: Moment,
     /// The address at which it is counted.
-    pub counted_at: Option<IpAddr>,
+    pub counted_at: Option<Spot>,
     /// The run has a retry for it.
     pub in_budget: bool,
     /// The user typed the host, and no redirect has left the origin.
@@ -115,7 +115,7 @@ struct Round<'a, F> {
     kind: RequestKind,
     probe: bool,
     started: Moment,
-    counted_at: Option<IpAddr>,
+    counted_at: Option<Spot>,
     in_budget: bool,
     progress: Arc<Progress>,
     /// The dispatcher knows that the exchange is over.
@@ -178,12 +178,11 @@ impl<F: Fetcher> Round<'_, F> {
             if attempt.refusal.is_some() { Signal::Neutral } else { retry::signal(status, error, retry_after) };
         tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = error.map(|error| &*error.message), denied, "request over");
         let elapsed = now.since(self.started);
-        let max_wait = settings.max_retry_after.unwrap_or(Duration::MAX);
         let ending = Ending {
             started: self.started,
             latency: head.is_some().then(|| attempt.first_byte.unwrap_or(elapsed)),
-            // A wait that ends the URL holds the host too, within what we are willing to wait.
-            refusal: refused.then(|| retry_after.map(|wait| wait.min(max_wait))),
+            // A wait that ends the URL holds the host too.
+            refusal: refused.then(|| retry_after.map(|wait| wait.min(retry::LONGEST_HOLD))),
             failed: signal == Signal::Failure,
             server_error: status.is_some_and(|status| status >= 500),
             quota: head.and_then(|head| quota(head, desk)),
@@ -386,10 +385,10 @@ fn retry_after(head: &Head, now_ms: i64) -> Option<Duration> {
 }
 
 fn remote(attempt: &Attempt) -> Remote {
-    let address = attempt.head.as_ref().and_then(|head| head.remote_addr);
-    match address {
+    match attempt.head.as_ref().map(|head| head.remote_addr) {
         _ if attempt.proxy.is_some() => Remote::Proxy,
-        Some(address) => Remote::Address(address.ip()),
+        Some(Some(address)) => Remote::Address(address.ip()),
+        Some(None) => Remote::Untold,
         None => Remote::Unknown,
     }
 }

@@ -161,6 +161,7 @@ struct ToldHost<'a> {
     refusals: u64,
     backoffs: u64,
     slowed: u64,
+    rate_limits: u64,
     bytes: u64,
     mean_ms: f64,
     delay_ms: Millis,
@@ -187,6 +188,7 @@ impl<'a> ToldHost<'a> {
             refusals: host.refusals,
             backoffs: host.backoffs,
             slowed: host.slowed,
+            rate_limits: host.rate_limits,
             bytes: host.bytes,
             mean_ms: (host.mean_ms * 1000.0).round() / 1000.0,
             delay_ms: host.delay.into(),
@@ -306,7 +308,7 @@ fn table(out: &mut String, rows: &[[String; 9]]) {
     }
 }
 
-/// What its breaker, its refusals, the throttle or a delay did to a host.
+/// What its breaker, its refusals, the throttle, its RateLimit fields or a delay did to a host.
 fn host_events(host: &HostSummary) -> Option<String> {
     let times = |number: u32| if number == 1 { "once".to_owned() } else { format!("{number} times") };
     let mut events = Vec::new();
@@ -325,6 +327,10 @@ fn host_events(host: &HostSummary) -> Option<String> {
     }
     if host.slowed > 0 {
         events.push(format!("slowed down {}", times(u32::try_from(host.slowed).unwrap_or(u32::MAX))));
+    }
+    if host.rate_limits > 0 {
+        let number = u32::try_from(host.rate_limits).unwrap_or(u32::MAX);
+        events.push(format!("held back {} for its RateLimit fields", times(number)));
     }
     if host.delay > Duration::ZERO {
         events.push(format!("asked with a delay of {}", time(host.delay)));

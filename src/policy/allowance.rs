@@ -30,6 +30,8 @@ pub struct Allowance {
     window: Option<Window>,
     /// The window as it was when a moment began, and that moment: what is learnt at one moment has no order.
     before: (Moment, Option<Window>),
+    /// Holds, and windows over which requests were spread.
+    limits: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +74,9 @@ impl Allowance {
             self.held_until = self.held_until.max(now.plus(wait.min(LONGEST)));
             let window = Window { ends, remaining, gap: Duration::ZERO };
             self.window = Some(learnt.map_or(window, |learnt| learnt.and(window)));
-            return !was_held && self.held_until > now;
+            let is_held = !was_held && self.held_until > now;
+            self.limits += u64::from(is_held);
+            return is_held;
         }
         let little = match quota.limit {
             Some(limit) => remaining.saturating_mul(LITTLE_SHARE) <= limit,
@@ -81,8 +85,16 @@ impl Allowance {
         let share = u32::try_from(remaining).unwrap_or(u32::MAX);
         let gap = if little { (ends.since(now) / share).min(LONGEST_GAP) } else { Duration::ZERO };
         let window = Window { ends, remaining, gap };
+        let was_spread = self.window.is_some_and(|window| now < window.ends && !window.gap.is_zero());
+        self.limits += u64::from(!was_spread && !gap.is_zero() && self.held_until <= now);
         self.window = Some(learnt.map_or(window, |learnt| learnt.and(window)));
         false
+    }
+
+    /// How often a hold or a spreading has begun.
+    #[must_use]
+    pub fn limits(&self) -> u64 {
+        self.limits
     }
 
     /// The earliest start of the next request, if the last one started at `last_start`.

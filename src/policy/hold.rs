@@ -45,6 +45,8 @@ struct Event {
 #[derive(Debug, Clone)]
 pub struct Hold {
     until: Moment,
+    /// The latest moment that a refusal has stated, without the part that spreads hosts.
+    stated_until: Moment,
     /// Events that are not forgiven.
     depth: u32,
     event: Option<Event>,
@@ -64,6 +66,7 @@ impl Hold {
     pub fn new(random: f64) -> Self {
         Self {
             until: Moment::START,
+            stated_until: Moment::START,
             depth: 0,
             event: None,
             earlier: None,
@@ -78,6 +81,17 @@ impl Hold {
     #[must_use]
     pub fn until(&self) -> Moment {
         self.until
+    }
+
+    /// Until when the host has asked to be left alone in so many words (`Retry-After`).
+    #[must_use]
+    pub fn stated_until(&self) -> Moment {
+        self.stated_until
+    }
+
+    /// The same, as an earlier process was told.
+    pub fn keep_stated(&mut self, until: Moment) {
+        self.stated_until = self.stated_until.max(until);
     }
 
     /// Nothing is asked before `until`, for what an earlier process was told. Never shortens a hold.
@@ -101,6 +115,9 @@ impl Hold {
     /// event, and not one more refusal of the last one.
     pub fn refuse(&mut self, now: Moment, started: Moment, stated: Option<Duration>) -> bool {
         let is_new = !self.covers(started);
+        if let Some(wait) = stated {
+            self.stated_until = self.stated_until.max(now.plus(wait));
+        }
         if is_new {
             self.begin(now);
         }

@@ -109,6 +109,17 @@ impl Pace {
         self.hold.keep(until);
     }
 
+    /// Until when the host has asked to be left alone (`Retry-After`), and nothing that we add.
+    #[must_use]
+    pub fn stated_until(&self) -> Moment {
+        self.hold.stated_until()
+    }
+
+    /// The same, as an earlier process was told.
+    pub fn keep_stated(&mut self, until: Moment) {
+        self.hold.keep_stated(until);
+    }
+
     /// Crawl-delay of the host's robots.txt: never lowers the delay in force.
     pub fn raise_delay(&mut self, crawl_delay: Duration) {
         self.delay = self.delay.max(crawl_delay);
@@ -211,6 +222,12 @@ impl Pace {
     #[must_use]
     pub fn cuts(&self) -> u64 {
         self.throttle.cuts()
+    }
+
+    /// How often what it says is left held it, or spread its requests.
+    #[must_use]
+    pub fn limits(&self) -> u64 {
+        self.allowance.limits()
     }
 
     /// Whether nothing lies ahead that a host without history would not have: it may be forgotten.

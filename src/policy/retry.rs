@@ -16,6 +16,9 @@ pub const MAX_REFUSALS: u32 = 10;
 /// Connections that died idle which a URL may meet without using up `--retries`.
 pub const FREE_RETRIES: u32 = 1;
 
+/// No host is held for longer: what is absurd, or a slip of the pen, is asked about once a day.
+pub const LONGEST_HOLD: Duration = Duration::from_hours(24);
+
 /// No `Retry-After` is read as longer: what a server writes must not overflow the run's clock.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(365 * 24);
 
@@ -26,7 +29,7 @@ pub struct RetrySettings {
     pub retries: u32,
     /// Methods with effects too, whatever was sent.
     pub all_methods: bool,
-    /// A longer `Retry-After` ends the URL at once; None: any is waited for.
+    /// A longer `Retry-After` ends the URL at once, and those that wait for its host; None: any is waited for.
     pub max_retry_after: Option<Duration>,
     /// The upper bound of the first wait; each further one doubles it.
     pub base: Duration,
@@ -132,8 +135,10 @@ fn may_mend(exchange: &Exchange<'_>) -> bool {
     }
 }
 
-fn is_retried_status(status: Option<u16>) -> bool {
-    matches!(status, Some(408 | 425 | 429 | 500 | 502 | 503 | 504))
+/// Whether a status is tried again. A 429 is not here: it is a refusal, whose host is held.
+#[must_use]
+pub fn is_retried_status(status: Option<u16>) -> bool {
+    matches!(status, Some(408 | 425 | 500 | 502 | 503 | 504))
 }
 
 /// Whether repeating can do no harm, though the first request may have worked.

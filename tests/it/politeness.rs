@@ -153,6 +153,23 @@ fn hosts_of_one_address_share_its_places() {
 }
 
 #[test]
+fn ports_of_one_name_share_its_address_from_the_first_request_on() {
+    let _alone = measuring();
+    for (limit, most, verdict) in [("2", 1..=2, 0), ("none", 10..=40, 1)] {
+        let sites: Vec<_> = (0..40).map(|_| Site::start_beside_others(|_: &Request| html("").after_ms(100))).collect();
+        let list: Vec<_> = sites.iter().map(|site| site.url("/").replace("127.0.0.1", "localhost")).collect();
+        let run = lycosa(["fetch", "--ip-concurrency", limit]).lines(&list).run().exits(0);
+        let log: Vec<_> = all(&sites)
+            .into_iter()
+            .map(|hit| Hit { ended: hit.ended.and_then(|ended| ended.checked_sub(TOLERANCE)), ..hit })
+            .collect();
+        assert_eq!(log.len(), 40);
+        assert!(most.contains(&most_in_flight(&log)), "--ip-concurrency {limit}: {}", most_in_flight(&log));
+        lycosa(["audit", "-", "--ip-concurrency", "2"]).stdin(run.stdout.clone()).run().exits(verdict);
+    }
+}
+
+#[test]
 fn concurrency_bounds_what_is_in_flight_in_the_whole_run() {
     let _alone = measuring();
     let lines =

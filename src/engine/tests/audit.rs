@@ -49,7 +49,8 @@ impl<F: Fetcher> Dispatcher<F> {
         // A permit is free and nothing was admitted: then no host may be one that could be asked.
         assert_eq!(self.frontier.best(now), None, "the frontier has a host that could be asked");
         for host in self.hosts.iter() {
-            let place = host.address.is_none_or(|address| self.addresses.has_place(address));
+            let place =
+                self.addresses.spot(&host.key, host.whereabouts).is_none_or(|spot| self.addresses.has_place(spot));
             assert!(!(place && could_be_asked(host, now)), "{} is idle and could be asked: {:?}", host.key, host.place);
         }
     }

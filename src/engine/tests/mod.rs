@@ -5,6 +5,7 @@ pub(super) mod fake;
 mod outage;
 mod paced;
 mod races;
+mod refused_for_long;
 mod resume;
 mod robots;
 mod simulation;

@@ -214,10 +214,24 @@ async fn a_host_whose_capacity_drops_and_returns_is_followed_both_ways() {
     }
 }
 
-/// 40 hosts of one address, and 4 of another beside them. Returns the most in flight at the first, from its fifth
-/// request on, and the time it took.
-async fn shared_address(places: Option<u32>, named: bool, delay: Duration) -> (usize, Duration) {
-    let name = move |n: u32| if named { format!("h{n}.test") } else { format!("192.0.2.7:{}", 8000 + n) };
+/// How hosts of one address are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Address,
+    /// Each its own.
+    Own,
+    /// One name with many ports.
+    Ports,
+}
+
+/// 40 hosts of one address, and 4 of another beside them. Returns the most in flight at the first (with names of their
+/// own: from the fifth request to each on), and the time it took.
+async fn shared_address(places: Option<u32>, names: Names, delay: Duration) -> (usize, Duration) {
+    let name = move |n: u32| match names {
+        Names::Address => format!("192.0.2.7:{}", 8000 + n),
+        Names::Own => format!("h{n}.test"),
+        Names::Ports => format!("h.test:{}", 8000 + n),
+    };
     let world = World::new(|request, _| {
         let apart = request.url.host_str().is_some_and(|host| host.starts_with("apart"));
         let address = if apart { "192.0.2.8:80" } else { "192.0.2.7:80" };
@@ -232,7 +246,7 @@ async fn shared_address(places: Option<u32>, named: bool, delay: Duration) -> (u
     let mut here: Vec<_> = world.requests().into_iter().filter(|request| !request.host.starts_with("apart")).collect();
     here.sort_by_key(|request| request.start);
     let mut most = 0;
-    for request in here.iter().skip(if named { 200 } else { 0 }) {
+    for request in here.iter().skip(if names == Names::Own { 200 } else { 0 }) {
         let at_once = here.iter().filter(|other| other.start <= request.start && other.end.unwrap() > request.start);
         most = most.max(at_once.count());
     }
@@ -241,12 +255,12 @@ async fn shared_address(places: Option<u32>, named: bool, delay: Duration) -> (u
 
 #[tokio::test(start_paused = true)]
 async fn hosts_that_share_an_address_share_its_places() {
-    for (named, delay) in [(false, 0), (true, 0), (false, 20)] {
-        let (most, took) = shared_address(Some(16), named, millis(delay)).await;
-        assert_eq!(most, 16, "named: {named}");
+    for (names, delay) in [(Names::Address, 0), (Names::Own, 0), (Names::Ports, 0), (Names::Address, 20)] {
+        let (most, took) = shared_address(Some(16), names, millis(delay)).await;
+        assert_eq!(most, 16, "{names:?}");
         // 4,000 requests of 100 ms, 16 at once: 25 s. No place is lost while another host could use it.
-        assert!(took < millis(26_500), "{took:?}, named: {named}, delay {delay}");
-        let (control, _) = shared_address(None, named, millis(delay)).await;
+        assert!(took < millis(26_500), "{took:?}, {names:?}, delay {delay}");
+        let (control, _) = shared_address(None, names, millis(delay)).await;
         assert!(control >= 40, "{control}");
     }
 }

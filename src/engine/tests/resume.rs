@@ -241,3 +241,27 @@ async fn an_open_breaker_stays_open_over_the_end_of_a_process() {
     assert!(first > Duration::from_secs(1), "{first:?} after the start");
     assert!(requests.len() - before < 10, "only probes");
 }
+
+/// Whoever goes on knows who has asked to be left alone for longer than anybody waits.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_refuses_for_long_is_not_asked_by_the_next_process_either() {
+    for (stated, asked, refused) in [("3600", 1, 2), ("120", 3, 0)] {
+        let directory = tempfile::tempdir().unwrap();
+        let world = World::new(move |request, tries| match request.url.host_str() {
+            Some("h.test") if request.url.path() == "/" && tries == 0 => {
+                Reply::status(429).header("retry-after", stated)
+            }
+            Some("w.test") => Reply::redirect(302, "http://h.test/led").after(Duration::from_mins(10)),
+            _ => Reply::status(200),
+        });
+        let settings = EngineSettings { timeout: None, ..EngineSettings::default() };
+        let list = || seeds(["http://h.test/".to_owned(), "http://w.test/".to_owned()]);
+        let cut = Duration::from_mins(5);
+        assert!(run_kept(&world, directory.path(), &settings, list(), cut).await.is_none());
+        assert!(run_kept(&world, directory.path(), &settings, list(), Duration::MAX).await.is_some());
+        let at_host = world.urls().iter().filter(|url| url.starts_with("http://h.test/")).count();
+        assert_eq!(at_host, asked, "{stated}");
+        let limited = records(directory.path()).iter().filter(|r| r["skip_reason"] == "rate_limited").count();
+        assert_eq!(limited, refused, "{stated}");
+    }
+}

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::fake::{Reply, World, run_world, seed};
 use crate::engine::settings::{EngineSettings, IpLimit};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
+use crate::model::record::RequestKind;
 use crate::model::units::parse_rate;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -146,7 +147,15 @@ async fn simulate(hosts: u64, urls: u64, seed_number: u64, settings: EngineSetti
     let requests: u64 = records.iter().map(|record| record.requests.len() as u64).sum();
     let seen = world.log.lock().unwrap().count;
     assert_eq!(summary.requests, seen);
-    assert!(summary.retries <= u64::from(50 * retries) + seen / 5 + concurrency, "{} retries", summary.retries);
+    let made = |is: fn(Option<u16>, &str) -> bool| {
+        let all = records.iter().flat_map(|record| record.requests.windows(2));
+        let all = all.filter(|pair| pair[1].kind == RequestKind::Retry && is(pair[0].status, &pair[1].host_key));
+        all.count() as u64
+    };
+    assert_eq!(summary.retries, made(|_, _| true), "seed {seed_number}");
+    // Those after refusals and closed connections are nobody's failures.
+    let paid = made(|status, host| !matches!(status, Some(429 | 503)) && kind(host) != 17);
+    assert!(paid <= u64::from(50 * retries) + seen / 5 + concurrency, "{paid} retries");
     assert!(requests <= seen && requests + hosts >= seen, "records know of {requests} requests, servers of {seen}");
     drop(seeded);
 }
