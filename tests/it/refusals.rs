@@ -112,7 +112,7 @@ fn an_absurd_wait_ends_the_urls_of_its_host_which_is_not_asked_again() {
         let list: Vec<_> = (0..6).map(|n| site.url(&format!("/{n}"))).collect();
         let flags = ["--host-concurrency", "1", "--max-retry-after", "1s"];
         let records = lycosa(["fetch"]).args(flags).lines(&list).run().exits(1).records();
-        assert_eq!((site.hits(), outcome_counts(&records)["skipped"]), (1, 6));
+        assert_eq!((site.hits(), outcome_counts(&records)["skipped: rate_limited"]), (1, 6));
         for (n, record) in (0..6).map(|n| (n, with_path(&records, &format!("/{n}")))) {
             let status = (n == 0).then_some(429);
             assert_eq!((field(record, "skip_reason"), record["status"].as_u64()), ("rate_limited", status), "{n}");
