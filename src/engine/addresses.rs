@@ -2,8 +2,8 @@
 //!
 //! It counts, for each address that the limit covers, what is in flight there, and keeps the hosts that could be asked
 //! but for it in the order they came. A host's address is that of its last answer, or its name if that is one. Until an
-//! answer has told where a name is, the name counts as an address: all its ports share the places. It never decides who goes next beyond that order: the dispatcher wakes
-//! one host for each place, and that one passes the gate like any other.
+//! answer has told where a name is, the name counts as an address: all its ports share the places. It never decides who
+//! goes next beyond that order: the dispatcher wakes one host for each place, and that one passes the gate like any other.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -11,19 +11,11 @@ use std::net::IpAddr;
 use foldhash::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::event::HostId;
+use super::event::{HostId, Spot};
 use super::settings::IpLimit;
 
 /// Names whose address is remembered for their other ports; of any further name each port learns its own.
 const MANY_NAMES: usize = 16 * 1024;
-
-/// Where a request is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Spot {
-    Address(IpAddr),
-    /// A name whose address is not known yet. Two names of one hash share their places, which costs a little time.
-    Name(u64),
-}
 
 /// Where a host is, as far as its own answers tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,9 @@
 
 use std::sync::Arc;
 
-use super::addresses::{Spot, Whereabouts};
+use super::addresses::Whereabouts;
 use super::dispatcher::{Dispatcher, Idle, Phase};
-use super::event::{HostId, Remote};
+use super::event::{HostId, Remote, Spot};
 use super::hosts::{Head, Place, Robots};
 use super::intake::host_name_entry;
 use super::limit::Limiter;

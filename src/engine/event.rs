@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::addresses::Spot;
 use super::flights::FlightId;
 use super::outcome::Finished;
 use crate::model::job::Job;
@@ -16,6 +15,14 @@ use crate::policy::pace::Ending;
 
 /// Index of a host in the engine's table.
 pub type HostId = u32;
+
+/// Where a request is counted for `--ip-concurrency`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Spot {
+    Address(IpAddr),
+    /// A name whose address is not known yet. Two names of one hash share their places, which costs a little time.
+    Name(u64),
+}
 
 /// What happened.
 pub enum Event {

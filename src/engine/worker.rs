@@ -12,10 +12,9 @@ use http::{HeaderName, HeaderValue, Method};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::addresses::Spot;
 use super::changes::conditions;
 use super::clock::Clock;
-use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer};
+use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer, Spot};
 use super::flights::{Boarding, Cut};
 use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, MAX_WAITING_BODIES, Verdict};
 use super::pool::ParsePool;
