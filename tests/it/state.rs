@@ -546,3 +546,45 @@ fn a_finished_run_is_visited_again_and_says_what_has_changed() {
         /same unchanged,/tagged unchanged,/unlinked unchanged";
     assert_eq!(changes("2.jsonl"), expected.split(',').map(str::to_owned).collect());
 }
+
+#[test]
+fn an_output_in_the_state_directory_is_refused() {
+    let site = tree_site(30);
+    let place = Place::new();
+    for (flag, name) in [("-o", "state/journal"), ("-o", "state/new"), ("--summary", "state/lock")] {
+        let words = ["crawl", "--state", &place.text("state"), flag, &place.text(name), &site.url("/page/0")];
+        let told = lycosa(words).run().exits(2).stderr;
+        assert!(told.contains(&place.text(name)) && told.contains("state directory"), "{told}");
+    }
+    assert!(site.log().is_empty(), "nothing was asked");
+    stopped(&place, &site, "10");
+    std::os::unix::fs::symlink(place.path("state/journal"), place.path("link")).unwrap();
+    for name in ["state/journal", "link"] {
+        place.resume().args(["--summary", &place.text(name)]).run().exits(2);
+    }
+    place.resume().args(["--max-pages", "none", "--summary", &place.text("s.json")]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 30);
+}
+
+#[test]
+fn a_list_is_not_visited_again_as_a_crawl() {
+    let site = tree_site(3);
+    let place = Place::new();
+    place.begin("fetch", "out.jsonl").arg(site.url("/page/0")).run().exits(0);
+    let told = place.begin("crawl", "again.jsonl").arg("--again").run().exits(2).stderr;
+    assert!(told.contains("the run there is one of lycosa fetch"), "{told}");
+    assert_eq!(place.status()["state"], "finished");
+}
+
+#[test]
+fn a_visit_that_cannot_write_leaves_the_finished_run() {
+    let site = tree_site(3);
+    let place = Place::new();
+    place.begin("crawl", "out.jsonl").arg(site.url("/page/0")).run().exits(0);
+    let journal = std::fs::read(place.path("state/journal")).unwrap();
+    place.begin("crawl", "no/such/out.jsonl").arg("--again").run().exits(3);
+    place.begin("crawl", "again.jsonl").args(["--again", "--summary", &place.text("no/such/s")]).run().exits(3);
+    assert!(journal == std::fs::read(place.path("state/journal")).unwrap(), "the old run stands");
+    place.begin("crawl", "again.jsonl").arg("--again").run().exits(0);
+    assert!(place.records("again.jsonl").iter().all(|record| record["change"] == "unchanged"));
+}
