@@ -49,8 +49,9 @@ pub fn start(keep: &Keep, flags: &RunFlags) -> Result<Start, Failure> {
     if keep.go_on || (keep.again && begun.again) {
         let memo = Memo::read(&begun.settings).map_err(usage)?;
         let changes = changes(&memo, flags).map_err(usage)?;
+        let urls = &flags.urls;
         let flags = ResumeFlags { dir: keep.dir.clone(), flags: changes, retry_failed: false };
-        return Ok(Start::Ended(go_on(state, &memo, &flags, Stage::of(finished))));
+        return Ok(Start::Ended(go_on(state, &memo, &flags, urls, Stage::of(finished))));
     }
     let dir = keep.dir.display();
     let message = if finished {
@@ -70,12 +71,13 @@ fn visit_again(state: State, memo: &Memo, flags: &RunFlags, dir: &Path) -> Resul
     }
     let mut all = memo.layer();
     all.lay_over(flags.flags.clone());
+    let credentials_of_run = flags.flags.get("user").is_some() && !memo.has_user();
     let memo = memo.with(&all);
     // Secrets were typed now or stand in the environment, as for any resumed run.
     let mut typed = flags.flags.clone();
     typed.keep_only(|setting| is_secret(setting) || setting.heading == DISPLAY);
     let flags = ResumeFlags { dir: dir.to_owned(), flags: typed, retry_failed: false };
-    Ok(go_on(state, &memo, &flags, Stage::Anew))
+    Ok(go_on(state, &memo, &flags, &[], Stage::Anew { credentials_of_run }))
 }
 
 /// Tells of a run that does not start. Returns the exit code.
@@ -132,7 +134,7 @@ pub fn resume(flags: &ResumeFlags) -> u8 {
         Ok((state, memo, is_finished(&flags.dir)?))
     });
     match begun {
-        Ok((state, Some(memo), finished)) => go_on(state, &memo, flags, Stage::of(finished)),
+        Ok((state, Some(memo), finished)) => go_on(state, &memo, flags, &[], Stage::of(finished)),
         Ok((_, None, _)) => exit::USAGE,
         Err(failure) => refuse(&failure, quiet(&flags.flags)),
     }
@@ -143,8 +145,10 @@ pub fn resume(flags: &ResumeFlags) -> u8 {
 enum Stage {
     Unfinished,
     Finished,
-    /// Finished, and to begin anew.
-    Anew,
+    /// Finished, and to begin anew; perhaps with `--user` for jobs that had credentials of their own.
+    Anew {
+        credentials_of_run: bool,
+    },
 }
 
 impl Stage {
@@ -154,7 +158,7 @@ impl Stage {
 }
 
 /// Begins a finished run anew, once it is known that its outputs can be opened: the old run is gone then.
-fn renewed(state: State, memo: &Memo, resolved: &Resolved) -> Result<State, Failure> {
+fn renewed(state: State, memo: &Memo, credentials_of_run: bool, resolved: &Resolved) -> Result<State, Failure> {
     let outputs = resolved.settings.outputs.iter().filter_map(|output| match &output.target {
         Target::File(path) => Some(path),
         Target::Stdout => None,
@@ -170,17 +174,20 @@ fn renewed(state: State, memo: &Memo, resolved: &Resolved) -> Result<State, Fail
             message: format!("cannot write {}: {error}", path.display()),
         })?;
     }
-    Ok(state.renewed(memo.to_json()).map_err(StartError::from)?)
+    Ok(state.renewed(memo.to_json(), credentials_of_run).map_err(StartError::from)?)
 }
 
-/// Goes on with a run. Returns the exit code.
-fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, stage: Stage) -> u8 {
+/// Goes on with a run. `urls`: typed again, perhaps with the credentials that are not kept. Returns the exit code.
+fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage: Stage) -> u8 {
     let (layers, warnings) = match layers(memo, flags) {
         Ok(layers) => layers,
         Err(error) => return crate::usage(&error, quiet(&flags.flags)),
     };
     // What was typed now is meant from here; what was typed then, from there.
     let mut run = memo.flags();
+    if memo.has_urls(urls) {
+        run.urls = urls.to_vec();
+    }
     let mut resolved = match at_home(memo, || resolve(run.run, &layers, &run.request)) {
         Ok(resolved) => resolved,
         Err(error) => return crate::usage(&error, quiet(&layers)),
@@ -199,7 +206,11 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, stage: Stage) -> u8 {
     if let Err(error) = open_input(&run, state.path(), &mut resolved) {
         return crate::usage(&error, resolved.display.quiet);
     }
-    let state = match if stage == Stage::Anew { renewed(state, memo, &resolved) } else { Ok(state) } {
+    let state = match stage {
+        Stage::Anew { credentials_of_run } => renewed(state, memo, credentials_of_run, &resolved),
+        Stage::Unfinished | Stage::Finished => Ok(state),
+    };
+    let state = match state {
         Ok(state) => state,
         Err(failure) => return refuse(&failure, resolved.display.quiet),
     };
@@ -208,6 +219,7 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, stage: Stage) -> u8 {
         memo: String::new(),
         retry_failed: flags.retry_failed,
         retry_all: resolved.settings.engine.retry.all_methods,
+        credentials_of_run: memo.lacks_user() && flags.flags.get("user").is_some(),
         no_stdin: std::io::stdin().is_terminal(),
     };
     close(resolved, false, Some(Kept { state, options }), &console)
