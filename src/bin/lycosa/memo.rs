@@ -203,7 +203,8 @@ impl Memo {
         for name in ["user", "proxy"] {
             let Some(value) = typed(given, name) else { continue };
             let same = self.settings.get(name).is_some_and(|texts| *texts == value.texts);
-            if !same && !missed(name) && !(name == "user" && self.lacks_user()) {
+            let stands_in = name == "user" && self.lacks_user();
+            if !(same || missed(name) || stands_in) {
                 return refused(&format!("--{name}"));
             }
         }
