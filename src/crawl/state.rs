@@ -14,7 +14,7 @@ use crate::fetch::client::Client;
 use crate::frontier::Frontier as _;
 use crate::frontier::journal::{
     Begun, Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Past, Replay, StateDir,
-    StateError,
+    StateError, has_credentials,
 };
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::frontier::seen::SeenLimit;
@@ -45,6 +45,8 @@ pub struct StateOptions {
     pub retry_failed: bool,
     /// Jobs that may not be sent twice, and perhaps were, are sent again.
     pub retry_all: bool,
+    /// Jobs whose own credentials were not kept are asked with those of the run.
+    pub credentials_of_run: bool,
     /// Standard input is a terminal: nothing of the input is given again there.
     pub no_stdin: bool,
 }
@@ -91,8 +93,9 @@ impl State {
     /// Begins its finished run anew: all that it knew waits again, in a new run.
     ///
     /// # Errors
-    /// The journal cannot be read, or the new one cannot be written; the old one stands then.
-    pub fn renewed(self, memo: String) -> Result<Self, StateError> {
+    /// The journal cannot be read, the new one cannot be written, or jobs had credentials of their own, which were not
+    /// kept, and those of the run are not to stand for them; the old one stands then.
+    pub fn renewed(self, memo: String, credentials_of_run: bool) -> Result<Self, StateError> {
         let Self { dir, content } = self;
         let replay = match content {
             Content::Run(replay) => replay,
@@ -100,7 +103,11 @@ impl State {
         };
         let old = replay.begun().clone();
         let started = Clock::wall_now();
-        let replay = replay.renew(&dir, Begun { run: run_name(), started, settings: memo, again: true, ..old })?;
+        let replay = replay.renew(
+            &dir,
+            Begun { run: run_name(), started, settings: memo, again: true, ..old },
+            credentials_of_run,
+        )?;
         Ok(Self { dir, content: Content::Run(Box::new(replay)) })
     }
 
@@ -175,11 +182,8 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
         seen: SeenLimit { dir: Some(dir.path().into()), ..budget.seen.clone() },
     };
     let mut past = replay.load(&mut memory, wants)?;
-    let (reader, input_missing) = if past.input_ended && past.bare.is_empty() {
-        (None, false)
-    } else {
-        input(seeds, &mut past, options.no_stdin)?
-    };
+    let (reader, input_missing) =
+        if past.input_ended && past.bare.is_empty() { (None, false) } else { input(seeds, &mut past, options)? };
     let mut bare = std::mem::take(&mut past.bare);
     memory.discover(&mut bare).map_err(|error| StartError::Output(chain(&error)))?;
     let mut sinks = Vec::with_capacity(outputs.len());
@@ -245,12 +249,16 @@ fn changed<'a>(replay: &Replay, outputs: &'a [OutputSettings]) -> Result<Option<
 
 /// Opens the input again and passes over what was read of it; jobs whose credentials were not kept find them there. None,
 /// true: it had not ended, and is not given again.
-fn input(mut settings: SeedSettings, past: &mut Past, no_stdin: bool) -> Result<(Option<Reader>, bool), StartError> {
+fn input(
+    mut settings: SeedSettings,
+    past: &mut Past,
+    options: &StateOptions,
+) -> Result<(Option<Reader>, bool), StartError> {
     let count = settings.sources.len();
-    settings.sources.retain(|source| !(no_stdin && *source == Source::Stdin));
+    settings.sources.retain(|source| !(options.no_stdin && *source == Source::Stdin));
     let gone = settings.sources.len() < count;
     let mut reader = seeds::open(&settings).map_err(|error| StartError::Input(chain(&error)))?;
-    let mut bare = Bare::new(std::mem::take(&mut past.bare));
+    let mut bare = Bare::new(std::mem::take(&mut past.bare), options.credentials_of_run);
     let passed = reader.pass_over(past.input.taken, past.input.hash, |seed| bare.see(seed));
     let missing = match passed {
         Ok(()) => gone,
@@ -267,20 +275,26 @@ fn input(mut settings: SeedSettings, past: &mut Past, no_stdin: bool) -> Result<
 struct Bare {
     jobs: HashMap<u64, Vec<Job>>,
     complete: Vec<Job>,
+    /// Those of the run stand for them.
+    of_run: bool,
 }
 
 impl Bare {
-    fn new(jobs: Vec<Job>) -> Self {
+    fn new(jobs: Vec<Job>, of_run: bool) -> Self {
         let mut by_line: HashMap<u64, Vec<Job>> = HashMap::new();
         for job in jobs {
             by_line.entry(job.line).or_default().push(job);
         }
-        Self { jobs: by_line, complete: Vec::new() }
+        Self { jobs: by_line, complete: Vec::new(), of_run }
     }
 
     /// An entry of the input: may be the line of one of them.
     fn see(&mut self, seed: Seed) {
         let Seed::Job(given) = seed else { return };
+        // URLs that were typed come back without theirs.
+        if !self.of_run && !has_credentials(&given) {
+            return;
+        }
         let Some(jobs) = self.jobs.get_mut(&given.line) else { return };
         let is_it =
             |job: &Job| *job.first_url() == *given.url || job.mirrors().iter().any(|mirror| mirror.url == given.url);
@@ -302,7 +316,7 @@ impl Bare {
         let missing: Vec<&Job> = self.jobs.values().flatten().collect();
         let Some(first) = missing.iter().min_by_key(|job| job.number) else { return Ok(self.complete) };
         Err(StartError::Input(format!(
-            "credentials are not kept in the state, and {} jobs that are left had their own (the first: {}, line {}): give the input again",
+            "credentials are not kept in the state, and {} jobs that are left had their own (the first: {}, line {}): give the input again; for URLs that were typed, -u USER:PASSWORD for all of them, or the same command with --continue",
             missing.len(),
             first.first_url(),
             first.line

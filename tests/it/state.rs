@@ -546,3 +546,99 @@ fn a_finished_run_is_visited_again_and_says_what_has_changed() {
         /same unchanged,/tagged unchanged,/unlinked unchanged";
     assert_eq!(changes("2.jsonl"), expected.split(',').map(str::to_owned).collect());
 }
+
+#[test]
+fn an_output_in_the_state_directory_is_refused() {
+    let site = tree_site(30);
+    let place = Place::new();
+    for (flag, name) in [("-o", "state/journal"), ("-o", "state/new"), ("--summary", "state/lock")] {
+        let words = ["crawl", "--state", &place.text("state"), flag, &place.text(name), &site.url("/page/0")];
+        let told = lycosa(words).run().exits(2).stderr;
+        assert!(told.contains(&place.text(name)) && told.contains("state directory"), "{told}");
+    }
+    assert!(site.log().is_empty(), "nothing was asked");
+    stopped(&place, &site, "10");
+    std::os::unix::fs::symlink(place.path("state/journal"), place.path("link")).unwrap();
+    for name in ["state/journal", "link"] {
+        place.resume().args(["--summary", &place.text(name)]).run().exits(2);
+    }
+    place.resume().args(["--max-pages", "none", "--summary", &place.text("s.json")]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 30);
+}
+
+#[test]
+fn a_list_is_not_visited_again_as_a_crawl() {
+    let site = tree_site(3);
+    let place = Place::new();
+    place.begin("fetch", "out.jsonl").arg(site.url("/page/0")).run().exits(0);
+    let told = place.begin("crawl", "again.jsonl").arg("--again").run().exits(2).stderr;
+    assert!(told.contains("the run there is one of lycosa fetch"), "{told}");
+    assert_eq!(place.status()["state"], "finished");
+}
+
+#[test]
+fn a_visit_that_cannot_write_leaves_the_finished_run() {
+    let site = tree_site(3);
+    let place = Place::new();
+    place.begin("crawl", "out.jsonl").arg(site.url("/page/0")).run().exits(0);
+    let journal = std::fs::read(place.path("state/journal")).unwrap();
+    place.begin("crawl", "no/such/out.jsonl").arg("--again").run().exits(3);
+    place.begin("crawl", "again.jsonl").args(["--again", "--summary", &place.text("no/such/s")]).run().exits(3);
+    assert!(journal == std::fs::read(place.path("state/journal")).unwrap(), "the old run stands");
+    place.begin("crawl", "again.jsonl").arg("--again").run().exits(0);
+    assert!(place.records("again.jsonl").iter().all(|record| record["change"] == "unchanged"));
+}
+
+#[test]
+fn credentials_of_typed_urls_are_asked_for_again() {
+    let site = Site::start(|_| text("x"));
+    let with_user = |path: &str| site.url(path).replace("http://", "http://me:hunter2@");
+    let stopped = |place: &Place| {
+        let begin = place.begin("fetch", "out.jsonl").args(["-j", "1", "--max-pages", "1"]);
+        begin.args([with_user("/x"), with_user("/y")]).run().exits(4);
+    };
+    let rest = ["--max-pages", "none"];
+    let place = Place::new();
+    stopped(&place);
+    let told = place.resume().args(rest).run().exits(2).stderr;
+    assert!(told.contains("credentials are not kept") && told.contains("-u") && !told.contains("hunter2"), "{told}");
+    place.resume().args(rest).args(["-u", "me:hunter2"]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 2);
+    let place = Place::new();
+    stopped(&place);
+    let again = place.begin("fetch", "out.jsonl").args(rest).arg("--continue");
+    again.args([with_user("/x"), with_user("/y")]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 2);
+    assert_eq!(site.pages().len(), 4);
+    let sent = |hit: &Hit| hit.header("authorization") == Some("Basic bWU6aHVudGVyMg==");
+    assert!(site.pages().iter().all(sent), "none goes out without");
+}
+
+#[test]
+fn a_visit_does_not_ask_typed_urls_without_their_credentials() {
+    let site = tree_site(3);
+    let place = Place::new();
+    let url = site.url("/page/0").replace("http://", "http://me:hunter2@");
+    place.begin("crawl", "out.jsonl").arg(&url).run().exits(0);
+    let asked = site.pages().len();
+    let told = place.begin("crawl", "again.jsonl").arg("--again").run().exits(2).stderr;
+    assert!(told.contains("credentials are not kept") && !told.contains("hunter2"), "{told}");
+    assert_eq!((site.pages().len(), place.status()["state"].clone()), (asked, "finished".into()));
+    place.begin("crawl", "again.jsonl").args(["--again", "-u", "me:hunter2"]).run().exits(0);
+    let hits = site.pages();
+    let seeds: Vec<&Hit> = hits.iter().filter(|hit| hit.target == "/page/0").collect();
+    assert_eq!(seeds.len(), 2);
+    assert!(seeds.iter().all(|hit| hit.header("authorization").is_some()));
+}
+
+#[test]
+fn credentials_that_the_run_began_without_are_refused() {
+    let site = tree_site(30);
+    let place = Place::new();
+    stopped(&place, &site, "10");
+    for (flag, value) in [("-u", "me:hunter2"), ("-x", "http://127.0.0.1:1"), ("-H", "X-Api-Key: hunter2")] {
+        let told = place.resume().args(["--max-pages", "none", flag, value]).run().exits(2).stderr;
+        assert!(told.contains("is not what the run began with") && !told.contains("hunter2"), "{told}");
+    }
+    place.resume().args(["--max-pages", "none"]).run().exits(0);
+}

@@ -1,4 +1,5 @@
-//! Whether an output is a file that the same run reads: creating it would destroy the input before a line is read.
+//! Whether an output is a file that the same run reads, or lies where the run is kept: creating it would destroy the
+//! input before a line is read, or the journal.
 //!
 //! Decided by device and inode where both exist, so that neither links nor spellings of a path hide it. Only regular
 //! files are compared: a terminal or `/dev/null` may well be both. Never creates or changes a file. Called by the
@@ -39,12 +40,24 @@ impl Identity {
     }
 }
 
+/// Where a file is or would be made.
+fn place(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| match Identity::of(path) {
+        Some(Identity::New(place)) => Some(place),
+        _ => None,
+    })
+}
+
 /// The files of one run.
 #[derive(Debug, Default)]
 pub struct Files {
     /// With the words for messages.
     inputs: Vec<(String, Identity)>,
     outputs: Vec<(String, Identity)>,
+    /// Where the run is kept: its path with links resolved.
+    state: Option<PathBuf>,
+    /// Outputs, with links resolved as far as they exist.
+    places: Vec<(String, PathBuf)>,
 }
 
 impl Files {
@@ -60,7 +73,15 @@ impl Files {
 
     /// A file that is created or truncated. `what` is its flag.
     pub fn writes(&mut self, what: &str, path: &Path) {
+        self.places.extend(place(path).map(|place| (format!("{what} {}", path.display()), place)));
         self.outputs.extend(Identity::of(path).map(|id| (format!("{what} {}", path.display()), id)));
+    }
+
+    /// The run is kept in this directory, and all files in it are its own.
+    pub fn keeps(&mut self, dir: &Path) {
+        self.state = dir.canonicalize().ok();
+        let own = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        own.for_each(|entry| self.reads("the state's own", &entry.path()));
     }
 
     /// Standard output is written: a file that grows while it is read has no end.
@@ -69,8 +90,14 @@ impl Files {
     }
 
     /// # Errors
-    /// An output is an input, or two outputs are one file.
+    /// An output is an input, two outputs are one file, or one lies in the state directory.
     pub fn check(&self) -> Result<(), UsageError> {
+        if let Some(state) = &self.state
+            && let Some((output, _)) = self.places.iter().find(|(_, place)| place.starts_with(state))
+        {
+            let message = format!("{output} lies in the state directory, whose files are the run's own");
+            return Err(UsageError::new(message).with_hint("write it elsewhere"));
+        }
         for (at, (output, file)) in self.outputs.iter().enumerate() {
             if let Some((input, _)) = self.inputs.iter().find(|(_, other)| other == file) {
                 return Err(UsageError::new(format!("{output} would overwrite {input}: they are the same file")));

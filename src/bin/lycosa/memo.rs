@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::RunFlags;
 use crate::file::Wanted;
 use crate::settings::request::RequestFlags;
-use crate::settings::{Layer, Origin, Run, UsageError, setting};
+use crate::settings::{Given, Layer, Origin, Run, UsageError, setting};
 
 /// See the module. As JSON in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Memo {
     head: bool,
     /// What was left out: `user`, `proxy`, or the name of a header.
     missing: Vec<String>,
+    /// User and password of URLs that were typed were left out.
+    #[serde(default)]
+    user_in_urls: bool,
 }
 
 impl Memo {
@@ -64,6 +67,7 @@ impl Memo {
             json: flags.request.json.clone(),
             head: flags.request.head,
             missing,
+            user_in_urls: flags.urls.iter().any(|url| without_user(url) != *url),
         })
     }
 
@@ -95,12 +99,24 @@ impl Memo {
         }
         let mut seen = std::collections::BTreeSet::new();
         memo.missing.retain(|name| seen.insert(name.to_ascii_lowercase()));
+        // From now on `--user` stands for them.
+        memo.user_in_urls &= !memo.has_user();
         memo
     }
 
     /// Whether these are the URLs that it was typed with.
     pub fn has_urls(&self, urls: &[String]) -> bool {
         urls.iter().map(|url| without_user(url)).eq(self.urls.iter().cloned())
+    }
+
+    /// Whether `--user` of a later process may stand for the credentials of the URLs that were typed.
+    pub fn lacks_user(&self) -> bool {
+        self.user_in_urls && !self.has_user()
+    }
+
+    /// Whether it was begun with `--user`.
+    pub fn has_user(&self) -> bool {
+        self.missing.iter().any(|name| name == "user")
     }
 
     /// The directory in which its command was typed.
@@ -142,7 +158,7 @@ impl Memo {
     /// Puts in what was left out, from what is given now.
     ///
     /// # Errors
-    /// Names what is still missing.
+    /// Names what is still missing, or what was typed now and is new to the run: later processes would not know of it.
     pub fn restore(&self, layer: &mut Layer, given: &Layer) -> Result<(), UsageError> {
         let mut wanting = Vec::new();
         let mut lines = layer.get("header").map(|given| given.texts.clone()).unwrap_or_default();
@@ -163,11 +179,48 @@ impl Memo {
             let message = format!("credentials are not kept in the state; give again: {}", wanting.join(", "));
             return Err(UsageError::new(message));
         }
+        self.refuse_new(given)?;
+        if self.lacks_user()
+            && let (Some(value), Some(setting)) = (typed(given, "user"), setting("user"))
+        {
+            layer.set(setting, value.texts.clone(), value.origin.clone());
+        }
         if let Some(setting) = setting("header").filter(|_| !lines.is_empty()) {
             layer.set(setting, lines, Origin::Flag("--header".to_owned()));
         }
         Ok(())
     }
+
+    /// What was typed now is what was left out, or the same as then.
+    fn refuse_new(&self, given: &Layer) -> Result<(), UsageError> {
+        let missed = |name: &str| self.missing.iter().any(|missing| missing.eq_ignore_ascii_case(name));
+        let refused = |what: &str| {
+            let why = "the answers that are written would differ from those to come";
+            Err(UsageError::new(format!(
+                "{what} is not what the run began with, and cannot be changed on resume: {why}"
+            )))
+        };
+        for name in ["user", "proxy"] {
+            let Some(value) = typed(given, name) else { continue };
+            let same = self.settings.get(name).is_some_and(|texts| *texts == value.texts);
+            let stands_in = name == "user" && self.lacks_user();
+            if !(same || missed(name) || stands_in) {
+                return refused(&format!("--{name}"));
+            }
+        }
+        let kept = self.settings.get("header").map_or(&[][..], Vec::as_slice);
+        let lines = typed(given, "header").map_or(&[][..], |given| &given.texts);
+        match lines.iter().find(|line| !kept.contains(line) && !missed(header_name(line))) {
+            // Its value may be a secret.
+            Some(line) => refused(&format!("-H '{}: …'", header_name(line))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a flag of this command line says, and no variable.
+fn typed<'a>(given: &'a Layer, name: &str) -> Option<&'a Given> {
+    given.get(name).filter(|given| matches!(given.origin, Origin::Flag(_)))
 }
 
 /// The name that a `-H` line sets.

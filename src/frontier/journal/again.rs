@@ -22,8 +22,12 @@ impl Replay {
     /// Makes the journal of a new run out of this one.
     ///
     /// # Errors
-    /// The journal cannot be read, or the new one cannot be written. The old one stands then.
-    pub fn renew(self, dir: &StateDir, begun: Begun) -> Result<Self, StateError> {
+    /// The journal cannot be read, the new one cannot be written, or jobs lack credentials of their own and may not go
+    /// `without`. The old one stands then.
+    pub fn renew(self, dir: &StateDir, begun: Begun, without: bool) -> Result<Self, StateError> {
+        if !without {
+            self.refuse_bare(dir)?;
+        }
         let path = dir.journal_path();
         let new = path.with_extension("new");
         let failed = |source| StateError::Io { action: "write", path: new.clone(), source };
@@ -40,6 +44,20 @@ impl Replay {
         sync_directory(dir.path());
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
         Self::scan(dir, file)?.ok_or_else(|| StateError::NoRun { path: dir.path().to_owned() })
+    }
+
+    /// Who would be asked without the credentials that the first run had.
+    fn refuse_bare(&self, dir: &StateDir) -> Result<(), StateError> {
+        let mut bare = None;
+        self.each_block(|entries| {
+            each(entries, |entry| {
+                if let Entry::Job { job, bare: true } = entry {
+                    bare.get_or_insert_with(|| job.first_url().to_string());
+                }
+                Ok(())
+            })
+        })?;
+        bare.map_or(Ok(()), |url| Err(StateError::Credentials { path: dir.path().to_owned(), url }))
     }
 
     /// What was last known of pages, by the number of the first job that asked for them.

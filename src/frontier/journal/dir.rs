@@ -28,6 +28,12 @@ pub enum StateError {
         block::format()
     )]
     Version { path: PathBuf, format: u32 },
+    /// A run that would begin anew lacks what its jobs had of their own.
+    #[error(
+        "credentials are not kept in {}, and {url} had its own: start anew in another directory, or, if the run had no -u, give -u USER:PASSWORD for all of them",
+        path.display()
+    )]
+    Credentials { path: PathBuf, url: String },
     /// Some byte is not what was written.
     #[error("{} is damaged at byte {at}: {what}", path.display())]
     Damaged { path: PathBuf, at: u64, what: String },

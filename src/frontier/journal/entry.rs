@@ -280,13 +280,19 @@ fn shared_bytes(before: &str, url: &str) -> usize {
     (0..=equal).rev().find(|&at| url.is_char_boundary(at) && before.is_char_boundary(at)).unwrap_or(0)
 }
 
+/// Whether a job has credentials of its own, which are not kept.
+#[must_use]
+pub fn has_credentials(job: &Job) -> bool {
+    job.spec.as_ref().is_some_and(|spec| {
+        spec.user_info.is_some()
+            || spec.mirrors.iter().any(|mirror| mirror.user_info.is_some())
+            || spec.headers.iter().any(|(name, _)| is_secret(name))
+    })
+}
+
 /// A job as it is kept, and whether credentials were left out.
 fn kept(job: &Job) -> (Cow<'_, Job>, bool) {
-    let Some(spec) = &job.spec else { return (Cow::Borrowed(job), false) };
-    let has_secret = spec.user_info.is_some()
-        || spec.mirrors.iter().any(|mirror| mirror.user_info.is_some())
-        || spec.headers.iter().any(|(name, _)| is_secret(name));
-    if !has_secret {
+    if !has_credentials(job) {
         return (Cow::Borrowed(job), false);
     }
     let mut bare = job.clone();

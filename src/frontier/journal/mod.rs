@@ -41,7 +41,7 @@ mod tests;
 mod writer;
 
 pub use dir::{Opened, StateDir, StateError};
-pub use entry::{Begun, Ending, Entry, InputPosition, Owed, OwedKind};
+pub use entry::{Begun, Ending, Entry, InputPosition, Owed, OwedKind, has_credentials};
 pub use load::{Counted, LoadSettings, Past, Replay};
 pub use status::{Glance, glance};
 

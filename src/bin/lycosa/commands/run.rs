@@ -38,7 +38,7 @@ pub fn run(flags: &RunFlags) -> u8 {
     for warning in warnings.iter().chain(&resolved.warnings) {
         console.notice(&format!("warning: {warning}"));
     }
-    let implicit = match input(flags, &mut resolved) {
+    let implicit = match input(flags, start.as_ref().map(State::path), &mut resolved) {
         Ok(implicit) => implicit,
         Err(error) => return crate::usage(&error, resolved.display.quiet),
     };
@@ -72,10 +72,14 @@ fn gathered(flags: &RunFlags) -> Result<(Layer, Vec<String>), UsageError> {
 }
 
 /// Finds and checks the input. Returns whether standard input is read because nothing else was named.
-fn input(flags: &RunFlags, resolved: &mut Resolved) -> Result<bool, UsageError> {
+fn input(flags: &RunFlags, state: Option<&Path>, resolved: &mut Resolved) -> Result<bool, UsageError> {
     flags.urls.iter().try_for_each(|url| argument(url))?;
     let (sources, implicit) = sources(flags)?;
-    files(flags, &sources, resolved).check()?;
+    let mut files = files(flags, &sources, resolved);
+    if let Some(state) = state {
+        files.keeps(state);
+    }
+    files.check()?;
     let mut seeds = SeedSettings { sources, mirrors: resolved.settings.seeds.mirrors };
     if resolved.strict_input {
         seeds = check_all(&seeds).map_err(|error| strict_error(&error))?;

@@ -3,6 +3,7 @@
 //! Decides what a later process takes from its own command line and environment (what may change, how it looks, and
 //! secrets), and what from the state (all else). Called by the command.
 
+use std::fs::OpenOptions;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use lycosa::engine::standing::Standing;
 use lycosa::frontier::journal::{Glance, glance};
 use lycosa::observe::status;
 use lycosa::seeds::{SeedSettings, Source};
+use lycosa::sinks::Target;
 
 use super::conduct::{Failure, Kept, close, files, quiet, resume_line};
 use crate::args::RunFlags;
@@ -47,8 +49,9 @@ pub fn start(keep: &Keep, flags: &RunFlags) -> Result<Start, Failure> {
     if keep.go_on || (keep.again && begun.again) {
         let memo = Memo::read(&begun.settings).map_err(usage)?;
         let changes = changes(&memo, flags).map_err(usage)?;
+        let urls = &flags.urls;
         let flags = ResumeFlags { dir: keep.dir.clone(), flags: changes, retry_failed: false };
-        return Ok(Start::Ended(go_on(state, &memo, &flags, finished)));
+        return Ok(Start::Ended(go_on(state, &memo, &flags, urls, Stage::of(finished))));
     }
     let dir = keep.dir.display();
     let message = if finished {
@@ -61,19 +64,20 @@ pub fn start(keep: &Keep, flags: &RunFlags) -> Result<Start, Failure> {
 
 /// Begins a finished run anew, with its settings and those that are typed now. Returns the exit code.
 fn visit_again(state: State, memo: &Memo, flags: &RunFlags, dir: &Path) -> Result<u8, Failure> {
+    same_command(memo, flags).map_err(usage)?;
     if !flags.inputs.is_empty() || !(flags.urls.is_empty() || memo.has_urls(&flags.urls)) {
         let error = UsageError::new("--again visits what the run in the state knew: its seeds cannot be changed");
         return Err(usage(error));
     }
     let mut all = memo.layer();
     all.lay_over(flags.flags.clone());
+    let credentials_of_run = flags.flags.get("user").is_some() && !memo.has_user();
     let memo = memo.with(&all);
-    let state = state.renewed(memo.to_json()).map_err(StartError::from)?;
     // Secrets were typed now or stand in the environment, as for any resumed run.
     let mut typed = flags.flags.clone();
     typed.keep_only(|setting| is_secret(setting) || setting.heading == DISPLAY);
     let flags = ResumeFlags { dir: dir.to_owned(), flags: typed, retry_failed: false };
-    Ok(go_on(state, &memo, &flags, false))
+    Ok(go_on(state, &memo, &flags, &[], Stage::Anew { credentials_of_run }))
 }
 
 /// Tells of a run that does not start. Returns the exit code.
@@ -96,11 +100,16 @@ fn is_finished(dir: &Path) -> Result<bool, Failure> {
     Ok(glance(dir).map_err(StartError::from)?.finished)
 }
 
+fn same_command(memo: &Memo, flags: &RunFlags) -> Result<(), UsageError> {
+    if flags.run == memo.run() {
+        return Ok(());
+    }
+    Err(UsageError::new(format!("the run there is one of lycosa {}", memo.run().as_str())))
+}
+
 /// What was typed with `--continue` and differs from what the run began with.
 fn changes(memo: &Memo, flags: &RunFlags) -> Result<Layer, UsageError> {
-    if flags.run != memo.run() {
-        return Err(UsageError::new(format!("the run there is one of lycosa {}", memo.run().as_str())));
-    }
+    same_command(memo, flags)?;
     let stored = memo.layer();
     let mut changes = flags.flags.clone();
     for (name, given) in flags.flags.iter() {
@@ -125,43 +134,92 @@ pub fn resume(flags: &ResumeFlags) -> u8 {
         Ok((state, memo, is_finished(&flags.dir)?))
     });
     match begun {
-        Ok((state, Some(memo), finished)) => go_on(state, &memo, flags, finished),
+        Ok((state, Some(memo), finished)) => go_on(state, &memo, flags, &[], Stage::of(finished)),
         Ok((_, None, _)) => exit::USAGE,
         Err(failure) => refuse(&failure, quiet(&flags.flags)),
     }
 }
 
-/// Goes on with a run. Returns the exit code.
-fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, finished: bool) -> u8 {
+/// Where a run stands that a process takes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Unfinished,
+    Finished,
+    /// Finished, and to begin anew; perhaps with `--user` for jobs that had credentials of their own.
+    Anew {
+        credentials_of_run: bool,
+    },
+}
+
+impl Stage {
+    fn of(finished: bool) -> Self {
+        if finished { Self::Finished } else { Self::Unfinished }
+    }
+}
+
+/// Begins a finished run anew, once it is known that its outputs can be opened: the old run is gone then.
+fn renewed(state: State, memo: &Memo, credentials_of_run: bool, resolved: &Resolved) -> Result<State, Failure> {
+    let outputs = resolved.settings.outputs.iter().filter_map(|output| match &output.target {
+        Target::File(path) => Some(path),
+        Target::Stdout => None,
+    });
+    for path in outputs.chain(&resolved.summary) {
+        // A pipe would have its reader see an end.
+        let writable = match std::fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Ok(()),
+            _ => OpenOptions::new().append(true).create(true).open(path).map(drop),
+        };
+        writable.map_err(|error| Failure {
+            code: exit::OUTPUT,
+            message: format!("cannot write {}: {error}", path.display()),
+        })?;
+    }
+    Ok(state.renewed(memo.to_json(), credentials_of_run).map_err(StartError::from)?)
+}
+
+/// Goes on with a run. `urls`: typed again, perhaps with the credentials that are not kept. Returns the exit code.
+fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage: Stage) -> u8 {
     let (layers, warnings) = match layers(memo, flags) {
         Ok(layers) => layers,
         Err(error) => return crate::usage(&error, quiet(&flags.flags)),
     };
     // What was typed now is meant from here; what was typed then, from there.
     let mut run = memo.flags();
+    if memo.has_urls(urls) {
+        run.urls = urls.to_vec();
+    }
     let mut resolved = match at_home(memo, || resolve(run.run, &layers, &run.request)) {
         Ok(resolved) => resolved,
         Err(error) => return crate::usage(&error, quiet(&layers)),
     };
-    let stdout = resolved.settings.outputs.iter().any(|output| output.target == lycosa::sinks::Target::Stdout);
+    let stdout = resolved.settings.outputs.iter().any(|output| output.target == Target::Stdout);
     let console = Console::new(&resolved.display, stdout);
     logging::start(&resolved.display, &console);
     for warning in warnings.iter().chain(&resolved.warnings) {
         console.notice(&format!("warning: {warning}"));
     }
-    if finished && !flags.retry_failed {
+    if stage == Stage::Finished && !flags.retry_failed {
         console.notice(&format!("the run in {} is finished", flags.dir.display()));
         return 0;
     }
     run.flags = layers;
-    if let Err(error) = open_input(&run, &mut resolved) {
+    if let Err(error) = open_input(&run, state.path(), &mut resolved) {
         return crate::usage(&error, resolved.display.quiet);
     }
+    let state = match stage {
+        Stage::Anew { credentials_of_run } => renewed(state, memo, credentials_of_run, &resolved),
+        Stage::Unfinished | Stage::Finished => Ok(state),
+    };
+    let state = match state {
+        Ok(state) => state,
+        Err(failure) => return refuse(&failure, resolved.display.quiet),
+    };
     let options = StateOptions {
         durability: resolved.durability,
         memo: String::new(),
         retry_failed: flags.retry_failed,
         retry_all: resolved.settings.engine.retry.all_methods,
+        credentials_of_run: memo.lacks_user() && flags.flags.get("user").is_some(),
         no_stdin: std::io::stdin().is_terminal(),
     };
     close(resolved, false, Some(Kept { state, options }), &console)
@@ -174,7 +232,7 @@ fn at_home<T>(memo: &Memo, act: impl FnOnce() -> T) -> T {
     act()
 }
 
-fn open_input(flags: &RunFlags, resolved: &mut Resolved) -> Result<(), UsageError> {
+fn open_input(flags: &RunFlags, state: &Path, resolved: &mut Resolved) -> Result<(), UsageError> {
     let mut sources = Vec::new();
     if !flags.urls.is_empty() {
         sources.push(Source::Arguments(flags.urls.clone()));
@@ -182,7 +240,9 @@ fn open_input(flags: &RunFlags, resolved: &mut Resolved) -> Result<(), UsageErro
     for path in &flags.inputs {
         sources.push(if path == Path::new("-") { Source::Stdin } else { Source::File(path.clone()) });
     }
-    files(flags, &sources, resolved).check()?;
+    let mut files = files(flags, &sources, resolved);
+    files.keeps(state);
+    files.check()?;
     resolved.settings.seeds = SeedSettings { sources, ..std::mem::take(&mut resolved.settings.seeds) };
     Ok(())
 }
