@@ -9,7 +9,7 @@
 //!
 //! The set is cut into segments by the top bits of the fingerprint, each an open-addressing table that grows alone, by
 //! half: growth copies a thousandth of the set at a time, and the whole takes 10 to 15 bytes for each URL. With a limit,
-//! what would go beyond it goes to sorted runs in temporary files ([`runs`]), and memory begins anew.
+//! what would go beyond it goes to sorted runs in temporary files (`runs`), and memory begins anew.
 
 use std::io;
 use std::path::PathBuf;

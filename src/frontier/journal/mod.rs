@@ -5,7 +5,7 @@
 //! to a job. Called by the engine's dispatcher, which hands over what it has gathered and never waits for the disk: a
 //! thread of the journal writes, and another one calls `fsync`.
 //!
-//! **Blocks.** The journal is a chain of blocks ([`block`]), each with its number, its length and a checksum. A block
+//! **Blocks.** The journal is a chain of blocks (`block`), each with its number, its length and a checksum. A block
 //! counts as a whole or not at all, so a commit is one block: what has been accepted and what has been written since the
 //! block before, the next `seq`, and the place of each output. What was handed to the operating system survives the end
 //! of the process however it comes; for a loss of power there are *epochs*: outputs are synced, then a block says up to
@@ -15,7 +15,7 @@
 //! their parent written. So every prefix of the chain is a state that the run has been in.
 //!
 //! **Sizes.** A link takes what its URL does not share with the one before it, and about 4 bytes; its settling takes 3 to
-//! 8. Nothing is looked up while a run goes on. To resume, the chain is read three times from its start ([`load`]):
+//! 8. Nothing is looked up while a run goes on. To resume, the chain is read three times from its start (`load`):
 //! checksums, then what is done, then the jobs that are not; they go one by one into the frontier in memory, which spills.
 
 use std::fs::File;
