@@ -8,19 +8,33 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
+use super::Attempt;
 use super::resolve::{NameError, ResolveError, is_our_limit};
 use super::tls_words;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
+use crate::model::record::SkipReason;
 
 /// A request without a response head.
 pub(super) enum Headless {
     /// The guard left no address.
     Refused,
     Failed(FetchError),
+}
+
+impl Headless {
+    /// The attempt that ended so, after so long.
+    pub(super) fn attempt(self, elapsed: Duration) -> Attempt {
+        let attempt = Attempt { elapsed, ..Attempt::default() };
+        match self {
+            Self::Refused => Attempt { refusal: Some(SkipReason::PrivateAddress), ..attempt },
+            Self::Failed(error) => Attempt { error: Some(error), ..attempt },
+        }
+    }
 }
 
 /// How the request was to reach its server.

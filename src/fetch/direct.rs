@@ -37,7 +37,6 @@ use super::once::{Terms, head_of};
 use super::progress::Progress;
 use super::resolve::Resolver;
 use crate::model::fetch_error::{FetchError, Stage};
-use crate::model::record::SkipReason;
 
 type Request = http::Request<Full<Bytes>>;
 
@@ -78,13 +77,7 @@ impl Direct {
         };
         let (mut connection, response) = match exchanged {
             Ok(exchanged) => exchanged,
-            Err(headless) => {
-                let attempt = Attempt { elapsed: start.elapsed(), ..Attempt::default() };
-                return match headless {
-                    Headless::Refused => Attempt { refusal: Some(SkipReason::PrivateAddress), ..attempt },
-                    Headless::Failed(error) => Attempt { error: Some(error), ..attempt },
-                };
-            }
+            Err(headless) => return headless.attempt(start.elapsed()),
         };
         let first_byte = Some(start.elapsed());
         let pipeline = Pipeline::of(response.headers());
@@ -143,7 +136,7 @@ impl Direct {
 
     async fn connect(&self, url: &Url) -> Result<Connection, Headless> {
         let failed = |error: &(dyn std::error::Error + 'static)| classify::of_connection(error, Route::default());
-        // The port too, which `authority` leaves out where it is the scheme's own.
+        // Without a port the connector takes the scheme's own.
         let destination = Uri::builder().scheme("http").authority(authority(url)).path_and_query("/").build();
         let destination = destination.map_err(|error| Headless::Failed(classify::of_request(&error)))?;
         // A clone is two counters; the service wants to be called by one at a time.

@@ -9,13 +9,12 @@ use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::body::{self, Limits};
-use super::classify::{self, Headless, Route};
+use super::classify::{self, Route};
 use super::coding::Pipeline;
 use super::deadlines::{Deadlines, Times};
 use super::progress::Progress;
 use super::{Attempt, Head};
 use crate::model::fetch_error::Stage;
-use crate::model::record::SkipReason;
 
 /// What one attempt may take.
 pub(super) struct Terms<'a> {
@@ -38,11 +37,7 @@ pub(super) async fn once(
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let route = error.url().map_or(Route::default(), route);
-            let attempt = Attempt { elapsed: start.elapsed(), ..Attempt::default() };
-            return match classify::before_head(&error, route) {
-                Headless::Refused => Attempt { refusal: Some(SkipReason::PrivateAddress), ..attempt },
-                Headless::Failed(error) => Attempt { error: Some(error), ..attempt },
-            };
+            return classify::before_head(&error, route).attempt(start.elapsed());
         }
         Err(late) => {
             let stage = if connecting.is_on() { Stage::Connect } else { Stage::Head };

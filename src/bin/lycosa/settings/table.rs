@@ -161,7 +161,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("fail-early", Kind::Switch, "", "Stop at the first failure, after its retries").under(FAILURES),
     Setting::new("fail-on", Kind::FailOn, "POLICY", "When failures make the exit code 1: never, seeds, any, a count (10) or a share (5%)")
         .under(FAILURES),
-    Setting::new("max-retry-after", Kind::Duration, "DUR", "A longer Retry-After ends the URL at once").under(FAILURES),
+    Setting::new("max-retry-after", Kind::Duration, "DUR", "A longer Retry-After ends the URL at once, and the others of its host while it lasts").under(FAILURES),
     Setting::new("retries", Kind::Whole { least: 0, most: 1000, none: false }, "N", "Further attempts after the first").under(FAILURES),
     Setting::new("retry-all", Kind::Switch, "", "Repeat also POST, PUT, PATCH and DELETE that may have had an effect").under(FAILURES),
     // Output
