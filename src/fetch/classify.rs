@@ -69,14 +69,19 @@ pub(super) fn before_head(error: &reqwest::Error, route: Route) -> Headless {
 
 /// What an error means that came instead of a connection.
 pub(super) fn of_connection(error: &(dyn Error + 'static), route: Route) -> Headless {
-    if let Some(NameError { cause, of_proxy }) = find(error) {
-        return match cause {
-            ResolveError::Private => Headless::Refused,
-            ResolveError::Unavailable(error) if is_our_limit(error) => Headless::Failed(our_limit(error)),
-            other => Headless::Failed(of_resolve(other, *of_proxy)),
-        };
+    match find(error) {
+        Some(error) => of_name(error),
+        None => Headless::Failed(of_connect(error, route).before_sending()),
     }
-    Headless::Failed(of_connect(error, route).before_sending())
+}
+
+/// What it means that a name gave no address.
+pub(super) fn of_name(NameError { cause, of_proxy }: &NameError) -> Headless {
+    match cause {
+        ResolveError::Private => Headless::Refused,
+        ResolveError::Unavailable(error) if is_our_limit(error) => Headless::Failed(our_limit(error)),
+        other => Headless::Failed(of_resolve(other, *of_proxy)),
+    }
 }
 
 /// What cannot be put into a request.

@@ -19,17 +19,20 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING, USER_AGENT,
 };
+use ipnet::IpNet;
+use tokio::time::Instant;
 use url::{Host, Url};
 
 use super::body::{BodyPool, Limits};
-use super::classify::{Route, one_line, our_limit};
+use super::classify::{Headless, Route, connect_timeout, of_name, one_line, our_limit};
 use super::connecting::Watch;
 pub use super::deadlines::LowestSpeed;
 use super::deadlines::Times;
 use super::direct::Direct;
 use super::once::{Terms, once};
-use super::proxies::{Proxies, ProxyError, ProxyVariables};
-use super::resolve::{Resolver, literal_is_private, no_descriptor};
+use super::proxies::{Proxies, ProxyError, ProxyVariables, looks_names_up};
+pub use super::resolve::Dns;
+use super::resolve::{Names, Resolver, no_descriptor};
 use super::{Attempt, Fetcher, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::SkipReason;
@@ -51,6 +54,10 @@ pub struct ClientSettings {
     pub credentials: Vec<(HeaderName, HeaderValue)>,
     /// `-x`; empty is no proxy at all, None is what the environment says.
     pub proxy: Option<String>,
+    /// Who is asked for names.
+    pub dns: Dns,
+    /// Networks that no request connects to, be its host typed or not; a proxy's own address is not asked about.
+    pub denied: Vec<IpNet>,
     /// Certificates are not checked.
     pub insecure: bool,
     /// Name, connection and TLS handshake; None is no limit.
@@ -76,6 +83,8 @@ impl Default for ClientSettings {
             removed: Vec::new(),
             credentials: Vec::new(),
             proxy: None,
+            dns: Dns::Own,
+            denied: Vec::new(),
             insecure: false,
             connect_timeout: Some(Duration::from_secs(10)),
             read_timeout: Some(Duration::from_secs(15)),
@@ -139,13 +148,14 @@ impl Client {
         let stack = StackSettings {
             proxies: Proxies::new(settings.proxy.as_deref(), variables)?,
             user_agent: headers.get(USER_AGENT).cloned(),
+            names: Names::new(settings.dns, &settings.denied),
             insecure: settings.insecure,
             connect_timeout: settings.connect_timeout,
             max_idle_per_host: settings.max_idle_per_host,
             idle_timeout: settings.idle_timeout,
         };
         let direct = [false, true].map(|guarded| {
-            let resolver = Resolver::new(guarded, Arc::default());
+            let resolver = Resolver::new(&stack.names, guarded, Arc::default());
             Direct::new(resolver, settings.connect_timeout, settings.idle_timeout)
         });
         Ok(Self {
@@ -168,7 +178,25 @@ impl Client {
 
     /// Whether the guard forbids a request by what its URL says.
     fn is_refused(&self, request: &Request, proxied: bool) -> bool {
-        request.guarded && (literal_is_private(&request.url) || (proxied && self.is_proxy(&request.url)))
+        let guard = self.settings.names.guard(request.guarded);
+        guard.forbids_literal(&request.url) || (request.guarded && proxied && self.is_proxy(&request.url))
+    }
+
+    /// Asks for the addresses of a name that a proxy will look up by itself, as far as the guard wants to know them. What
+    /// cannot be checked is not asked.
+    async fn check_for(&self, proxy: &str, request: &Request) -> Result<(), Headless> {
+        let names = &self.settings.names;
+        let Some(Host::Domain(name)) = request.url.host() else { return Ok(()) };
+        if !names.guard(request.guarded).is_on() || !looks_names_up(proxy) {
+            return Ok(());
+        }
+        let resolver = Resolver::new(names, request.guarded, Arc::default());
+        let checked = resolver.check(name);
+        let checked = match [self.settings.connect_timeout, request.timeout].into_iter().flatten().min() {
+            Some(time) => tokio::time::timeout(time, checked).await.map_err(|_| Headless::Failed(connect_timeout()))?,
+            None => checked.await,
+        };
+        checked.map_err(|error| of_name(&error))
     }
 
     /// The stack of reqwest for a request.
@@ -219,9 +247,17 @@ impl Fetcher for Client {
         if self.is_refused(&request, proxy.is_some()) {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
         }
+        let start = Instant::now();
+        if let Some(proxy) = &proxy
+            && let Err(headless) = self.check_for(proxy, &request).await
+        {
+            return Attempt { proxy: Some(Arc::clone(proxy)), ..headless.attempt(start.elapsed()) };
+        }
+        let checked = start.elapsed();
         let headers = self.headers_for(&mut request);
         let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
-        let times = Times { whole: request.timeout, silence: self.read_timeout, speed: self.lowest_speed };
+        let whole = request.timeout.map(|time| time.saturating_sub(checked));
+        let times = Times { whole, silence: self.read_timeout, speed: self.lowest_speed };
         let terms = Terms { times, body: limits, progress: &request.progress };
         let body = request.body.filter(|body| !body.is_empty());
         if proxy.is_none() && request.url.scheme() == "http" {
@@ -236,7 +272,8 @@ impl Fetcher for Client {
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
         let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, proxy.is_some()))).await;
-        Attempt { proxy, ..attempt }
+        let first_byte = attempt.first_byte.map(|time| time + checked);
+        Attempt { proxy, first_byte, elapsed: attempt.elapsed + checked, ..attempt }
     }
 }
 
@@ -259,6 +296,7 @@ impl Kind {
 #[derive(Debug)]
 struct StackSettings {
     proxies: Proxies,
+    names: Names,
     user_agent: Option<HeaderValue>,
     insecure: bool,
     connect_timeout: Option<Duration>,
@@ -289,7 +327,7 @@ impl StackSettings {
             .referer(false)
             .no_proxy()
             .connector_layer(Watch)
-            .dns_resolver(Resolver::new(kind.guarded, names))
+            .dns_resolver(Resolver::new(&self.names, kind.guarded, names))
             .tcp_nodelay(true)
             .pool_max_idle_per_host(self.max_idle_per_host)
             .pool_idle_timeout(self.idle_timeout)
@@ -300,7 +338,8 @@ impl StackSettings {
             builder = builder.connect_timeout(time);
         }
         if kind.proxied {
-            for rule in self.proxies.rules() {
+            let by_address = self.names.guard(kind.guarded).is_on();
+            for rule in self.proxies.rules(by_address) {
                 builder = builder.proxy(rule.clone());
             }
             if let Some(agent) = &self.user_agent {

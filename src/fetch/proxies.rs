@@ -61,6 +61,8 @@ enum Scope {
 #[derive(Debug)]
 pub(super) struct Proxies {
     rules: Vec<Proxy>,
+    /// The same, but SOCKS proxies are given addresses and no names.
+    rules_by_address: Vec<Proxy>,
     /// By the scheme of the request's URL: the proxy's address without credentials.
     http: Option<Arc<str>>,
     https: Option<Arc<str>>,
@@ -89,6 +91,7 @@ impl Proxies {
         let (shown_http, shown_https) = (shown(&http), shown(&https));
 
         let mut rules = Vec::new();
+        let mut rules_by_address = Vec::new();
         let mut names = Vec::new();
         let all_rules = [
             http.map(|url| (url, Scope::Http)),
@@ -99,22 +102,25 @@ impl Proxies {
             if let Some(Host::Domain(name)) = address.host() {
                 names.push(name.into());
             }
-            let rule = match scope {
-                Scope::Http => Proxy::http(address),
-                Scope::Https => Proxy::https(address),
-                Scope::All => Proxy::all(address),
+            let rule = |address| {
+                let rule = match scope {
+                    Scope::Http => Proxy::http(address),
+                    Scope::Https => Proxy::https(address),
+                    Scope::All => Proxy::all(address),
+                };
+                rule.map_err(|error| ProxyError { origin: "-x or the environment", reason: error.to_string() })
             };
-            let rule =
-                rule.map_err(|error| ProxyError { origin: "-x or the environment", reason: error.to_string() })?;
-            rules.push(rule);
+            rules_by_address.push(rule(by_address(address.clone()))?);
+            rules.push(rule(address)?);
         }
         let exceptions = Exceptions::read(variables.no.as_deref().unwrap_or_default());
-        Ok(Self { rules, http: shown_http, https: shown_https, exceptions, names: names.into() })
+        Ok(Self { rules, rules_by_address, http: shown_http, https: shown_https, exceptions, names: names.into() })
     }
 
     /// For the stack of requests that go through a proxy; the exceptions never come to that stack.
-    pub(super) fn rules(&self) -> &[Proxy] {
-        &self.rules
+    /// With `by_address` no SOCKS proxy looks a name up, so that the guard knows what it connects to.
+    pub(super) fn rules(&self, by_address: bool) -> &[Proxy] {
+        if by_address { &self.rules_by_address } else { &self.rules }
     }
 
     pub(super) fn names(&self) -> &Arc<[Box<str>]> {
@@ -126,6 +132,23 @@ impl Proxies {
         let proxy = if url.scheme() == "https" { &self.https } else { &self.http };
         proxy.as_ref().filter(|_| !self.exceptions.contain(url))
     }
+}
+
+/// Whether a proxy, as records show it, is told names even under [`Proxies::rules`] by address.
+pub(super) fn looks_names_up(shown: &str) -> bool {
+    !shown.starts_with("socks")
+}
+
+/// The same SOCKS proxy, told addresses (RFC 1928 knows both). HTTP has no such choice: the name of the URL is all there is.
+fn by_address(mut address: Url) -> Url {
+    let scheme = match address.scheme() {
+        "socks4a" => "socks4",
+        "socks5h" => "socks5",
+        _ => return address,
+    };
+    // Both are schemes that the URL standard does not know, and between those any change is allowed.
+    let _ = address.set_scheme(scheme);
+    address
 }
 
 /// An address as records show it.
@@ -296,6 +319,15 @@ mod tests {
         let proxies = Proxies::new(None, &variables("one:1", "", "two:2", "")).unwrap();
         let of = |url| proxies.of(&Url::parse(url).unwrap()).unwrap();
         assert_eq!((&**of("http://a/"), &**of("https://a/")), ("http://one:1", "http://two:2"));
+    }
+
+    #[test]
+    fn a_socks_proxy_can_be_told_addresses() {
+        let of = |text: &str| by_address(address("-x", text).unwrap()).to_string();
+        assert_eq!(of("socks5h://me:x@proxy:9050"), "socks5://me:x@proxy:9050");
+        assert_eq!(of("socks4a://proxy"), "socks4://proxy:1080");
+        assert_eq!(of("http://proxy:80"), "http://proxy/");
+        assert!(looks_names_up("http://proxy:80") && looks_names_up("https://p:1") && !looks_names_up("socks5h://p:1"));
     }
 
     #[test]

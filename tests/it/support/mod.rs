@@ -5,6 +5,7 @@
 
 mod answer;
 mod command;
+mod dns;
 mod log;
 mod pages;
 mod records;
@@ -15,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use answer::{Answer, Reply, Request, bomb, html, redirect, status, text};
 pub use command::{Command, Run, Running, lycosa, program};
+pub use dns::{NameServer, Says};
 pub use log::{Hit, gaps, mean_in_flight, most_in_flight, rate_broken, seconds, starts_per_second};
 pub use pages::{Tree, index};
 pub use records::{

@@ -34,9 +34,11 @@ impl Question {
 
     /// Whether a setting bears on the answer.
     fn takes(self, setting: &Setting) -> bool {
-        const ASKING: [&str; 11] = [
+        const ASKING: [&str; 13] = [
             "allow-private",
             "connect-timeout",
+            "deny-cidr",
+            "dns",
             "header",
             "insecure",
             "proxy",

@@ -206,13 +206,14 @@ fn property(setting: &Setting, default: Option<&Given>) -> Value {
         Kind::Statuses => json!({ "type": ["string", "integer"], "examples": ["200..299,304"] }),
         Kind::FailOn => json!({ "type": ["string", "integer"], "examples": ["never", "seeds", "any", 10, "5%"] }),
         Kind::HedgeAfter => json!({ "type": ["string", "number"], "examples": ["500ms", "p95", "none"] }),
+        Kind::Dns => json!({ "type": "string", "examples": ["own", "system", "192.0.2.53", "[2001:db8::53]:53"] }),
         Kind::Patience => json!({ "type": ["string", "integer"], "examples": [3, "10m", "none"] }),
         Kind::Text => json!({ "type": "string" }),
         Kind::Texts if setting.name == "output" => {
             let formats = FORMATS.join(", ");
             one_or_many(&json!({ "type": "string", "description": format!("FILE, or FORMAT:FILE ({formats}), or -") }))
         }
-        Kind::Texts | Kind::Words(_) => one_or_many(&json!({ "type": "string" })),
+        Kind::Texts | Kind::Networks | Kind::Words(_) => one_or_many(&json!({ "type": "string" })),
         Kind::Patterns => one_or_many(&json!({ "type": "string", "format": "regex" })),
     };
     property["description"] = json!(setting.help);

@@ -6,7 +6,7 @@ use lycosa::engine::settings::HedgeAfter;
 use lycosa::model::units::{Rate, UnitError, parse_duration, parse_rate, parse_size};
 use lycosa::policy::accept::StatusSet;
 
-use super::{Kind, nearest};
+use super::{Kind, nearest, network};
 use crate::exit::FailOn;
 
 /// Why a text is not a value of its kind.
@@ -21,7 +21,7 @@ impl Bad {
         Self { message: message.into(), hint: None }
     }
 
-    fn meaning(mut self, meant: Option<impl AsRef<str>>) -> Self {
+    pub fn meaning(mut self, meant: Option<impl AsRef<str>>) -> Self {
         self.hint = meant.map(|meant| format!("did you mean '{}'?", meant.as_ref()));
         self
     }
@@ -41,6 +41,8 @@ pub fn check(kind: Kind, text: &str) -> Result<(), Bad> {
         Kind::Statuses => statuses(text).map(drop),
         Kind::FailOn => fail_on(text).map(drop),
         Kind::HedgeAfter => hedge_after(text).map(drop),
+        Kind::Dns => network::dns(text).map(drop),
+        Kind::Networks => network::network(text).map(drop),
         Kind::Patience => patience(text).map(drop),
         Kind::Patterns => pattern(text).map(drop),
         Kind::Text | Kind::Texts => Ok(()),
@@ -81,7 +83,7 @@ pub fn whole(text: &str, least: u32, most: u32, none: bool) -> Result<Option<u32
 }
 
 /// The word that is most like a wrong one, if it is like it at all.
-fn near<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn near<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     nearest(text, words).and_then(|word| nearest_word(text, word))
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub mod check;
+pub mod network;
 pub mod request;
 pub mod resolve;
 pub mod table;
@@ -68,6 +69,10 @@ pub enum Kind {
     FailOn,
     /// A duration as above, or `p95`.
     HedgeAfter,
+    /// `own`, `system`, or the address of a name server.
+    Dns,
+    /// Networks (CIDR), in order.
+    Networks,
     /// A number of probes, or a duration with its unit; also `none`.
     Patience,
     /// Any text; `none` is no text.
@@ -82,7 +87,7 @@ pub enum Kind {
 
 impl Kind {
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Texts | Self::Patterns | Self::Words(_))
+        matches!(self, Self::Texts | Self::Patterns | Self::Networks | Self::Words(_))
     }
 }
 

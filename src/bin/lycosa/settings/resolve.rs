@@ -16,6 +16,7 @@ use lycosa::seeds::SeedSettings;
 use lycosa::sinks::{OutputSettings, Target, format_for_path};
 
 use super::check::{self, Bad, Patience};
+use super::network;
 use super::request::{Headers, RequestFlags};
 use super::{Kind, Layer, Origin, Run, UsageError, setting};
 use crate::exit::FailOn;
@@ -73,6 +74,12 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         removed: headers.removed,
         credentials: headers.credentials,
         proxy,
+        dns: values.read("dns", network::dns)?,
+        denied: values
+            .list("deny-cidr")
+            .iter()
+            .map(|text| network::network(text).map_err(|bad| values.error("deny-cidr", bad)))
+            .collect::<Result<_, _>>()?,
         insecure: values.switch("insecure"),
         connect_timeout: values.duration("connect-timeout")?,
         read_timeout: values.duration("read-timeout")?,

@@ -33,6 +33,9 @@ pub const SETTINGS: &[Setting] = &[
         .under(INPUT),
     // Scope
     Setting::new("allow-private", Kind::Switch, "", "Follow discovered links to private, loopback and link-local addresses").under(SCOPE),
+    Setting::new("deny-cidr", Kind::Networks, "NET", "Connect to no address of this network, be the host typed or not; repeatable")
+        .under(SCOPE)
+        .not_local(),
     Setting::new("exclude", Kind::Patterns, "RE", "Do not follow links whose URL matches; wins over --include; repeatable")
         .only(Run::Crawl)
         .under(SCOPE),
@@ -66,6 +69,9 @@ pub const SETTINGS: &[Setting] = &[
     .only(Run::Crawl)
     .under(SCOPE),
     // Requests
+    Setting::new("dns", Kind::Dns, "WHO", "Who is asked for names: own (the servers of resolv.conf), system (getaddrinfo), or SERVER[:PORT]")
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("header", Kind::Texts, "LINE", "Send this header; 'Name:' removes one, 'Name;' sends it empty, @FILE reads lines; repeatable")
         .short('H')
         .under(REQUESTS)

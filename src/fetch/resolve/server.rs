@@ -1,0 +1,265 @@
+//! Names by name servers that we ask ourselves, after the hosts file.
+//!
+//! Decides which servers are asked (those of `/etc/resolv.conf`, or the one that was typed), for which full names, and what
+//! their answers mean together: both families are asked at once, and a name is known not to exist only if a server said so.
+//! Where the machine names no server, the system is asked. The files are read at the first name. hickory carries the
+//! questions: its cache is off, since `cache` has its own and keeps another clock; it never falls back to servers of its
+//! own choice; and it spawns a task for each connection to a name server, which ends with the run. Called by `cache`.
+//!
+//! A name with dots is asked as it stands, and never with the search list behind it: getaddrinfo tries that too, which would
+//! turn each dead link into more questions, and, with a catch-all in the list, into a page.
+//!
+//! Sources: resolv.conf(5), RFC 6724 (order of addresses), RFC 8305 3 (not to wait for the second family), RFC 7050 and
+//! RFC 6761 (names that are never asked are hickory's: `invalid`, `onion`).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::future::{self, Either};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::{Hosts, TokioResolver, system_conf};
+
+use super::cache::{Found, LookUp};
+use super::guard::is_private;
+use super::{no_descriptor, system};
+
+/// For entries of the hosts file, and denials that state no time.
+const HOLDS: Duration = Duration::from_secs(60);
+const DENIAL_HOLDS: Duration = Duration::from_secs(10);
+
+/// How long the second family is waited for when the first has addresses: some name servers never answer for IPv6.
+const STRAGGLER: Duration = Duration::from_millis(300);
+
+/// Questions at once on one connection to a name server; the cache bounds them below this.
+const QUESTIONS: usize = 1024;
+
+/// The server to ask; None: those of this machine.
+pub(super) fn source(server: Option<SocketAddr>) -> LookUp {
+    let made: Arc<OnceLock<Source>> = Arc::default();
+    Box::new(move |name| {
+        let made = Arc::clone(&made);
+        Box::pin(async move {
+            let source = match made.get() {
+                Some(source) => source,
+                None => match Source::open(server) {
+                    Ok(source) => made.get_or_init(|| source),
+                    Err(error) => return Found::unavailable(Arc::new(error)),
+                },
+            };
+            match source {
+                Source::Servers(servers) => servers.look_up(&name).await,
+                Source::System => system::look_up(&name).await,
+            }
+        })
+    })
+}
+
+enum Source {
+    Servers(Box<Servers>),
+    /// The machine names no server.
+    System,
+}
+
+impl Source {
+    fn open(server: Option<SocketAddr>) -> io::Result<Self> {
+        // Without a descriptor there seem to be no files.
+        if let Some(limit) = no_descriptor() {
+            return Err(limit);
+        }
+        let (config, options) = match server {
+            Some(address) => (one_server(address), ResolverOpts::default()),
+            None => match system_conf::read_system_conf() {
+                Ok(read) => read,
+                Err(error) => {
+                    tracing::warn!(%error, "no name server in /etc/resolv.conf: names are looked up by the system");
+                    return Ok(Self::System);
+                }
+            },
+        };
+        Servers::new(config, options).map(|servers| Self::Servers(Box::new(servers)))
+    }
+}
+
+fn one_server(address: SocketAddr) -> ResolverConfig {
+    let at_port = |mut connection: ConnectionConfig| {
+        connection.port = address.port();
+        connection
+    };
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(at_port);
+    let server = NameServerConfig::new(address.ip(), true, connections.into());
+    ResolverConfig::from_name_servers(vec![server])
+}
+
+struct Servers {
+    resolver: TokioResolver,
+    hosts: Hosts,
+    search: Vec<Name>,
+    /// Names with fewer dots are asked with each of `search` behind them first.
+    least_dots: usize,
+}
+
+impl Servers {
+    fn new(config: ResolverConfig, mut options: ResolverOpts) -> io::Result<Self> {
+        let (domain, search, servers) = config.into_parts();
+        let search = if search.is_empty() { domain.into_iter().collect() } else { search };
+        let least_dots = options.ndots;
+        options.cache_size = 0;
+        options.use_hosts_file = ResolveHosts::Never;
+        options.max_active_requests = QUESTIONS;
+        let config = ResolverConfig::from_name_servers(servers);
+        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let resolver = builder.with_options(options).build().map_err(io::Error::other)?;
+        Ok(Self { resolver, hosts: Hosts::from_system().unwrap_or_default(), search, least_dots })
+    }
+
+    async fn look_up(&self, name: &str) -> Found {
+        let Ok(typed) = Name::from_ascii(name) else { return Found::nothing(HOLDS) };
+        let listed = self.listed(&typed);
+        if !listed.is_empty() {
+            return Found::addresses(reachable_first(listed), HOLDS);
+        }
+        let mut found = Found::nothing(DENIAL_HOLDS);
+        for full in self.full_names(typed, name) {
+            let tried = self.ask(full).await;
+            if tried.is_known() {
+                return tried;
+            }
+            // That one of them is unknown is certain only if it was so of all.
+            if !found.is_unavailable() {
+                found = tried;
+            }
+        }
+        found
+    }
+
+    /// What the hosts file says.
+    fn listed(&self, name: &Name) -> Vec<IpAddr> {
+        let of = |family| self.hosts.lookup_static_host(&Query::query(name.clone(), family));
+        [RecordType::AAAA, RecordType::A]
+            .into_iter()
+            .filter_map(of)
+            .flat_map(|lookup| addresses(&lookup).collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn full_names(&self, typed: Name, text: &str) -> Vec<Name> {
+        let dots = text.bytes().filter(|byte| *byte == b'.').count();
+        let is_full = text.ends_with('.') || dots >= self.least_dots;
+        let behind = if is_full { &[][..] } else { &self.search[..] };
+        // One that gets too long is no name.
+        let mut names: Vec<_> = behind.iter().filter_map(|search| typed.clone().append_domain(search).ok()).collect();
+        names.push(typed);
+        for name in &mut names {
+            name.set_fqdn(true);
+        }
+        names
+    }
+
+    async fn ask(&self, name: Name) -> Found {
+        let of = |family| Box::pin(self.resolver.lookup(name.clone(), family));
+        let (first, rest) = match future::select(of(RecordType::A), of(RecordType::AAAA)).await {
+            Either::Left((first, rest)) => (first, Either::Left(rest)),
+            Either::Right((first, rest)) => (first, Either::Right(rest)),
+        };
+        let enough = first.as_ref().is_ok_and(|lookup| addresses(lookup).next().is_some());
+        let second = if enough {
+            tokio::time::timeout(STRAGGLER, rest).await.unwrap_or(Err(NetError::Timeout))
+        } else {
+            rest.await
+        };
+        both(&first, &second)
+    }
+}
+
+/// What the answers for the two families say together.
+fn both(first: &Result<Lookup, NetError>, second: &Result<Lookup, NetError>) -> Found {
+    let lookups = || [first, second].into_iter().filter_map(|answer| answer.as_ref().ok());
+    let found: Vec<_> = lookups().flat_map(addresses).collect();
+    if !found.is_empty() {
+        let seconds = lookups().flat_map(Lookup::answers).map(|record| record.ttl).min();
+        return Found::addresses(reachable_first(found), Duration::from_secs(seconds.unwrap_or(0).into()));
+    }
+    let errors = || [first, second].into_iter().filter_map(|answer| answer.as_ref().err());
+    let denial = |error: &NetError| match error {
+        NetError::Dns(DnsError::NoRecordsFound(NoRecords { negative_ttl, .. })) => Some(*negative_ttl),
+        _ => None,
+    };
+    // A name that does not exist does so in no family; that it has no address in one says nothing of the other.
+    let unknown = errors().any(NetError::is_nx_domain);
+    match errors().find(|error| denial(error).is_none()) {
+        Some(error) if !unknown => Found::unavailable(Arc::new(in_words(error))),
+        _ => {
+            let seconds = errors().filter_map(denial).flatten().min();
+            Found::nothing(seconds.map_or(DENIAL_HOLDS, |seconds| Duration::from_secs(seconds.into())))
+        }
+    }
+}
+
+fn addresses(lookup: &Lookup) -> impl Iterator<Item = IpAddr> {
+    lookup.answers().iter().filter_map(|record| record.data.ip_addr())
+}
+
+fn in_words(error: &NetError) -> io::Error {
+    // What looks like a failure of the server may be that there was no descriptor to ask it with.
+    if let Some(limit) = no_descriptor() {
+        return limit;
+    }
+    match error {
+        NetError::Io(error) => error.raw_os_error().map_or_else(
+            || io::Error::new(error.kind(), format!("the name server cannot be asked: {error}")),
+            io::Error::from_raw_os_error,
+        ),
+        NetError::Timeout => io::Error::new(io::ErrorKind::TimedOut, "the name server does not answer"),
+        NetError::Dns(DnsError::ResponseCode(code)) => io::Error::other(format!("the name server says: {code}")),
+        other => io::Error::other(format!("the name server cannot be asked: {other}")),
+    }
+}
+
+/// IPv6 before IPv4, as RFC 6724 has it, but only families that this machine has a route for, if it has one for either. A
+/// public IPv6 address that would be reached from a private one comes last: that way probably leads nowhere (rules 2 and 5).
+pub(super) fn reachable_first(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let (mut v6, mut v4): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv6);
+    let (Some(of_v6), Some(of_v4)) = (v6.first().map(route), v4.first().map(route)) else {
+        v6.append(&mut v4);
+        return v6;
+    };
+    match (of_v6, of_v4) {
+        (Route::None, Route::Good | Route::Narrow) => v4,
+        (Route::Good | Route::Narrow, Route::None) => v6,
+        (Route::Narrow, _) => [v4, v6].concat(),
+        _ => [v6, v4].concat(),
+    }
+}
+
+/// How a datagram would leave for an address; none is sent.
+enum Route {
+    Good,
+    /// From a private address to a public one.
+    Narrow,
+    None,
+}
+
+fn route(address: &IpAddr) -> Route {
+    let unspecified: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let connected = UdpSocket::bind((unspecified, 0)).and_then(|socket| {
+        socket.connect((*address, 9))?;
+        socket.local_addr()
+    });
+    match connected {
+        Ok(source) if is_private(source.ip()) && !is_private(*address) => Route::Narrow,
+        Ok(_) => Route::Good,
+        // A limit of this machine tells nothing of its routes.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Route::Good,
+        Err(_) => Route::None,
+    }
+}
