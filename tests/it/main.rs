@@ -15,6 +15,7 @@
 //! - `time` is about the deadline of one URL.
 //! - `state` is about runs that are kept on disk: killed at any moment, resumed, and none the worse for it.
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
+//! - `guard` is about the ways from a page into private networks, and about names.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
@@ -36,6 +37,7 @@ mod crawl;
 mod demo;
 mod docs;
 mod ending;
+mod guard;
 mod hostile;
 mod http;
 mod input;

@@ -88,6 +88,12 @@ pub fn literal_is_private(url: &Url) -> bool {
     Guard::new(true, Arc::default()).forbids_literal(url)
 }
 
+/// Whether the host of a URL is an IP literal of one of these networks (`--deny-cidr`).
+#[must_use]
+pub fn literal_is_denied(url: &Url, denied: &[IpNet]) -> bool {
+    Guard::new(false, denied.into()).forbids_literal(url)
+}
+
 /// Names that are loopback wherever they are asked, and go to no name server (RFC 6761 6.3).
 pub(super) fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);

@@ -24,7 +24,7 @@ mod server;
 mod system;
 
 pub(super) use self::guard::Guard;
-pub use self::guard::{is_private, literal_is_private};
+pub use self::guard::{is_private, literal_is_denied, literal_is_private};
 
 /// Who is asked for names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -263,3 +263,62 @@ fn route(address: &IpAddr) -> Route {
         Err(_) => Route::None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(search: &[&str], ndots: usize) -> Servers {
+        let search = search.iter().map(|name| Name::from_ascii(name).unwrap()).collect();
+        let config = ResolverConfig::from_parts(None, search, Vec::new());
+        let mut options = ResolverOpts::default();
+        options.ndots = ndots;
+        Servers::new(config, options).unwrap()
+    }
+
+    #[test]
+    fn the_search_list_is_for_names_with_few_dots() {
+        let asked = |servers: &Servers, name: &str| {
+            let names = servers.full_names(Name::from_ascii(name).unwrap(), name);
+            names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let office = servers(&["corp.test", "lab.test"], 1);
+        assert_eq!(asked(&office, "wiki"), "wiki.corp.test. wiki.lab.test. wiki.");
+        assert_eq!(asked(&office, "wiki."), "wiki.");
+        assert_eq!(asked(&office, "a.example"), "a.example.");
+        // As in a cluster.
+        let cluster = servers(&["svc.test"], 5);
+        assert_eq!(asked(&cluster, "a.example"), "a.example.svc.test. a.example.");
+        assert_eq!(asked(&cluster, "a.example."), "a.example.");
+        assert_eq!(asked(&servers(&[], 1), "wiki"), "wiki.");
+    }
+
+    #[tokio::test]
+    async fn the_hosts_file_comes_first_and_is_the_whole_answer() {
+        let mut servers = servers(&[], 1);
+        servers.hosts = Hosts::default();
+        let file = "# a comment\n10.0.0.1 box.test Box # more\n10.0.0.2 box.test\n::1 six.test\n";
+        servers.hosts.read_hosts_conf(file.as_bytes()).unwrap();
+        let listed = |name: &str| servers.listed(&Name::from_ascii(name).unwrap());
+        assert_eq!(listed("box.test"), ["10.0.0.1", "10.0.0.2"].map(|address| address.parse::<IpAddr>().unwrap()));
+        assert_eq!(listed("box.test."), listed("box.test"));
+        assert_eq!(listed("box"), ["10.0.0.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(listed("six.test"), ["::1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(listed("other.test"), Vec::<IpAddr>::new());
+        // There is no server to ask for the other family, and none is needed.
+        assert!(servers.look_up("box.test").await.is_known());
+        assert!(servers.look_up("other.test").await.is_unavailable());
+    }
+
+    #[test]
+    fn addresses_of_one_family_keep_their_order() {
+        for list in [["10.0.0.2", "10.0.0.1"], ["fd00::2", "fd00::1"]] {
+            let list: Vec<IpAddr> = list.iter().map(|address| address.parse().unwrap()).collect();
+            assert_eq!(reachable_first(list.clone()), list);
+        }
+        let loopback = reachable_first(vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()]);
+        assert!(loopback.contains(&"127.0.0.1".parse().unwrap()));
+        // IPv6 comes first where there is any.
+        assert!(loopback.len() == 1 || loopback[0].is_ipv6(), "{loopback:?}");
+    }
+}
