@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::support::{NameServer, Request, Says, Site, field, html, lycosa, redirect, status, text};
+use crate::support::{NameServer, Request, Says, Site, Socks, field, html, index, lycosa, redirect, status, text};
 
 /// What stands in the record of a way.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -183,7 +183,7 @@ impl Ways {
         let port = self.port;
         let parts: Vec<&str> = path.split('/').collect();
         match parts[1..] {
-            [""] => html(self.hrefs.iter().map(|href| format!("<a href=\"{href}\">x</a>\n")).collect::<String>()),
+            [""] => html(index(self.hrefs.iter().map(String::as_str))),
             ["base"] => html(format!("<base href='http://127.0.0.1:{port}/'><a href='way-base'>x</a>")),
             ["refresh"] => {
                 html(format!("<meta http-equiv=refresh content='0; url=http://127.0.0.1:{port}/way-refresh'>"))
@@ -309,6 +309,29 @@ fn no_way_leads_there_through_an_http_proxy() {
             assert_eq!(ways.taken(asked), ways.paths(), "the control takes every way");
         }
         assert_eq!(ends.connections(), 0, "the proxy of this test leads nowhere");
+    }
+}
+
+#[test]
+fn no_way_leads_there_through_a_socks_proxy() {
+    let (ends, server) = (Ends4And6::start(), NameServer::start(names));
+    let dns = server.address().to_string();
+    for guarded in [true, false] {
+        let ways = std::sync::Arc::new(ends.ways(!guarded));
+        let pages = std::sync::Arc::clone(&ways);
+        let site = Site::start(move |request| pages.page(&request.target));
+        ways.origin.set("http://start.test".to_owned()).unwrap();
+        let proxy = Socks::start(site.address());
+        let flags = (!guarded).then_some("--allow-private");
+        let run = lycosa(CRAWL).args(["--dns", &dns, "-x", &proxy.url(), "http://start.test/"]).args(flags).run();
+        let elsewhere = proxy.told().into_iter().filter(|host| host != "start.test").count();
+        if guarded {
+            ways.assert_refused(&run.records());
+            assert_eq!((elsewhere, ends.connections()), (0, 0), "{:?}", proxy.told());
+        } else {
+            assert_eq!(ways.taken(ends.asked()), ways.paths(), "the control takes every way");
+            assert!(proxy.told().contains(&"a.test".to_owned()), "the proxy gets names: {:?}", proxy.told());
+        }
     }
 }
 

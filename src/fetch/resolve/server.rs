@@ -31,7 +31,7 @@ use super::guard::is_private;
 use super::{no_descriptor, system};
 
 /// For entries of the hosts file, and denials that state no time.
-const HOLDS: Duration = Duration::from_secs(60);
+const HOLDS: Duration = Duration::from_mins(1);
 const DENIAL_HOLDS: Duration = Duration::from_secs(10);
 
 /// How long the second family is waited for when the first has addresses: some name servers never answer for IPv6.

@@ -12,7 +12,7 @@ use super::cache::{Found, LookUp};
 use super::{ResolveError, no_descriptor};
 
 /// The system may cache by itself, by the time the name server states; ours comes on top of it.
-const HOLDS: Duration = Duration::from_secs(60);
+const HOLDS: Duration = Duration::from_mins(1);
 /// A name that is not known.
 const DENIAL_HOLDS: Duration = Duration::from_secs(5);
 

@@ -11,6 +11,7 @@ mod pages;
 mod records;
 mod selftest;
 mod site;
+mod socks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,7 @@ pub use records::{
     KEYS, Summary, all_keys_present, field, outcome_counts, record_schema, requests_of, urls_asked, with_path,
 };
 pub use site::Site;
+pub use socks::Socks;
 
 /// One test at a time that measures time: the others of the suite are noise enough.
 static MEASURING: Mutex<()> = Mutex::new(());

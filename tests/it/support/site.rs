@@ -97,6 +97,10 @@ impl Site {
         format!("{}://{}{path}", self.scheme, self.address)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn port(&self) -> u16 {
         self.address.port()
     }
