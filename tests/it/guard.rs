@@ -336,6 +336,38 @@ fn no_way_leads_there_through_a_socks_proxy() {
 }
 
 #[test]
+fn a_name_that_changes_between_two_look_ups_is_judged_by_the_second_too() {
+    let ends = Ends4And6::start();
+    let site = {
+        let link = |path: &str| format!("http://changing.test:{}/{path}", ends.v4.port());
+        let links = [link("first"), link("second")];
+        Site::start(move |_: &Request| html(index(&links)))
+    };
+    for guarded in [true, false] {
+        // Public at first, and to be forgotten at once. The proxy goes there for nobody.
+        let server = NameServer::start(|name, before| match (name, before) {
+            ("changing.test", 0) => Says::addresses(&["93.184.216.34"], 0),
+            ("changing.test", _) => Says::addresses(&["127.0.0.1"], 0),
+            _ => Says::NoSuchName,
+        });
+        let (proxy, dns) = (Socks::start(site.address()), server.address().to_string());
+        let flags = ["crawl", "--scope", "any", "--robots", "ignore", "--retries", "0", "--delay", "1500ms"];
+        let run = lycosa(flags).args(["--dns", &dns, "-x", &proxy.url(), "http://start.test/"]);
+        let records = run.args((!guarded).then_some("--allow-private")).run().records();
+        let of = |path: &str| records.iter().find(|record| field(record, "url").ends_with(path)).expect("a record");
+        if guarded {
+            assert_eq!(field(&of("/first")["error"], "kind"), "proxy", "{}", of("/first"));
+            assert_eq!(field(of("/second"), "skip_reason"), "private_address", "{}", of("/second"));
+            assert_eq!(proxy.told(), ["start.test", "93.184.216.34"]);
+            assert_eq!(ends.connections(), 0);
+        } else {
+            assert!(["/first", "/second"].iter().all(|path| field(of(path), "outcome") == "ok"));
+            assert!(ends.connections() > 0, "the control gets there, by its name");
+        }
+    }
+}
+
+#[test]
 fn a_denied_network_is_closed_to_typed_hosts_and_to_allow_private() {
     let open = Site::start(|_: &Request| html(""));
     let network = format!("{}/32", open.host().split(':').next().unwrap());

@@ -554,7 +554,7 @@ mod tests {
     #[test]
     fn flags_are_those_of_this_version() {
         let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config \
-            connect-timeout continue deadline delay durability fail-early fail-on format grace header \
+            connect-timeout continue deadline delay deny-cidr dns durability fail-early fail-on format grace header \
             hedge-after host-concurrency host-rate input-file insecure ip-concurrency location log-format \
             max-crawl-delay max-filesize max-memory max-pages max-redirs max-retry-after no-config no-progress output \
             proxy quiet race rate read-timeout referer retries retry-all robots silent speed-limit speed-time \
