@@ -98,7 +98,9 @@ fn of_resolve(error: &ResolveError, of_proxy: bool) -> FetchError {
     let (kind, stage) = if of_proxy { (ErrorKind::Proxy, Stage::Connect) } else { (ErrorKind::Dns, Stage::Dns) };
     let message = one_line(&error.to_string());
     let failure = match error {
-        ResolveError::NotFound | ResolveError::Private => FetchError::permanent(kind, stage, message),
+        ResolveError::NotFound | ResolveError::Unchecked | ResolveError::Private => {
+            FetchError::permanent(kind, stage, message)
+        }
         ResolveError::Unavailable(_) => FetchError::transient(kind, stage, message),
     };
     failure.before_sending()

@@ -76,19 +76,19 @@ const LINKS: &[(&str, Ends)] = &[
     ("http://[2001:0:7f00:1::80ff:fffe]:{4}/{w}", Unheard),
     ("http://[::ffff:0:127.0.0.1]:{4}/{w}", Unheard),
     ("http://[fe80::1]:{4}/{w}", Unheard),
-    // Metadata services.
-    ("http://169.254.169.254/{w}", Unheard),
-    ("http://2852039166/{w}", Unheard),
-    ("http://0xa9fea9fe/{w}", Unheard),
-    ("http://0251.0376.0251.0376/{w}", Unheard),
-    ("http://169.254.43518/{w}", Unheard),
-    ("http://[::ffff:a9fe:a9fe]/{w}", Unheard),
-    ("http://[64:ff9b::a9fe:a9fe]/{w}", Unheard),
-    ("http://[fd00:ec2::254]/{w}", Unheard),
-    ("http://100.100.100.200/{w}", Unheard),
-    ("http://168.63.129.16/{w}", Unheard),
-    ("http://192.0.0.192/{w}", Unheard),
-    ("http://metadata.google.internal/{w}", Unheard),
+    // Metadata services, at a port where they do not listen: a guard that breaks shall do no harm either.
+    ("http://169.254.169.254:{4}/{w}", Unheard),
+    ("http://2852039166:{4}/{w}", Unheard),
+    ("http://0xa9fea9fe:{4}/{w}", Unheard),
+    ("http://0251.0376.0251.0376:{4}/{w}", Unheard),
+    ("http://169.254.43518:{4}/{w}", Unheard),
+    ("http://[::ffff:a9fe:a9fe]:{4}/{w}", Unheard),
+    ("http://[64:ff9b::a9fe:a9fe]:{4}/{w}", Unheard),
+    ("http://[fd00:ec2::254]:{4}/{w}", Unheard),
+    ("http://100.100.100.200:{4}/{w}", Unheard),
+    ("http://168.63.129.16:{4}/{w}", Unheard),
+    ("http://192.0.0.192:{4}/{w}", Unheard),
+    ("http://metadata.google.internal:{4}/{w}", Unheard),
     // What name servers answer.
     ("http://a.test:{4}/{w}", Guarded),
     ("http://me:secret@a.test.:{4}/{w}", Guarded),
@@ -111,7 +111,7 @@ const REDIRECTS: &[(u16, &str, Ends)] = &[
     (308, "http://[::1]:{6}/{w}", Guarded),
     (302, "//127.0.0.1:{4}/{w}", Guarded),
     (302, "/hop/{4}/{w}", Guarded),
-    (301, "http://169.254.169.254/{w}", Unheard),
+    (301, "http://169.254.169.254:{4}/{w}", Unheard),
 ];
 
 /// What the name server of these tests knows; the page's host is `start.test`, which a proxy may be asked for.

@@ -44,6 +44,9 @@ pub(super) enum ResolveError {
     /// The name does not exist, or has no address.
     #[error("the name does not resolve")]
     NotFound,
+    /// A proxy may know it, but where it would lead cannot be checked.
+    #[error("the name does not resolve here, and is given to a proxy unchecked only with --allow-private")]
+    Unchecked,
     /// Nobody could tell.
     #[error("{0}")]
     Unavailable(Arc<io::Error>),
@@ -126,7 +129,8 @@ impl Resolver {
             let forbidden = addresses.iter().any(|address| self.guard.forbids(*address));
             if forbidden { Err(ResolveError::Private) } else { Ok(()) }
         });
-        found.map_err(|cause| NameError { cause, of_proxy: false })
+        let unchecked = |cause| if matches!(cause, ResolveError::NotFound) { ResolveError::Unchecked } else { cause };
+        found.map_err(|cause| NameError { cause: unchecked(cause), of_proxy: false })
     }
 
     fn known(&self, name: &str) -> impl Future<Output = Result<Arc<[IpAddr]>, ResolveError>> + Send + use<> {

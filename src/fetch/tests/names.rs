@@ -229,7 +229,9 @@ async fn a_name_that_an_http_proxy_looks_up_is_checked_before() {
             assert!(attempt.proxy.is_some());
         }
     }
-    assert_fails(&client.fetch(guarded("http://missing.test/")).await, ErrorKind::Dns, Stage::Dns, false);
+    let unknown = client.fetch(guarded("http://missing.test/")).await;
+    assert_fails(&unknown, ErrorKind::Dns, Stage::Dns, false);
+    assert!(failure(&unknown).message.contains("--allow-private"));
     assert_eq!(proxied.load(Ordering::Relaxed), 0);
     assert_eq!(status(&client.fetch(guarded("http://public.test/")).await), Some(200));
     // The control: without the guard nobody asks for the name here.
