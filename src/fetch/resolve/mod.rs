@@ -3,7 +3,7 @@
 //! Decides which addresses a request may connect to: what the cache or the source of names says (`cache`, `server`,
 //! `system`), less what the guard forbids (`guard`). Since a connector is given only the addresses that are left, there is
 //! no second look-up between the check and the connect that could answer differently (DNS rebinding). Never sees IP
-//! literals of plain connectors, which skip their resolver for them: `client` asks [`Guard`] about those before the send.
+//! literals of plain connectors, which skip their resolver for them: `client` asks its `Guard` about those before the send.
 //! Called by `client` and its connectors.
 
 use std::future::Future;

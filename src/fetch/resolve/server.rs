@@ -9,8 +9,8 @@
 //! A name with dots is asked as it stands, and never with the search list behind it: getaddrinfo tries that too, which would
 //! turn each dead link into more questions, and, with a catch-all in the list, into a page.
 //!
-//! Sources: resolv.conf(5), RFC 6724 (order of addresses), RFC 8305 3 (not to wait for the second family), RFC 7050 and
-//! RFC 6761 (names that are never asked are hickory's: `invalid`, `onion`).
+//! Sources: resolv.conf(5), RFC 6724 (order of addresses), RFC 8305 3 (not to wait for the second family), RFC 7686 and
+//! RFC 6761 (`onion` and `invalid` are asked nowhere: hickory knows them).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
