@@ -26,7 +26,7 @@ use super::classify::{Route, one_line, our_limit};
 use super::connecting::Watch;
 pub use super::deadlines::LowestSpeed;
 use super::deadlines::Times;
-use super::direct::Direct;
+use super::direct::{Direct, NO_HOST};
 use super::once::{Terms, once};
 use super::proxies::{Proxies, ProxyError, ProxyVariables};
 use super::resolve::{Resolver, literal_is_private, no_descriptor};
@@ -128,7 +128,7 @@ impl Client {
     pub(super) fn with_variables(settings: &ClientSettings, variables: &ProxyVariables) -> Result<Self, ClientError> {
         let mut headers = run_headers(settings)?;
         let mut headers_with_credentials = headers.clone();
-        headers.remove(HOST);
+        headers.insert(HOST, NO_HOST);
         overlay(
             &mut headers_with_credentials,
             settings.credentials.iter().cloned().map(|(name, mut value)| {
@@ -219,7 +219,7 @@ impl Fetcher for Client {
         if self.is_refused(&request, proxy.is_some()) {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
         }
-        let headers = self.headers_for(&mut request);
+        let mut headers = self.headers_for(&mut request);
         let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
         let times = Times { whole: request.timeout, silence: self.read_timeout, speed: self.lowest_speed };
         let terms = Terms { times, body: limits, progress: &request.progress };
@@ -232,6 +232,10 @@ impl Fetcher for Client {
             Ok(client) => client,
             Err(error) => return Attempt { error: Some(error), ..Attempt::default() },
         };
+        // This stack writes its own, which over HTTP/2 is no header.
+        if headers.get(HOST).is_some_and(|host| *host == NO_HOST) {
+            headers.remove(HOST);
+        }
         let mut message = reqwest::Request::new(request.method, request.url);
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
@@ -314,6 +318,7 @@ impl StackSettings {
 
 fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
     let mut headers = HeaderMap::new();
+    headers.insert(HOST, NO_HOST);
     if !settings.user_agent.is_empty() {
         let agent = HeaderValue::from_str(&settings.user_agent)
             .map_err(|_| ClientError::UserAgent(settings.user_agent.escape_debug().to_string()))?;

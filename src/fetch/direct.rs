@@ -44,6 +44,10 @@ type Request = http::Request<Full<Bytes>>;
 /// was idle: the shortest keep-alive times are of a second.
 const WORTH_CLOSING: Duration = Duration::from_millis(500);
 
+/// Keeps the first place for a `Host` that is the URL's own: RFC 9110 7.2 wants it first, and a map of headers gives
+/// places in the order in which names came.
+pub(super) const NO_HOST: HeaderValue = HeaderValue::from_static("");
+
 /// Connections over plain TCP: either to any address, or to public ones only.
 #[derive(Debug)]
 pub(super) struct Direct {
@@ -157,11 +161,11 @@ fn authority(url: &Url) -> &str {
     &url[Position::BeforeHost..Position::AfterPort]
 }
 
-/// What goes over the wire: the path in origin form, and the host as a header.
+/// What goes over the wire: the path in origin form, and the host as a header, in the place that was kept for it.
 fn message(url: &Url, method: Method, mut headers: HeaderMap, body: Option<Bytes>) -> Result<Request, FetchError> {
     let path = PathAndQuery::try_from(&url[Position::BeforePath..Position::AfterQuery])
         .map_err(|error| classify::of_request(&error))?;
-    if !headers.contains_key(HOST) {
+    if headers.get(HOST).is_none_or(|host| *host == NO_HOST) {
         let host = HeaderValue::try_from(authority(url)).map_err(|error| classify::of_request(&error))?;
         headers.insert(HOST, host);
     }

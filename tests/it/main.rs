@@ -17,6 +17,7 @@
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
+//! - `beside` is about what lycosa and curl see of the same servers and proxies, none of which are ours.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
 //! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
@@ -31,6 +32,7 @@
 #![expect(clippy::unwrap_used, reason = "whatever goes wrong in a test fails it")]
 
 mod audit;
+mod beside;
 mod config;
 mod crawl;
 mod demo;
