@@ -35,7 +35,7 @@ fn start() -> Tls {
         std::fs::write(files.join("page.html"), "<title>a page</title>\n".repeat(2_000)).unwrap();
         std::fs::write(files.join("small.txt"), "small\n").unwrap();
         std::fs::write(files.join("empty.txt"), "").unwrap();
-        let noise: Vec<u8> = (0..300_000_u64).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
+        let noise: Vec<u8> = (0..300_000_u64).map(|at| (at.wrapping_mul(at) >> 7).to_le_bytes()[0]).collect();
         std::fs::write(files.join("noise.bin"), noise).unwrap();
     });
     let authority = program.directory.path().join("cert.pem").to_str().unwrap().to_owned();

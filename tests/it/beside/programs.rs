@@ -1,6 +1,8 @@
 //! Servers and proxies of others, started for one test on free ports of loopback, and ended with it.
 
+use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -84,21 +86,19 @@ pub fn httpbin() -> Program {
 pub fn nginx(port: u16, modules: &[&str], http: &str, prepare: impl FnOnce(&Path)) -> Program {
     let directory = TempDir::new().unwrap();
     prepare(directory.path());
-    let load: String =
-        modules.iter().map(|module| format!("load_module /usr/lib/nginx/modules/{module}.so;\n")).collect();
+    let mut text = String::new();
+    for module in modules {
+        let _ = writeln!(text, "load_module /usr/lib/nginx/modules/{module}.so;");
+    }
     // As root its worker would run as another user, who may not read the directory.
-    let user = if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
-        "user root;\n"
-    } else {
-        ""
-    };
-    let scratch: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("{kind}_temp_path scratch_{kind};\n"))
-        .collect();
-    let text = format!(
-        "{load}{user}daemon off;\nworker_processes 1;\npid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{scratch}{http}\n}}\n"
-    );
+    if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+        text.push_str("user root;\n");
+    }
+    text.push_str("daemon off;\nworker_processes 1;\npid nginx.pid;\nevents {}\nhttp {\naccess_log off;\n");
+    for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        let _ = writeln!(text, "{kind}_temp_path scratch_{kind};");
+    }
+    let _ = writeln!(text, "{http}\n}}");
     std::fs::write(directory.path().join("nginx.conf"), text).unwrap();
     let mut command = Command::new(installed("nginx"));
     command.arg("-p").arg(directory.path()).args(["-e", "error.log", "-c", "nginx.conf"]);
