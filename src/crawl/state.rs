@@ -13,8 +13,8 @@ use crate::engine::ledger;
 use crate::fetch::client::Client;
 use crate::frontier::Frontier as _;
 use crate::frontier::journal::{
-    Begun, Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Past, Replay, StateDir,
-    StateError, has_credentials,
+    Begun, Durability, DurableFrontier, Failure, Journal, JournalSettings, LoadSettings, Opened, Past, Replay,
+    StateDir, StateError, has_credentials,
 };
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::frontier::seen::SeenLimit;
@@ -184,7 +184,13 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     let mut past = replay.load(&mut memory, wants)?;
     let (reader, input_missing) =
         if past.input_ended && past.bare.is_empty() { (None, false) } else { input(seeds, &mut past, options)? };
-    let mut bare = std::mem::take(&mut past.bare);
+    let (failed, mut bare): (Vec<Job>, Vec<Job>) =
+        std::mem::take(&mut past.bare).into_iter().partition(|job| past.bare_failures.contains_key(&job.number));
+    for job in failed {
+        if let Some((ending, seq)) = past.bare_failures.remove(&job.number) {
+            past.failures.push(Failure { job, ending, seq });
+        }
+    }
     memory.discover(&mut bare).map_err(|error| StartError::Output(chain(&error)))?;
     let mut sinks = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {

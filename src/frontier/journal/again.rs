@@ -68,7 +68,7 @@ impl Replay {
             each(entries, |entry| {
                 match entry {
                     Entry::Page { number, known } => drop(pages.insert(number, Some(known.into_owned()))),
-                    Entry::Retried { old, number } => retried.push((old, number)),
+                    Entry::Retried { old, number } => retried.push((old.number, number)),
                     _ => {}
                 }
                 Ok(())

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use lycosa::crawl::{StartError, State, StateOptions};
 use lycosa::engine::standing::Standing;
-use lycosa::frontier::journal::{Glance, glance};
+use lycosa::frontier::journal::glance;
 use lycosa::observe::status;
 use lycosa::seeds::{SeedSettings, Source};
 use lycosa::sinks::Target;
@@ -284,7 +284,7 @@ pub fn status(flags: &StatusFlags) -> u8 {
         Ok(glance) => glance,
         Err(error) => return refuse(&Failure::from(StartError::from(error)), 0),
     };
-    let standing = standing(&glance);
+    let standing = Standing::seen(&glance);
     let resume = (!glance.finished && glance.process.is_none()).then(|| resume_line(&flags.dir));
     let text = if flags.json {
         status::json(&glance, &standing, resume.as_deref())
@@ -292,24 +292,4 @@ pub fn status(flags: &StatusFlags) -> u8 {
         status::text(&glance, &standing, resume.as_deref())
     };
     crate::print(text.as_bytes())
-}
-
-/// What the run last said of itself, and what it has written since.
-fn standing(glance: &Glance) -> Standing {
-    let mut standing = Standing::read(&glance.totals);
-    for (&(_, outcome, error, skip), &count) in &glance.since {
-        *standing.outcomes.entry(outcome).or_default() += count;
-        if let Some(kind) = error {
-            *standing.errors.entry(kind).or_default() += count;
-        }
-        if let Some(reason) = skip {
-            *standing.skips.entry(reason).or_default() += count;
-        }
-    }
-    standing.records = glance.records;
-    standing.accepted = standing.accepted.max(glance.accepted).max(standing.records);
-    if glance.process.is_none() {
-        standing.in_flight = 0;
-    }
-    standing
 }
