@@ -81,6 +81,11 @@ fn essences(records: &[Value]) -> BTreeMap<(String, String, String, String), usi
     all
 }
 
+/// Requests that stand in records.
+fn requests_told(records: &[Value]) -> u64 {
+    records.iter().map(|record| record["requests"].as_array().unwrap().len() as u64).sum()
+}
+
 struct Kills {
     kills: usize,
     /// Signals that stop cleanly, among them.
@@ -169,6 +174,11 @@ fn kills_leave_no_trace_in_a_crawl() {
         assert!(kills > 1, "it was never killed");
         let status = place.status();
         assert_eq!((&status["state"], &status["left"]), (&"finished".into(), &0.into()), "{status}");
+        let told = requests_told(&place.records("out.jsonl"));
+        let (requests, seen) = (status["requests"].as_u64().unwrap(), told + more as u64);
+        assert!((told..=seen).contains(&requests), "{told} <= {requests} <= {seen}");
+        let host = &status["hosts"][0];
+        assert_eq!((&host["requests"], &host["ok"]), (&status["requests"], &status["outcomes"]["ok"]), "{status}");
         place.resume().run().exits(0);
         assert_eq!(site.pages().len() - before - paths, more, "of a finished run nothing is asked");
         if long() {
@@ -387,15 +397,35 @@ fn failures_get_another_chance_when_asked_for() {
     let urls = ["/good", "/bad"].map(|path| site.url(path));
     place.begin("fetch", "out.jsonl").args(["--retries", "0"]).args(urls.clone()).run().exits(1);
     place.resume().run().exits(0);
-    place.resume().arg("--retry-failed").run();
+    assert_eq!(place.status()["outcomes"], serde_json::json!({"ok": 1, "http_error": 1}));
+    let told = place.resume().arg("--retry-failed").run().exits(0).stderr;
+    assert!(told.contains("2 records in"), "{told}");
     let records = place.records("out.jsonl");
     assert_eq!(records.len(), 3);
+    let status = place.status();
+    let counts = ["accepted", "records", "left", "superseded", "requests"].map(|key| status[key].as_u64().unwrap());
+    assert_eq!((counts, &status["outcomes"]), ([2, 2, 0, 1, 3], &serde_json::json!({"ok": 2})), "{status}");
     let failed = records.iter().find(|record| record["outcome"] == "http_error").unwrap();
     assert_eq!((&records[2]["url"], &records[2]["outcome"]), (&urls[1].clone().into(), &"ok".into()));
     assert_eq!(records[2]["retry_of"], failed["seq"]);
     assert!(records[..2].iter().all(|record| record["retry_of"].is_null()));
     place.resume().arg("--retry-failed").run();
     assert_eq!(place.records("out.jsonl").len(), 3, "it has had its chance");
+}
+
+#[test]
+fn a_failure_is_not_asked_again_without_its_own_credentials() {
+    let tries = AtomicUsize::new(0);
+    let site = Site::start(move |_| if tries.fetch_add(1, Ordering::SeqCst) == 0 { status(500) } else { text("x") });
+    let url = site.url("/secret").replace("http://", "http://me:hunter2@");
+    let place = Place::new();
+    place.begin("fetch", "out.jsonl").args(["--retries", "0", "-i", "-"]).stdin(&*url).run().exits(1);
+    let told = place.resume().arg("--retry-failed").run().exits(2).stderr;
+    assert!(told.contains("credentials are not kept") && told.contains("/secret"), "{told}");
+    assert_eq!((site.hits(), place.status()["state"].clone()), (1, "finished".into()));
+    place.resume().arg("--retry-failed").stdin(&*url).run().exits(0);
+    assert_eq!(place.records("out.jsonl")[1]["retry_of"], 0);
+    assert!(site.pages().iter().all(|hit| hit.header("authorization").is_some()));
 }
 
 #[test]
