@@ -67,7 +67,10 @@ impl State {
     pub fn existing(path: &Path) -> Result<Self, StateError> {
         let state = Self::of(StateDir::lock_existing(path)?)?;
         match state.content {
-            Content::New(_) => Err(StateError::NoRun { path: path.to_owned() }),
+            Content::New(file) => {
+                let bytes = file.metadata().map_or(0, |journal| journal.len());
+                Err(StateError::Torn { path: path.to_owned(), bytes })
+            }
             Content::Run(_) => Ok(state),
         }
     }
@@ -168,12 +171,7 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     engine.again = replay.begun().again;
     client.body_pool = budget.bodies.min(client.body_pool);
     let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
-    go_back_to_outputs(&mut replay, &outputs)?;
-    if let Some((journal, at, bytes)) = replay.torn() {
-        // A kill or a loss of power leaves this, but so does a disk that returns other bits than it was given.
-        let journal = journal.display();
-        tracing::warn!(target: "lycosa::notice", "{journal} is not whole from offset {at} on: {bytes} bytes are dropped, and what they told is fetched again");
-    }
+    let cut = go_back_to_outputs(&mut replay, &outputs)?;
     let mut memory = memory(&dir, &budget);
     let wants = LoadSettings {
         failures: options.retry_failed,
@@ -182,6 +180,8 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
         seen: SeenLimit { dir: Some(dir.path().into()), ..budget.seen.clone() },
     };
     let mut past = replay.load(&mut memory, wants)?;
+    // Not before it is known that the run goes on.
+    tell_what_is_dropped(&replay, cut.as_deref());
     let (reader, input_missing) =
         if past.input_ended && past.bare.is_empty() { (None, false) } else { input(seeds, &mut past, options)? };
     let (failed, mut bare): (Vec<Job>, Vec<Job>) =
@@ -226,17 +226,29 @@ fn journal_settings(durability: Durability, sinks: &[(String, Box<dyn Sink>)]) -
     JournalSettings { durability, outputs: sinks.iter().filter_map(|(_, sink)| sink.file()).collect() }
 }
 
-/// Finds the point of the journal at which every output holds what it says.
-fn go_back_to_outputs(replay: &mut Replay, outputs: &[OutputSettings]) -> Result<(), StartError> {
+/// What a kill, a loss of power, or a disk that returns other bits than it was given has left.
+fn tell_what_is_dropped(replay: &Replay, cut: Option<&str>) {
+    if let Some(output) = cut {
+        tracing::warn!(target: "lycosa::notice", "{output} lost its end: what was written after the last epoch is fetched again");
+    }
+    if let Some((journal, at, bytes)) = replay.torn() {
+        let journal = journal.display();
+        tracing::warn!(target: "lycosa::notice", "{journal} is not whole from offset {at} on: {bytes} bytes are dropped, and what they told is fetched again");
+    }
+}
+
+/// Finds the point of the journal at which every output holds what it says. Returns the output that had it go back.
+fn go_back_to_outputs(replay: &mut Replay, outputs: &[OutputSettings]) -> Result<Option<String>, StartError> {
+    let mut cut = None;
     loop {
-        let Some(output) = changed(replay, outputs)? else { return Ok(()) };
+        let Some(output) = changed(replay, outputs)? else { return Ok(cut) };
         if !replay.undo_to_epoch() {
             return Err(StartError::State(format!(
                 "{} does not hold what this run has written to it: put it back, or start anew in another state directory",
                 output.target
             )));
         }
-        tracing::warn!(target: "lycosa::notice", "{} lost its end: what was written after the last epoch is fetched again", output.target);
+        cut = Some(output.target.to_string());
     }
 }
 
@@ -380,7 +392,7 @@ mod tests {
             std::fs::write(&journal_path, &left).unwrap();
             std::fs::write(&path, output).unwrap();
             let State { content: Content::Run(mut replay), .. } = open() else { panic!("no run") };
-            let found = go_back_to_outputs(&mut replay, &outputs).map(|()| replay.next_seq());
+            let found = go_back_to_outputs(&mut replay, &outputs).map(|_| replay.next_seq());
             assert_eq!(found.as_ref().ok(), expected.as_ref(), "{found:?}");
         }
         // The same by the way that a run takes.

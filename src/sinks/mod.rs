@@ -26,8 +26,15 @@ pub struct Format {
     pub name: &'static str,
     /// Endings of file names that stand for it, in lower case and without the dot.
     pub endings: &'static [&'static str],
-    /// With the next `seq`.
-    open: fn(Output, u64) -> Box<dyn Sink>,
+    open: fn(Output, Start) -> Box<dyn Sink>,
+}
+
+/// Where an output begins.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    next_seq: u64,
+    /// Records of this output stand before it. Not so in what cannot be cut back: each process writes its own there.
+    goes_on: bool,
 }
 
 /// The format that a file's ending asks for: `jsonl` if it has none. None if no format has that ending.
@@ -44,11 +51,11 @@ pub fn format_for_path(path: &Path) -> Option<&'static str> {
 /// The file cannot be created (a directory that does not exist is not made), or no format has that name.
 pub fn open(settings: &OutputSettings) -> Result<Box<dyn Sink>, SinkError> {
     let format = format_of(settings)?;
-    Output::open(settings).map(|output| (format.open)(output, 0))
+    Output::open(settings).map(|output| (format.open)(output, Start { next_seq: 0, goes_on: false }))
 }
 
 /// Opens an output to go on with it behind the record before `next_seq`, where `mark` was made: what stands behind it is
-/// cut off. Without a mark nothing is cut, but of a run that has no record yet.
+/// cut off. Without a mark nothing is cut, but of a run that has no record yet, and what is written is whole by itself.
 ///
 /// # Errors
 /// As [`open`], or it is shorter than the mark says, or does not end there as it did.
@@ -57,7 +64,7 @@ pub fn reopen(settings: &OutputSettings, mark: Option<OutputMark>, next_seq: u64
     if next_seq == 0 {
         return open(settings);
     }
-    Output::reopen(settings, mark).map(|output| (format.open)(output, next_seq))
+    Output::reopen(settings, mark).map(|output| (format.open)(output, Start { next_seq, goes_on: mark.is_some() }))
 }
 
 /// Whether an output holds what it did when the mark was made. True without a mark.

@@ -11,7 +11,7 @@ use std::path::Path;
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::block::{Chain, PREAMBLE_BYTES, search};
-use super::dir::{StateError, open_to_read};
+use super::dir::{StateError, no_run, open_to_read};
 use super::entry::{Begun, Entry, each};
 use super::load::{Counted, Scanned, counted, damaged, scan};
 use super::spent::Spent;
@@ -54,7 +54,7 @@ pub fn glance(path: &Path) -> Result<Glance, StateError> {
     let seen = if process.is_some() { look(&file).map(Ok) } else { read(&file) };
     match seen {
         Ok(Ok(Some(glance))) => Ok(Glance { process, ..glance }),
-        Ok(Ok(None)) => Err(StateError::NoRun { path: path.to_owned() }),
+        Ok(Ok(None)) => Err(no_run(path, file.metadata().map_or(0, |metadata| metadata.len()))),
         Ok(Err((at, what))) => Err(damaged(name, at, &what)),
         Err(source) => Err(StateError::Io { action: "read", path: name, source }),
     }
