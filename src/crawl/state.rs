@@ -20,7 +20,7 @@ use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::frontier::seen::SeenLimit;
 use crate::model::job::Job;
 use crate::seeds::{self, Reader, Seed, SeedSettings, SkipError, Source};
-use crate::sinks::{self, OutputSettings, Sink, Target};
+use crate::sinks::{self, Checked, OutputSettings, Sink, Target};
 
 /// A state directory that this process holds.
 #[derive(Debug)]
@@ -65,7 +65,9 @@ impl State {
     /// # Errors
     /// As [`State::open`], or there is no run.
     pub fn existing(path: &Path) -> Result<Self, StateError> {
-        let state = Self::of(StateDir::lock_existing(path)?)?;
+        let dir = StateDir::lock_existing(path)?;
+        dir.holds_blocks()?;
+        let state = Self::of(dir)?;
         match state.content {
             Content::New(file) => {
                 let bytes = file.metadata().map_or(0, |journal| journal.len());
@@ -171,7 +173,7 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     engine.again = replay.begun().again;
     client.body_pool = budget.bodies.min(client.body_pool);
     let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
-    let cut = go_back_to_outputs(&mut replay, &outputs)?;
+    let (checked, cut) = go_back_to_outputs(&mut replay, &outputs)?;
     let mut memory = memory(&dir, &budget);
     let wants = LoadSettings {
         failures: options.retry_failed,
@@ -193,9 +195,9 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     }
     memory.discover(&mut bare).map_err(|error| StartError::Output(chain(&error)))?;
     let mut sinks = Vec::with_capacity(outputs.len());
-    for (place, output) in outputs.iter().enumerate() {
+    for ((place, output), checked) in outputs.iter().enumerate().zip(checked) {
         let mark = replay.marks().get(place).copied().flatten();
-        let sink = sinks::reopen(output, mark, replay.next_seq());
+        let sink = sinks::reopen(output, mark, replay.next_seq(), checked);
         let sink = sink.map_err(|error| StartError::Output(chain(&error)))?;
         sinks.push((output.target.to_string(), sink));
     }
@@ -237,14 +239,25 @@ fn tell_what_is_dropped(replay: &Replay, cut: Option<&str>) {
     }
 }
 
-/// Finds the point of the journal at which every output holds what it says. Returns the output that had it go back.
-fn go_back_to_outputs(replay: &mut Replay, outputs: &[OutputSettings]) -> Result<Option<String>, StartError> {
+/// Finds the point of the journal at which every output holds what it says. Returns also the output that had it go back.
+fn go_back_to_outputs(
+    replay: &mut Replay,
+    outputs: &[OutputSettings],
+) -> Result<(Vec<Checked>, Option<String>), StartError> {
     let mut cut = None;
     loop {
-        let Some(output) = changed(replay, outputs)? else { return Ok(cut) };
+        let place = match check(replay, outputs)? {
+            Ok(checked) => return Ok((checked, cut)),
+            Err(place) => place,
+        };
+        let output = &outputs[place];
         if !replay.undo_to_epoch() {
+            let range = sinks::first_change(output, replay.marks_of(place)?);
+            let range = range.map_or_else(String::new, |range| {
+                format!(" (between bytes {} and {} it was changed behind our back)", range.start, range.end)
+            });
             return Err(StartError::State(format!(
-                "{} does not hold what this run has written to it: put it back, or start anew in another state directory",
+                "{} does not hold what this run has written to it{range}: put it back, or start anew in another state directory",
                 output.target
             )));
         }
@@ -252,17 +265,19 @@ fn go_back_to_outputs(replay: &mut Replay, outputs: &[OutputSettings]) -> Result
     }
 }
 
-/// An output that does not hold what the journal says.
-fn changed<'a>(replay: &Replay, outputs: &'a [OutputSettings]) -> Result<Option<&'a OutputSettings>, StartError> {
+/// Reads what outputs hold. The place of the first that does not hold what the journal says.
+fn check(replay: &Replay, outputs: &[OutputSettings]) -> Result<Result<Vec<Checked>, usize>, StartError> {
+    let mut all = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {
         let mark = replay.marks().get(place).copied().flatten();
-        let holds = sinks::holds(output, mark)
+        let checked = sinks::check(output, mark)
             .map_err(|error| StartError::Output(format!("cannot read {}: {error}", output.target)))?;
-        if !holds {
-            return Ok(Some(output));
+        match checked {
+            Some(checked) => all.push(checked),
+            None => return Ok(Err(place)),
         }
     }
-    Ok(None)
+    Ok(Ok(all))
 }
 
 /// Opens the input again and passes over what was read of it; jobs whose credentials were not kept find them there. None,

@@ -583,6 +583,17 @@ fn an_output_that_was_changed_is_found() {
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let told = place.resume().run().exits(2).stderr;
     assert!(told.contains("out.jsonl does not hold what this run has written"), "{told}");
+    // Of the same length, and changed in the middle: found, named, and nothing is altered.
+    let mut edited = whole.clone();
+    let at = whole.len() / 3;
+    edited[at] ^= 2;
+    std::fs::write(&path, &edited).unwrap();
+    let told = place.resume().args(["--max-pages", "none"]).run().exits(2).stderr;
+    let (_, range) = told.split_once("between bytes ").unwrap_or_else(|| panic!("{told}"));
+    let words: Vec<&str> = range.split(' ').collect();
+    let (start, end): (usize, usize) = (words[0].parse().unwrap(), words[2].parse().unwrap());
+    assert!((start..end).contains(&at) && end <= whole.len(), "{told}");
+    assert!(edited == std::fs::read(&path).unwrap() && !told.contains("lost its end"), "{told}");
     // What somebody added behind is cut off; what was written stands.
     std::fs::write(&path, [&whole[..], b"{\"torn\":"].concat()).unwrap();
     place.resume().args(["--max-pages", "none"]).run().exits(0);

@@ -17,7 +17,7 @@ use crate::frontier::journal::{
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::model::record::Outcome;
 use crate::seeds::Seed;
-use crate::sinks::{OutputSettings, Target, holds, open, reopen};
+use crate::sinks::{OutputSettings, Target, check, open, reopen};
 
 /// Runs in a directory until `cut`, or to the end. None if it was cut off.
 async fn run_kept(
@@ -41,11 +41,11 @@ async fn run_kept(
         Opened::Run(file) => {
             let replay = Replay::scan(&dir, file).unwrap().unwrap();
             let mark = replay.marks().first().copied().flatten();
-            assert!(holds(&output, mark).unwrap());
+            let checked = check(&output, mark).unwrap().unwrap();
             let wants = LoadSettings { retry_interrupted: true, ..LoadSettings::default() };
             let past = replay.load(&mut memory, wants).unwrap();
             given.drain(..usize::try_from(past.input.taken).unwrap());
-            let sink = reopen(&output, mark, replay.next_seq()).unwrap();
+            let sink = reopen(&output, mark, replay.next_seq(), checked).unwrap();
             (replay.resume(journal_settings()).unwrap(), Some(Box::new(past)), sink)
         }
     };

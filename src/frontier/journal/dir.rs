@@ -90,12 +90,8 @@ impl StateDir {
     /// # Errors
     /// As [`StateDir::lock`], or no run is there.
     pub fn lock_existing(path: &Path) -> Result<Self, StateError> {
-        let bytes = match std::fs::metadata(path.join(JOURNAL)) {
-            Ok(journal) if journal.is_file() => journal.len(),
-            _ => return Err(StateError::NoRun { path: path.to_owned() }),
-        };
-        if bytes <= PREAMBLE_BYTES {
-            return Err(no_run(path, bytes));
+        if !path.join(JOURNAL).is_file() {
+            return Err(StateError::NoRun { path: path.to_owned() });
         }
         let (path, lock) = Self::take(path)?;
         Ok(Self { path, lock, made: false })
@@ -140,6 +136,15 @@ impl StateDir {
     #[must_use]
     pub fn journal_path(&self) -> PathBuf {
         self.path.join(JOURNAL)
+    }
+
+    /// Whether there may be a run in the journal: else it is left as it is.
+    ///
+    /// # Errors
+    /// It has not come as far as its first block.
+    pub fn holds_blocks(&self) -> Result<(), StateError> {
+        let bytes = std::fs::metadata(self.journal_path()).map_or(0, |journal| journal.len());
+        if bytes > PREAMBLE_BYTES { Ok(()) } else { Err(no_run(&self.path, bytes)) }
     }
 
     /// Opens the journal, made if there is none.

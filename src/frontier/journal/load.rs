@@ -145,6 +145,21 @@ impl Replay {
         &self.last.commit.marks
     }
 
+    /// All places of one output that the journal tells of, in the order in which they were written.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn marks_of(&self, output: usize) -> Result<Vec<OutputMark>, StateError> {
+        let io = |source| StateError::Io { action: "read", path: self.path.clone(), source };
+        let mut marks: Vec<OutputMark> = Vec::new();
+        let mut chain = Chain::new(&self.file, self.last.end).map_err(io)?;
+        while let Some((_, block)) = chain.next().map_err(io)? {
+            let mark = block.commit.marks.get(output).copied().flatten();
+            marks.extend(mark.filter(|mark| marks.last().is_none_or(|last| last.bytes < mark.bytes)));
+        }
+        Ok(marks)
+    }
+
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.last.commit.next_seq

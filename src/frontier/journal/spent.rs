@@ -98,10 +98,7 @@ impl Spent {
 
     /// The sums of a host.
     pub fn host(&mut self, key: &str) -> &mut HostSpent {
-        if !self.hosts.contains_key(key) {
-            self.hosts.insert(key.into(), HostSpent::default());
-        }
-        self.hosts.get_mut(key).expect("it was put in above")
+        self.hosts.entry(key.into()).or_default()
     }
 
     /// Adds a part.

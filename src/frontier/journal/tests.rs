@@ -339,7 +339,7 @@ fn an_output_that_lost_its_end_undoes_what_came_after_the_last_epoch() {
     let (dir, mut journal) = begin(directory.path(), Durability::Each);
     let jobs: Vec<Job> = (0..10).map(|number| job(number, "a")).collect();
     journal.accepted(&jobs);
-    let mark = |bytes| vec![Some(OutputMark { bytes, tail_bytes: 0, tail: 0 })];
+    let mark = |bytes| vec![Some(OutputMark { bytes, tail_bytes: 0, tail: 0, digest: 0 })];
     journal.written(&[ok(0), ok(1)], mark(20));
     journal.commit_and_wait().unwrap();
     drop(journal);
