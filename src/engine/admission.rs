@@ -398,6 +398,9 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         let kind = request_kind(&job, probe);
         self.tally.retries += u64::from(kind == RequestKind::Retry);
+        if let Some(spending) = self.spending() {
+            spending.part().retries += u64::from(kind == RequestKind::Retry);
+        }
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
         let typed_host = self.typed_hosts.contains(&job.host);
         let errand = Errand {

@@ -45,8 +45,11 @@ pub fn known_of(job: &Job, head: &Head, outcome: Outcome, body: &Bytes) -> Optio
 pub fn change_of(before: Option<&Known>, now: Option<&Known>, status: Option<u16>) -> Option<&'static str> {
     let now = now?;
     match before {
+        Some(before) if now.gone && before.gone => Some("unchanged"),
         _ if now.gone => before.map(|_| "gone"),
         None => Some("new"),
+        // It is back.
+        Some(before) if before.gone => Some("new"),
         Some(before) if status == Some(304) || before.digest == now.digest => Some("unchanged"),
         Some(_) => Some("changed"),
     }
@@ -104,6 +107,9 @@ mod tests {
         assert_eq!(judge(known(), &head(200, None), Outcome::Ok, "b").1, Some("changed"));
         assert_eq!(judge(known(), &head(404, None), Outcome::HttpError, "").1, Some("gone"));
         assert_eq!(judge(None, &head(410, None), Outcome::HttpError, "").1, None);
+        let (gone, _) = judge(known(), &head(410, None), Outcome::HttpError, "");
+        assert_eq!(judge(gone.as_ref(), &head(404, None), Outcome::HttpError, "").1, Some("unchanged"));
+        assert_eq!(judge(gone.as_ref(), &head(200, None), Outcome::Ok, "a").1, Some("new"));
         assert_eq!(judge(known(), &head(503, None), Outcome::HttpError, "").1, None);
         assert_eq!(judge(None, &head(304, None), Outcome::Ok, ""), (None, None));
     }

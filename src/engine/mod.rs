@@ -43,6 +43,7 @@ mod race;
 mod racing;
 pub mod settings;
 mod snapshot;
+mod spending;
 pub mod standing;
 pub mod stats;
 mod trapping;

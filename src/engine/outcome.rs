@@ -14,6 +14,7 @@ use sha2::Digest as _;
 use super::changes;
 use super::clock::Clock;
 use super::settings::EngineSettings;
+use super::spending::Share;
 use crate::fetch::body::Reservation;
 use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Head};
@@ -77,6 +78,8 @@ pub struct Finished {
     pub evidence: Evidence,
     /// What is remembered of the page.
     pub page: Option<Box<Known>>,
+    /// What counts with it, once it is written.
+    pub share: Share,
     /// Body memory that the record holds until it has left delivery.
     pub memory: Option<Reservation>,
 }
@@ -249,6 +252,7 @@ impl Desk {
             record: self.needs_record.then(|| Box::new(record)),
             evidence: Evidence::default(),
             page: None,
+            share: Share::default(),
             memory: None,
         }
     }
@@ -355,7 +359,8 @@ impl Desk {
     pub fn seal_race(&self, finished: Finished) -> Finished {
         let Finished { number, counted, record, evidence, page, memory, .. } = finished;
         let json = record.as_ref().filter(|_| self.needs_json).map(|record| record.to_json()).unwrap_or_default();
-        Finished { number, counted, json, record: record.filter(|_| self.needs_record), evidence, page, memory }
+        let record = record.filter(|_| self.needs_record);
+        Finished { number, counted, json, record, evidence, page, share: Share::default(), memory }
     }
 
     fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
@@ -373,6 +378,7 @@ impl Desk {
             record: (self.needs_record || is_leg).then(|| Box::new(record)),
             evidence: Evidence::default(),
             page: None,
+            share: Share::default(),
             memory,
         }
     }
