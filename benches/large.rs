@@ -157,12 +157,11 @@ fn part(directory: &Path, pages: u64, cut: u64, max_memory: Option<u64>) {
     if past.is_some() {
         report("ready", u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
     }
-    let input = match past.as_ref().is_some_and(|past| past.input_ended) {
-        true => Input::Ended,
-        false => {
-            let seeds = SeedSettings::from(vec![Source::Arguments(vec![url(0)])]);
-            Input::read(seeds::open(&seeds).expect("an argument")).expect("a thread")
-        }
+    let input = if past.as_ref().is_some_and(|past| past.input_ended) {
+        Input::Ended
+    } else {
+        let seeds = SeedSettings::from(vec![Source::Arguments(vec![url(0)])]);
+        Input::read(seeds::open(&seeds).expect("an argument")).expect("a thread")
     };
     let parts = Parts {
         run: "bench".into(),
@@ -235,7 +234,7 @@ fn measure(run: Run) -> Measured {
     let journal = std::fs::metadata(directory.path().join("state/journal")).map_or(0, |journal| journal.len());
     let [ready, end] = told(directory.path(), run, u64::MAX, ["ready", "end"]);
     assert_eq!(end.number, run.pages, "each URL has one record");
-    let each = (cut.cpu + end.cpu - ready.cpu).as_secs_f64() * 1e6 / run.pages as f64;
+    let each = (cut.cpu + end.cpu).saturating_sub(ready.cpu).as_secs_f64() * 1e6 / run.pages as f64;
     let measured = Measured { peak: cut.peak.max(end.peak), each, ready: Duration::from_millis(ready.number) };
     let limit = run.max_memory.map_or(String::new(), |limit| format!(", at most {} MiB", limit >> 20));
     println!(
