@@ -224,14 +224,19 @@ impl Crawl {
 
 /// What of `--max-memory` each part may have that grows: a third the URLs ever seen, a twelfth those that wait, a sixth
 /// bodies. The rest is for connections, records on their way, and the program.
-struct Budget {
-    seen: SeenLimit,
-    waiting: usize,
-    bodies: u64,
+#[derive(Debug, Clone)]
+pub struct Budget {
+    pub seen: SeenLimit,
+    /// Bytes.
+    pub waiting: usize,
+    /// Bytes.
+    pub bodies: u64,
 }
 
 impl Budget {
-    fn of(max_memory: Option<u64>) -> Self {
+    /// The parts of a limit in bytes; what they are without one.
+    #[must_use]
+    pub fn of(max_memory: Option<u64>) -> Self {
         let Some(bytes) = max_memory else {
             let waiting = MemorySettings::default().heap_limit;
             return Self { seen: SeenLimit::default(), waiting, bodies: u64::MAX };

@@ -121,6 +121,7 @@ fn bad_values_of_flags() {
         ("--rate", "50"),
         ("--host-rate", "0/s"),
         ("--max-filesize", "2 stone"),
+        ("--max-memory", "1k"),
         ("--concurrency", "0"),
         ("--concurrency", "many"),
         ("--retries", "-1"),
@@ -154,6 +155,7 @@ fn units_as_they_are_documented() {
         ("--max-filesize", "1MiB"),
         ("--max-filesize", "2G"),
         ("--max-filesize", "none"),
+        ("--max-memory", "64MiB"),
         ("--max-retry-after", "none"),
     ] {
         lycosa(["fetch", flag, value, &site.url("/")]).run().exits(0);

@@ -346,7 +346,7 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
         setting.kind,
         Kind::Whole { .. }
             | Kind::Duration
-            | Kind::Size
+            | Kind::Size { .. }
             | Kind::Rate
             | Kind::FailOn
             | Kind::HedgeAfter

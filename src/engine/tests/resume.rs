@@ -20,7 +20,7 @@ use crate::seeds::Seed;
 use crate::sinks::{OutputSettings, Target, check, open, reopen};
 
 /// Runs in a directory until `cut`, or to the end. None if it was cut off.
-async fn run_kept(
+pub(super) async fn run_kept(
     world: &Arc<World>,
     directory: &Path,
     settings: &EngineSettings,
@@ -42,7 +42,8 @@ async fn run_kept(
             let replay = Replay::scan(&dir, file).unwrap().unwrap();
             let mark = replay.marks().first().copied().flatten();
             let checked = check(&output, mark).unwrap().unwrap();
-            let wants = LoadSettings { retry_interrupted: true, ..LoadSettings::default() };
+            let seen = settings.seen_limit.clone();
+            let wants = LoadSettings { retry_interrupted: true, seen, ..LoadSettings::default() };
             let past = replay.load(&mut memory, wants).unwrap();
             given.drain(..usize::try_from(past.input.taken).unwrap());
             let sink = reopen(&output, mark, replay.next_seq(), checked).unwrap();
@@ -65,7 +66,7 @@ async fn run_kept(
     tokio::time::timeout(cut, run(parts)).await.ok()
 }
 
-fn records(directory: &Path) -> Vec<serde_json::Value> {
+pub(super) fn records(directory: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(directory.join("out.jsonl")).unwrap();
     let records: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (place, record) in records.iter().enumerate() {

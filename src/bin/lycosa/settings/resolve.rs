@@ -17,6 +17,7 @@ use lycosa::sinks::{OutputSettings, Target, format_for_path};
 
 use super::check::{self, Bad, Patience};
 use super::request::{Headers, RequestFlags};
+use super::table::LEAST_MEMORY;
 use super::{Kind, Layer, Origin, Run, UsageError, setting};
 use crate::exit::FailOn;
 
@@ -141,7 +142,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         },
         max_pages: values.whole("max-pages")?.map(u64::from),
         max_filesize: values.read("max-filesize", check::size)?,
-        max_memory: values.read("max-memory", check::size)?,
+        max_memory: values.read("max-memory", |text| check::size_from(text, LEAST_MEMORY))?,
         max_redirs: values.whole("max-redirs")?.unwrap_or(u32::MAX),
         accept: values.read("accept", check::statuses)?,
         obey_robots: values.word("robots")? == "obey",

@@ -20,6 +20,9 @@ pub const FORMATS: &[&str] = &["jsonl", "json"];
 
 const NO_LIMIT: u32 = u32::MAX;
 
+/// A crawl of one page takes 11 to 12 MiB.
+pub const LEAST_MEMORY: u64 = 16 << 20;
+
 pub const SETTINGS: &[Setting] = &[
     // Input
     Setting::new("mirrors", Kind::Switch, "", "All URLs of one line (or all arguments) are mirrors of one document: the first to answer is its record")
@@ -125,8 +128,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("connect-timeout", Kind::Duration, "DUR", "Time to connect, TLS included").under(LIMITS),
     Setting::new("deadline", Kind::Duration, "DUR", "Time for the whole run").under(LIMITS),
     Setting::new("grace", Kind::Duration, "DUR", "Time for requests in flight after the first stop").under(LIMITS),
-    Setting::new("max-filesize", Kind::Size, "SIZE", "Bytes of a body after decoding; more is the failure 'too_large'").under(LIMITS),
-    Setting::new("max-memory", Kind::Size, "SIZE", "Memory of the process: URLs seen and waiting go to disk, and nothing new starts while there is more")
+    Setting::new("max-filesize", Kind::Size { least: 0 }, "SIZE", "Bytes of a body after decoding; more is the failure 'too_large'").under(LIMITS),
+    Setting::new("max-memory", Kind::Size { least: LEAST_MEMORY }, "SIZE", "Memory of the process: URLs seen and waiting go to disk, and nothing new starts while there is more")
         .under(LIMITS),
     Setting::new(
         "max-pages",
@@ -136,7 +139,7 @@ pub const SETTINGS: &[Setting] = &[
     )
     .under(LIMITS),
     Setting::new("read-timeout", Kind::Duration, "DUR", "Longest silence in a body").under(LIMITS),
-    Setting::new("speed-limit", Kind::Size, "SIZE", "Lowest speed of a body, in bytes on the wire a second; below it for too long is the failure 'too_slow'")
+    Setting::new("speed-limit", Kind::Size { least: 0 }, "SIZE", "Lowest speed of a body, in bytes on the wire a second; below it for too long is the failure 'too_slow'")
         .under(LIMITS),
     Setting::new("speed-time", Kind::Duration, "DUR", "How long a body may be slower than --speed-limit").under(LIMITS),
     Setting::new("timeout", Kind::Duration, "DUR", "Time for one request, whole").short('m').alias("max-time").under(LIMITS),
