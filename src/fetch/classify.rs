@@ -164,8 +164,8 @@ pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> FetchError {
     }
     match io_kind(error) {
         Some(io::ErrorKind::TimedOut) => FetchError::transient(ErrorKind::Timeout, Stage::Head, message),
-        // Only writing fails so.
-        Some(io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero) => {
+        // Only writing fails so; HTTP/2 has the same word for a server that has gone.
+        Some(io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero) if find::<h2::Error>(error).is_none() => {
             FetchError::transient(ErrorKind::Protocol, Stage::Send, message)
         }
         _ => FetchError::transient(ErrorKind::Protocol, Stage::Head, message),

@@ -23,6 +23,9 @@ const OK: &[u8] = &[0x88];
 /// `:status: 204`.
 const NO_CONTENT: &[u8] = &[0x89];
 
+/// The connection broke before or after the request was on its way.
+const EARLY: &str = "failed protocol/send | failed protocol/head";
+
 const MAX: u64 = super::MAX_FILESIZE;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
@@ -48,7 +51,7 @@ pub fn rows() -> Vec<Row> {
     let ok = || frame(HEADERS, END_HEADERS, 1, OK);
     let h2 = |name, steps: Vec<Step>, verdict| row(name, steps, verdict).door(Door::Http2).greets([send(settings())]);
     let hello = || frame(DATA, END_STREAM, 1, b"hello");
-    let window = |n: u32| frame(WINDOW_UPDATE, 0, 1, n.to_be_bytes());
+    let window = |stream, n: u32| frame(WINDOW_UPDATE, 0, stream, n.to_be_bytes());
     vec![
         h2("HTTP/2 as it should be, for comparison", vec![send(ok()), send(hello())], "ok 200").size(5),
         h2("HTTP/2: no answer", vec![Silence], "failed timeout/head").takes(Whole),
@@ -62,11 +65,11 @@ pub fn rows() -> Vec<Row> {
         h2("HTTP/2: a stream that was refused", vec![send(frame(RST_STREAM, 0, 1, 7_u32.to_be_bytes()))], "failed protocol/head"),
         h2("HTTP/2: a flood of CONTINUATION", vec![send(frame(HEADERS, 0, 1, OK)), endless(frame(CONTINUATION, 0, 1, field("x", "y").repeat(100)))], "failed protocol/head").memory(16),
         h2("HTTP/2: a flood of empty CONTINUATION", vec![send(frame(HEADERS, 0, 1, OK)), endless(frame(CONTINUATION, 0, 1, []))], "failed protocol/head").memory(16),
-        h2("HTTP/2: a flood of empty DATA", vec![send(ok()), endless(frame(DATA, 0, 1, []))], "failed 200 timeout/body truncated").takes(Silent).memory(16),
-        h2("HTTP/2: a flood of padding", vec![send(ok()), endless(frame(DATA, PADDED, 1, [&[255][..], &[0; 255]].concat()))], "failed 200 timeout/body truncated").takes(Silent).memory(16),
-        h2("HTTP/2: a flood of WINDOW_UPDATE", vec![endless(window(1))], "failed timeout/head").takes(Whole).memory(16),
-        h2("HTTP/2: windows beyond 2^31", vec![send(window(0x7fff_ffff)), send(window(0x7fff_ffff)), Silence], "failed protocol/head"),
-        h2("HTTP/2: a window update of nothing", vec![send(window(0)), Silence], "failed protocol/head"),
+        h2("HTTP/2: a flood of empty DATA", vec![send(ok()), endless(frame(DATA, 0, 1, []))], "failed 200 body/body truncated").memory(16),
+        h2("HTTP/2: a flood of padding", vec![send(ok()), endless(frame(DATA, PADDED, 1, [&[255][..], &[0; 255]].concat()))], "failed 200 body/body truncated").memory(16),
+        h2("HTTP/2: a flood of WINDOW_UPDATE", vec![endless(window(1, 1))], "failed timeout/head").takes(Whole).memory(16),
+        h2("HTTP/2: windows beyond 2^31", vec![send(window(0, 0x7fff_ffff)), send(window(0, 0x7fff_ffff)), Silence], "failed protocol/head"),
+        h2("HTTP/2: a window update of nothing", vec![send(window(1, 0)), Silence], "failed protocol/head"),
         h2("HTTP/2: frames of a kind that nobody knows", vec![endless(frame(0xba, 0, 1, [7; 100]))], "failed timeout/head").takes(Whole).memory(16),
         h2("HTTP/2: a frame of 16 MiB", vec![send([0xff, 0xff, 0xff, DATA, 0, 0, 0, 0, 1]), endless("z")], "failed protocol/head").memory(24),
         h2("HTTP/2: a header list of 1 MiB", vec![send(frame(HEADERS, 0, 1, OK)), Step::Times(1000, frame(CONTINUATION, 0, 1, field("x-fat", &"z".repeat(100)).repeat(10)).into()), send(frame(CONTINUATION, END_HEADERS, 1, [])), send(hello())], "failed protocol/head").memory(16),
@@ -87,13 +90,13 @@ pub fn rows() -> Vec<Row> {
         h2("HTTP/2: a body of 204", vec![send(frame(HEADERS, END_HEADERS, 1, NO_CONTENT)), send(hello())], "ok 204").decoded(0..=5).wire(0..=5),
         h2("HTTP/2: a body without end, beyond the window", vec![send(ok()), endless(frame(DATA, 0, 1, [b'z'; 16_000]))], "failed 200 body/body truncated").decoded(0..=MAX).wire(0..=2 * MAX).memory(40),
         h2("HTTP/2: silence in the body", vec![send(ok()), send(frame(DATA, 0, 1, b"hello")), Silence], "failed 200 timeout/body truncated").size(5).takes(Silent),
-        h2("HTTP/2: 1xx without end", vec![endless(frame(HEADERS, END_HEADERS, 1, field(":status", "103")))], "failed timeout/head").takes(Whole).memory(16),
+        h2("HTTP/2: informational heads without end", vec![endless(frame(HEADERS, END_HEADERS, 1, field(":status", "103")))], "failed timeout/head").takes(Whole).memory(16),
         h2("HTTP/2: trailers without end", vec![send(ok()), send(frame(HEADERS, END_STREAM, 1, field("x", "y"))), endless(frame(CONTINUATION, 0, 1, field("x", "y").repeat(100)))], "failed 200 body/body truncated").memory(16),
         h2("HTTP/2: HTTP/1.1 instead", vec![page("hello"), Silence], "failed protocol/head"),
         h2("HTTP/2: a window of nothing", vec![send(ok()), send(hello())], "ok 200").greets([send(frame(SETTINGS, 0, 0, setting(4, 0)))]).size(5),
-        h2("HTTP/2: a window that is too large", vec![Silence], "failed protocol/head").greets([send(frame(SETTINGS, 0, 0, setting(4, u32::MAX)))]).hits(0..=1),
+        h2("HTTP/2: a window that is too large", vec![Silence], EARLY).greets([send(frame(SETTINGS, 0, 0, setting(4, u32::MAX)))]).hits(0..=1),
         h2("HTTP/2: no streams at all", vec![Silence], "failed timeout/head").greets([send(frame(SETTINGS, 0, 0, setting(3, 0)))]).takes(Whole).hits(0..=1),
-        h2("HTTP/2: HTTP/1.1 from the start", vec![Silence], "failed protocol/head").greets([page("early"), Silence]).hits(0..=1),
+        h2("HTTP/2: HTTP/1.1 from the start", vec![Silence], EARLY).greets([page("early"), Silence]).hits(0..=1),
     ]
 }
 

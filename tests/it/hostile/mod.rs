@@ -24,23 +24,23 @@ use self::server::{Cast, Host};
 use self::table::{RELAY, Row, Time, Want, verdict_of};
 use crate::support::*;
 
-/// What a body may have, decoded. Small, so that a bomb is over soon in a build without optimisation.
+/// What a body may have, decoded. A quarter of the default: a build without optimisation takes half a second for 16 MiB.
 pub const MAX_FILESIZE: u64 = 4 << 20;
 
 /// The terms of every run here; `Time` in `table` speaks of them.
 const TERMS: [&str; 20] = [
     "--timeout",
-    "5s",
+    "10s",
     "--read-timeout",
-    "2s",
+    "3s",
     "--connect-timeout",
-    "2s",
+    "3s",
     "--speed-limit",
     "100",
-    "--speed-time",
-    "3s",
     "--max-filesize",
     "4MiB",
+    "--speed-time",
+    "4s",
     "--retries",
     "0",
     "--max-retry-after",
@@ -52,8 +52,8 @@ const TERMS: [&str; 20] = [
 ];
 
 /// In milliseconds, as `TERMS` has them.
-const READ_TIMEOUT: f64 = 2000.0;
-const TIMEOUT: f64 = 5000.0;
+const READ_TIMEOUT: f64 = 3000.0;
+const TIMEOUT: f64 = 10_000.0;
 
 /// Pages of the healthy site, and how long it takes for each: so the crawl of it has a length that can be compared.
 const HEALTHY: usize = 300;
@@ -70,7 +70,7 @@ fn table() -> Vec<Row> {
         http2::rows(),
         pages::rows(),
     ]
-    .concat()
+    .concat().into_iter().filter(|row| std::env::var("SKIP").is_err() || row.name == RELAY || row.name == "no answer" || std::env::var("SKIP").unwrap().split(',').any(|part| row.name.contains(part))).collect()
 }
 
 fn healthy() -> Site {
@@ -204,7 +204,7 @@ fn judge(host: &Host, records: &[&Value], timeout: f64) -> Vec<String> {
 
 fn judge_record(record: &Value, want: &Want, faults: &mut Vec<String>) {
     let verdict = verdict_of(record);
-    if verdict != want.verdict {
+    if !want.verdict.split(" | ").any(|one| one == verdict) {
         faults.push(format!("{verdict}, and not {} ({})", want.verdict, record["error"]["message"]));
     }
     let (size, wire) = (record["size"].as_u64().unwrap_or(0), record["wire_size"].as_u64().unwrap_or(0));

@@ -24,6 +24,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::table::{Certificate, Door, LENGTH, RELAY, Row, Step, redirect};
 
+/// What has no end comes at 4 MB a second from each server: all floods of the table together fill a line of a gigabit.
+const FLOOD: usize = 16 * 1024;
+const FLOOD_PAUSE: Duration = Duration::from_millis(4);
+
 /// The servers of some rows.
 pub struct Cast {
     pub hosts: Vec<Arc<Host>>,
@@ -169,8 +173,10 @@ async fn no_tls(mut stream: TcpStream, host: &Host) -> std::io::Result<()> {
     let mut hello = [0; 16 * 1024];
     let _ = stream.read(&mut hello).await?;
     host.asked.lock().unwrap().push("a handshake".to_owned());
-    act(&mut stream, host, host.row.script("/")).await?;
-    std::future::pending().await
+    if act(&mut stream, host, host.row.script("/")).await? {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
 }
 
 async fn http1(mut stream: impl Wire, host: &Host) -> std::io::Result<()> {
@@ -245,10 +251,11 @@ async fn act(stream: &mut (impl AsyncWrite + Reset + Unpin), host: &Host, steps:
                 stream.write_all(&piece[..rest]).await?;
             }
             Step::Endless(bytes) => {
-                let piece = bytes.repeat((16 * 1024 / bytes.len()).max(1));
+                let piece = bytes.repeat((FLOOD / bytes.len()).max(1));
                 loop {
                     stream.write_all(&piece).await?;
                     stream.flush().await?;
+                    tokio::time::sleep(FLOOD_PAUSE).await;
                 }
             }
             Step::Drip(bytes, pause) => {

@@ -2,7 +2,7 @@
 //!
 //! A verdict is written as the record has it: outcome, status (if a head came), `kind/stage` of the error or the reason
 //! of the skip, and `truncated` (if it is): `failed 200 body/body truncated`. Sizes are zero, and the page is asked
-//! once, unless the row says otherwise.
+//! once, unless the row says otherwise. Where two things race, both verdicts stand, with a `|` between.
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
