@@ -187,7 +187,7 @@ impl Connection {
     async fn open(stream: TokioIo<TcpStream>) -> hyper::Result<Self> {
         let remote_addr = stream.inner().peer_addr().ok();
         let allowance = Allowance::default();
-        let metered = Metered { stream: stream.into_inner(), allowance: allowance.clone() };
+        let metered = Metered::new(stream.into_inner(), allowance.clone());
         let (sender, connection) = http1::handshake(TokioIo::new(metered)).await?;
         // In a box: a connection moves often, and has some hundred bytes.
         Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)) }, allowance, remote_addr })

@@ -107,6 +107,8 @@ fn the_hostile_table() {
     let run = crawl(seeds, &cast).exits(1);
     let records = run.records();
     let mut faults = judge_all(&cast, &records);
+    std::fs::write("/tmp/h5e_records.jsonl", &run.stdout).unwrap();
+    std::fs::write("/tmp/h5e_names.txt", cast.hosts.iter().map(|host| format!("{} {}\n", host.authority, host.row.name)).collect::<String>()).unwrap();
     judge_healthy(&site, &records, &mut faults);
     let (control, beside) = (span(&alone), span(&site));
     if beside > 4.0 * control {

@@ -27,6 +27,8 @@ pub enum Step {
     Times(usize, Arc<[u8]>),
     /// These bytes for ever.
     Endless(Arc<[u8]>),
+    /// These bytes for ever, but not as fast as can be.
+    Flood(Arc<[u8]>),
     /// Piece by piece, with so many milliseconds after each.
     Drip(Vec<Vec<u8>>, u64),
     /// Milliseconds.
@@ -49,6 +51,10 @@ pub fn times(count: usize, bytes: impl AsRef<[u8]>) -> Step {
 
 pub fn endless(bytes: impl AsRef<[u8]>) -> Step {
     Step::Endless(bytes.as_ref().into())
+}
+
+pub fn flood(bytes: impl AsRef<[u8]>) -> Step {
+    Step::Flood(bytes.as_ref().into())
 }
 
 /// Each byte, with a pause after it.
