@@ -223,7 +223,9 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 
 /// Whether the innermost I/O error is the system's own.
 fn has_code(error: &(dyn Error + 'static)) -> bool {
-    io_errors(error).last().is_some_and(|error| error.raw_os_error().is_some() || error.kind() == io::ErrorKind::WriteZero)
+    io_errors(error)
+        .last()
+        .is_some_and(|error| error.raw_os_error().is_some() || error.kind() == io::ErrorKind::WriteZero)
 }
 
 fn starts_with(error: &(dyn Error + 'static), text: &str) -> bool {

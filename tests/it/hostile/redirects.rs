@@ -52,14 +52,20 @@ pub fn chains() -> Vec<Row> {
         })
     };
     let across = (0..30).fold(
-        row("a chain of redirects between two hosts", [redirect("http://{relay}/to/{self}/0-")], "failed 302 redirect/head"),
+        row(
+            "a chain of redirects between two hosts",
+            [redirect("http://{relay}/to/{self}/0-")],
+            "failed 302 redirect/head",
+        ),
         |row, n| {
             let path = format!("/{n}-").leak();
             row.at(path, [redirect(&format!("http://{{relay}}/to/{{self}}/{}-", n + 1))])
         },
     );
     vec![
-        along(row("a chain of 19 redirects", [redirect("/hop-0-")], "ok 200").size(3), 18).at("/hop-18-", [page("end")]).hits(20..=20),
+        along(row("a chain of 19 redirects", [redirect("/hop-0-")], "ok 200").size(3), 18)
+            .at("/hop-18-", [page("end")])
+            .hits(20..=20),
         along(row("a chain of 40 redirects", [redirect("/hop-0-")], "failed 302 redirect/head"), 40).hits(21..=21),
         across.hits(11..=11),
     ]
