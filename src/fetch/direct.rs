@@ -32,6 +32,7 @@ use super::body::{self, Source};
 use super::classify::{self, Headless, Route};
 use super::coding::Pipeline;
 use super::deadlines::Deadlines;
+use super::heads::{Allowance, Metered};
 use super::idle::{Idle, Reusable};
 use super::once::{Terms, head_of};
 use super::progress::Progress;
@@ -181,15 +182,19 @@ fn message(url: &Url, method: Method, mut headers: HeaderMap, body: Option<Bytes
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Driver,
+    /// Of bytes that come before the head of an answer.
+    allowance: Allowance,
     remote_addr: Option<SocketAddr>,
 }
 
 impl Connection {
     async fn open(stream: TokioIo<TcpStream>) -> hyper::Result<Self> {
         let remote_addr = stream.inner().peer_addr().ok();
-        let (sender, connection) = http1::handshake(stream).await?;
+        let allowance = Allowance::default();
+        let metered = Metered::new(stream.into_inner(), allowance.clone());
+        let (sender, connection) = http1::handshake(TokioIo::new(metered)).await?;
         // In a box: a connection moves often, and has some hundred bytes.
-        Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)) }, remote_addr })
+        Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)) }, allowance, remote_addr })
     }
 
     /// Sends a message, and awaits the head of the answer. (Not an async function, which would keep room for the message.)
@@ -197,11 +202,14 @@ impl Connection {
         &mut self,
         message: Request,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request>>> + Send {
+        self.allowance.begin();
         let answer = self.sender.try_send_request(message);
-        let driver = &mut self.driver;
+        let Self { driver, allowance, .. } = self;
         async move {
             let mut answer = pin!(answer);
-            poll_fn(|cx| driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await
+            let answer = poll_fn(|cx| driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await;
+            allowance.end();
+            answer
         }
     }
 }
@@ -217,7 +225,7 @@ impl Reusable for Connection {
 /// The side of a connection that reads and writes; gone once the connection is closed.
 #[derive(Debug)]
 struct Driver {
-    connection: Option<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
+    connection: Option<Box<http1::Connection<TokioIo<Metered<TcpStream>>, Full<Bytes>>>>,
 }
 
 impl Driver {

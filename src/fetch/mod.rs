@@ -22,6 +22,7 @@ mod coding;
 mod connecting;
 mod deadlines;
 mod direct;
+mod heads;
 mod idle;
 mod once;
 pub mod progress;
