@@ -68,6 +68,12 @@ impl BodyPool {
         Reservation { permit: Some(permit.expect("the pool is never closed")) }
     }
 
+    /// Memory for a body whose size is known; waits for it, unless it may be had beside the pool. None if it needs none.
+    pub(super) async fn room_for(&self, bytes: u64, beside_pool: bool) -> Option<Reservation> {
+        let wanted = Some(bytes.saturating_sub(FREE as u64)).filter(|wanted| *wanted > 0);
+        if beside_pool { self.try_reserve(Some(wanted?)) } else { Some(self.reserve(Some(wanted?)).await) }
+    }
+
     fn try_reserve(&self, bytes: Option<u64>) -> Option<Reservation> {
         let wanted = bytes.map_or(self.size, |bytes| units(bytes).min(self.size));
         let permit = Arc::clone(&self.units).try_acquire_many_owned(wanted).ok()?;

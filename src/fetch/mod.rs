@@ -16,6 +16,7 @@ use crate::model::record::SkipReason;
 use crate::model::url::Url;
 
 pub mod body;
+pub mod cache;
 mod classify;
 pub mod client;
 mod coding;
