@@ -214,6 +214,10 @@ impl Client {
 }
 
 impl Fetcher for Client {
+    fn headers(&self, request: &Request) -> HeaderMap {
+        self.headers_for(&mut request.clone())
+    }
+
     async fn fetch(&self, mut request: Request) -> Attempt {
         let proxy = self.settings.proxies.of(&request.url).cloned();
         if self.is_refused(&request, proxy.is_some()) {

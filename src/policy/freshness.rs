@@ -123,6 +123,12 @@ fn lifetime(stored: Stored<'_>, directives: &Directives) -> u64 {
     expires.saturating_sub(date(stored.headers, &DATE).unwrap_or(stored.received)).min(LONGEST)
 }
 
+/// Whether it says for how long it is fresh.
+#[must_use]
+pub fn is_dated(response: &HeaderMap) -> bool {
+    Directives::of(response).max_age.is_some_and(|time| time > 0) || response.contains_key(EXPIRES)
+}
+
 /// The request headers an answer depends on (`Vary`); None for `*`, which no request matches.
 #[must_use]
 pub fn nominated(response: &HeaderMap) -> Option<Vec<HeaderName>> {

@@ -18,6 +18,7 @@
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
+//! - `cache` is about answers that are kept: what a second run asks, and what it need not.
 //! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
 //! - `demo` is about the bundled demonstration.
@@ -31,6 +32,7 @@
 #![expect(clippy::unwrap_used, reason = "whatever goes wrong in a test fails it")]
 
 mod audit;
+mod cache;
 mod config;
 mod crawl;
 mod demo;
