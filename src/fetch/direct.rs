@@ -30,6 +30,7 @@ use url::{Position, Url};
 use super::Attempt;
 use super::body::{self, Source};
 use super::classify::{self, Headless, Route};
+use super::client::MOST_HEADERS;
 use super::coding::Pipeline;
 use super::deadlines::Deadlines;
 use super::idle::{Idle, Reusable};
@@ -183,7 +184,7 @@ struct Connection {
 impl Connection {
     async fn open(stream: TokioIo<TcpStream>) -> hyper::Result<Self> {
         let remote_addr = stream.inner().peer_addr().ok();
-        let (sender, connection) = http1::handshake(stream).await?;
+        let (sender, connection) = http1::Builder::new().max_headers(MOST_HEADERS).handshake(stream).await?;
         // In a box: a connection moves often, and has some hundred bytes.
         Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)) }, remote_addr })
     }

@@ -556,7 +556,7 @@ mod tests {
         let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cache cache-size color concurrency config \
             connect-timeout continue deadline delay durability fail-early fail-on fallback format grace header \
             hedge-after host-concurrency host-rate input-file insecure ip-concurrency location log-format \
-            max-crawl-delay max-filesize max-memory max-pages max-redirs max-retry-after no-config no-progress offline output \
+            max-crawl-delay max-filesize max-memory max-pages max-ratio max-redirs max-retry-after no-config no-progress offline output \
             proxy quiet race rate read-timeout referer retries retry-all robots silent speed-limit speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [

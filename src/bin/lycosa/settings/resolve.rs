@@ -75,6 +75,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         credentials: headers.credentials,
         proxy,
         insecure: values.switch("insecure"),
+        max_ratio: values.whole("max-ratio")?,
         connect_timeout: values.duration("connect-timeout")?,
         read_timeout: values.duration("read-timeout")?,
         lowest_speed: values
@@ -412,6 +413,7 @@ mod tests {
         let outputs = [OutputSettings { target: Target::Stdout, format: "jsonl" }];
         assert_eq!(resolved.settings.outputs, outputs);
         assert_eq!(resolved.settings.client.connect_timeout, Some(Duration::from_secs(10)));
+        assert_eq!(resolved.settings.client.max_ratio, ClientSettings::default().max_ratio);
         assert_eq!(resolved.settings.client.read_timeout, Some(Duration::from_secs(15)));
     }
 

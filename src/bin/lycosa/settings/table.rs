@@ -142,6 +142,13 @@ pub const SETTINGS: &[Setting] = &[
         "Stop after N records that are not 'skipped'",
     )
     .under(LIMITS),
+    Setting::new(
+        "max-ratio",
+        Kind::Whole { least: 1, most: NO_LIMIT, none: true },
+        "N",
+        "Decoded bytes of a body for each byte on the wire, beyond 1 MiB; more is the failure 'too_large'",
+    )
+    .under(LIMITS),
     Setting::new("read-timeout", Kind::Duration, "DUR", "Longest silence in a body").under(LIMITS),
     Setting::new("speed-limit", Kind::Size, "SIZE", "Lowest speed of a body, in bytes on the wire a second; below it for too long is the failure 'too_slow'")
         .under(LIMITS),
