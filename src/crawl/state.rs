@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, run_name};
+use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, open_cache, run_name};
 use crate::engine::clock::Clock;
 use crate::engine::ledger;
 use crate::fetch::client::Client;
@@ -150,7 +150,7 @@ pub(super) fn begin(settings: Settings, state: State, options: StateOptions) -> 
 fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOptions) -> Result<Crawl, StartError> {
     let memory = memory(&dir, &Budget::of(settings.engine.max_memory));
     let directories: Vec<PathBuf> = settings.outputs.iter().filter_map(directory_of).collect();
-    let Crawl { handle, mut settings, client, reader, sinks, .. } = Crawl::new(settings)?;
+    let Crawl { handle, mut settings, client, cache, reader, sinks, .. } = Crawl::new(settings)?;
     settings.keep_pages = settings.follow;
     settings.seen_limit.dir = Some(dir.path().into());
     // That the outputs are there at all is to survive a loss of power too. Where directories cannot be synced, there is
@@ -163,16 +163,17 @@ fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOpt
     let journal = Journal::begin(&dir, file, begun, journal_settings(options.durability, &sinks))?;
     let frontier = DurableFrontier::new(memory, journal, dir);
     let kept = Kept { run: run.into(), frontier, past: None, input_missing: false };
-    Ok(Crawl { handle, settings, client, reader, sinks, kept: Some(kept) })
+    Ok(Crawl { handle, settings, client, cache, reader, sinks, kept: Some(kept) })
 }
 
 fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &StateOptions) -> Result<Crawl, StartError> {
     let budget = Budget::of(settings.engine.max_memory);
-    let Settings { mut engine, mut client, seeds, outputs } = settings;
+    let Settings { mut engine, mut client, seeds, outputs, cache } = settings;
     engine.keep_pages = engine.follow;
     engine.again = replay.begun().again;
     client.body_pool = budget.bodies.min(client.body_pool);
     let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
+    let cache = open_cache(cache.as_ref(), &client)?;
     let (checked, cut) = go_back_to_outputs(&mut replay, &outputs)?;
     let mut memory = memory(&dir, &budget);
     let wants = LoadSettings {
@@ -205,7 +206,8 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     let journal = replay.resume(journal_settings(options.durability, &sinks))?;
     let frontier = DurableFrontier::new(memory, journal, dir);
     let kept = Kept { run, frontier, past: Some(Box::new(past)), input_missing };
-    Ok(Crawl { handle: RunHandle::default(), settings: engine, client, reader, sinks, kept: Some(kept) })
+    let handle = RunHandle::default();
+    Ok(Crawl { handle, settings: engine, client, cache, reader, sinks, kept: Some(kept) })
 }
 
 fn directory_of(output: &OutputSettings) -> Option<PathBuf> {

@@ -209,6 +209,7 @@ impl<F: Fetcher> Dispatcher<F> {
         match event {
             Event::Answered(answered) => self.on_answered(&answered, now),
             Event::Ended(ended) => self.on_ended(*ended, now),
+            Event::LookedUp(ended) => self.on_looked_up(*ended, now),
         }
     }
 
@@ -303,7 +304,7 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// What follows from an exchange for its job.
-    fn on_ended(&mut self, ended: Ended, now: Moment) {
+    pub(super) fn on_ended(&mut self, ended: Ended, now: Moment) {
         let Ended { mut job, host, mut next, permit, flight } = ended;
         self.in_flight -= 1;
         self.flights.land(flight);
@@ -315,6 +316,10 @@ impl<F: Fetcher> Dispatcher<F> {
             self.pages_in_flight -= 1;
         }
         match next {
+            Next::Ask => {
+                self.insert_fresh(host, job);
+                self.reconsider(host, now);
+            }
             Next::Retry => self.retry_later(job, host, now),
             Next::Again => self.queue_again(job, host, now),
             Next::Hop { target, status } => self.hop(job, target, status, now),

@@ -195,6 +195,7 @@ impl<F: Fetcher> Dispatcher<F> {
         chain.turned_get |= turns_get;
         job.host = host_key_of(&target).into();
         job.url = target;
+        job.cached = None;
         let id = self.hosts.id(&job.host, &self.settings, now);
         if job.leg().is_some() {
             self.leg_waits(&job, id, now);

@@ -22,7 +22,7 @@ use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind, Known, Mirror};
 use crate::model::page::{Directives, Extraction, Fingerprint, Outlink, Page};
 use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
-use crate::model::units::{Millis, Moment};
+use crate::model::units::{Millis, Moment, WallTime};
 use crate::model::url::{Url, host_key_of};
 use crate::parse::{self, Wants, charset};
 use crate::policy::robots;
@@ -121,6 +121,11 @@ pub const BUSY_INLINE_BODY: usize = 512 * 1024;
 pub const MAX_WAITING_BODIES: usize = 4 << 20;
 
 impl Desk {
+    #[must_use]
+    pub fn wall_now(&self) -> WallTime {
+        self.clock.wall(self.clock.now())
+    }
+
     /// The record of a job that ends with this attempt, and the links of its page.
     ///
     /// `url` is what was asked, None if nothing was. `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
@@ -131,10 +136,11 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, elapsed, proxy, .. } = attempt;
+        let Attempt { head, mut body, error, first_byte, elapsed, proxy, from_cache, stale, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
         record.proxy = proxy;
+        (record.from_cache, record.stale) = (from_cache, stale);
         record.size = body.bytes.len() as u64;
         record.wire_size = body.wire_size;
         record.truncated = body.truncated;

@@ -32,7 +32,7 @@ use super::body::{self, Source};
 use super::classify::{self, Headless, Route};
 use super::coding::Pipeline;
 use super::deadlines::Deadlines;
-use super::heads::{Allowance, Metered};
+use super::heads::{Allowance, MOST_HEADERS, Metered};
 use super::idle::{Idle, Reusable};
 use super::once::{Terms, head_of};
 use super::progress::Progress;
@@ -192,7 +192,8 @@ impl Connection {
         let remote_addr = stream.inner().peer_addr().ok();
         let allowance = Allowance::default();
         let metered = Metered::new(stream.into_inner(), allowance.clone());
-        let (sender, connection) = http1::handshake(TokioIo::new(metered)).await?;
+        let (sender, connection) =
+            http1::Builder::new().max_headers(MOST_HEADERS).handshake(TokioIo::new(metered)).await?;
         // In a box: a connection moves often, and has some hundred bytes.
         Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)) }, allowance, remote_addr })
     }

@@ -20,6 +20,7 @@
 //! - `http` is about what is sent and how an answer is read.
 //! - `beside` is about what lycosa and curl see of the same servers and proxies, none of which are ours.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
+//! - `cache` is about answers that are kept: what a second run asks, and what it need not.
 //! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
 //! - `demo` is about the bundled demonstration.
@@ -34,6 +35,7 @@
 
 mod audit;
 mod beside;
+mod cache;
 mod config;
 mod crawl;
 mod demo;

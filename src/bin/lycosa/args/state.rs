@@ -37,7 +37,7 @@ pub struct StatusFlags {
 
 /// Whether a later process may have another value than the first.
 pub fn may_change(setting: &Setting) -> bool {
-    const FIXED: [&str; 2] = ["max-filesize", "robots"];
+    const FIXED: [&str; 3] = ["max-filesize", "max-ratio", "robots"];
     const FREE: [&str; 9] =
         ["durability", "header", "proxy", "retry-all", "summary", "user", "color", "quiet", "verbose"];
     if FREE.contains(&setting.name) {

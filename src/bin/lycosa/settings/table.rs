@@ -69,6 +69,12 @@ pub const SETTINGS: &[Setting] = &[
     .only(Run::Crawl)
     .under(SCOPE),
     // Requests
+    Setting::new("cache", Kind::Text, "DIR", "Keep answers there as RFC 9111 allows, use those that are fresh, and ask about the others with their validators")
+        .under(REQUESTS)
+        .not_local(),
+    Setting::new("cache-size", Kind::Size { least: 0 }, "SIZE", "Bytes of the cache; beyond it what was not used for the longest time goes").under(REQUESTS),
+    Setting::new("fallback", Kind::Word(&["none", "stale"]), "MODE", "stale: give the stored answer when a fetch fails or a breaker is open (none, stale)")
+        .under(REQUESTS),
     Setting::new("header", Kind::Texts, "LINE", "Send this header; 'Name:' removes one, 'Name;' sends it empty, @FILE reads lines; repeatable")
         .short('H')
         .under(REQUESTS)
@@ -83,6 +89,7 @@ pub const SETTINGS: &[Setting] = &[
         "Redirects followed for one URL; one more is a failure (kind redirect)",
     )
     .under(REQUESTS),
+    Setting::new("offline", Kind::Switch, "", "Ask nobody: the cache answers, or the URL fails").under(REQUESTS),
     Setting::new("proxy", Kind::Text, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: no proxy; environment: as http_proxy and its kin say")
         .short('x')
         .under(REQUESTS)
@@ -136,6 +143,13 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Whole { least: 1, most: NO_LIMIT, none: true },
         "N",
         "Stop after N records that are not 'skipped'",
+    )
+    .under(LIMITS),
+    Setting::new(
+        "max-ratio",
+        Kind::Whole { least: 1, most: NO_LIMIT, none: true },
+        "N",
+        "Decoded bytes of a body for each byte on the wire, beyond 1 MiB; more is the failure 'too_large'",
     )
     .under(LIMITS),
     Setting::new("read-timeout", Kind::Duration, "DUR", "Longest silence in a body").under(LIMITS),
