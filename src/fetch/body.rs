@@ -8,6 +8,7 @@
 //! Called by `once` and `direct`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,6 +18,7 @@ use super::Body;
 use super::classify;
 use super::coding::{Fault, Pipeline};
 use super::deadlines::Deadlines;
+use super::pace::Pace;
 use super::progress::Progress;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 
@@ -113,6 +115,8 @@ pub(super) struct Limits<'a> {
     /// Decoded bytes.
     pub(super) max_body: Option<u64>,
     pub(super) beside_pool: bool,
+    /// Bytes on the wire a second.
+    pub(super) rate: Option<u64>,
 }
 
 /// A body on its way: what its bytes are read from.
@@ -202,6 +206,7 @@ impl<'a> Reader<'a> {
             // Known to be needed: waits before the first byte is read.
             self.wait_for_memory(deadlines).await;
         }
+        let mut pace = self.limits.rate.map(|rate| (Pace::new(rate, Duration::ZERO), Instant::now()));
         loop {
             let mut chunk = match deadlines.within_silence(source.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
@@ -212,6 +217,14 @@ impl<'a> Reader<'a> {
             deadlines.received(chunk.len());
             self.wire_size += chunk.len() as u64;
             self.progress.body_bytes(chunk.len() as u64);
+            if let Some((pace, start)) = &mut pace {
+                // After the last bytes too: most bodies come in one piece.
+                let wait = pace.read(chunk.len(), start.elapsed());
+                if let Err(late) = deadlines.within_whole(tokio::time::sleep(wait)).await {
+                    return Some(late.error(Stage::Body));
+                }
+                deadlines.pause_for(wait);
+            }
             loop {
                 match self.collector.take(&mut chunk) {
                     Ok(Taken::All) => break,

@@ -11,6 +11,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 pub mod query;
+mod shorthand;
 pub mod state;
 
 use query::{QueryFlags, Question, query_command, query_flags};
@@ -154,7 +155,9 @@ fn wanted(matches: &ArgMatches) -> Wanted {
 
 /// What was typed of these settings.
 fn layer_of(settings: impl Iterator<Item = &'static Setting>, matches: &ArgMatches) -> Result<Layer, UsageError> {
+    let settings: Vec<&'static Setting> = settings.collect();
     let mut layer = Layer::default();
+    shorthand::take(&settings, matches, &mut layer);
     for setting in settings {
         let origin = Origin::Flag(format!("--{}", setting.name));
         let texts = match setting.kind {
@@ -294,6 +297,7 @@ fn run_command(run: Run) -> Command {
     };
     let mut args = vec![(INPUT, input_file()), (FILES, config_file()), (FILES, no_config())];
     args.extend(no_effect().map(|arg| (REQUESTS, arg)));
+    args.extend(shorthand::args().map(|arg| (REQUESTS, arg)));
     args.extend(state::keep_args().map(|arg| (OUTPUT, arg)));
     if run == Run::Crawl {
         args.push((OUTPUT, state::again_arg()));
@@ -355,7 +359,7 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
         arg = arg.allow_negative_numbers(true);
     }
     // What a person or a site wrote may start with a dash; a number or a duration never does.
-    if matches!(setting.kind, Kind::Text | Kind::Patterns) {
+    if matches!(setting.kind, Kind::Text | Kind::Patterns) || setting.name == "resolve" {
         arg = arg.allow_hyphen_values(true);
     }
     let default = defaults.get(setting.name).map(|given| given.texts.join(",")).unwrap_or_default();

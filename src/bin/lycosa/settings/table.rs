@@ -66,13 +66,25 @@ pub const SETTINGS: &[Setting] = &[
     .only(Run::Crawl)
     .under(SCOPE),
     // Requests
+    Setting::new("cacert", Kind::Text, "FILE", "PEM file of the only certificate authorities to trust, instead of the system's")
+        .under(REQUESTS)
+        .not_local(),
+    Setting::new("cert", Kind::Text, "FILE", "PEM file of a client certificate, shown only to hosts that were typed").under(REQUESTS).not_local(),
+    Setting::new("compressed", Kind::Switch, "", "Ask for compressed bodies and decode them; --no-compressed: neither (default: on)").under(REQUESTS),
+    Setting::new("connect-to", Kind::Texts, "HOST1:PORT1:HOST2:PORT2", "Connect to HOST2:PORT2 for URLs of HOST1:PORT1; each may be empty; repeatable")
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("header", Kind::Texts, "LINE", "Send this header; 'Name:' removes one, 'Name;' sends it empty, @FILE reads lines; repeatable")
         .short('H')
         .under(REQUESTS)
         .not_local(),
     Setting::new("hedge-after", Kind::HedgeAfter, "DUR", "When the next mirror is asked too: after DUR, or after the p95 of the host asked; none: only after a failure")
         .under(REQUESTS),
+    Setting::new("http-version", Kind::Word(&["1.1", "2"]), "VERSION", "Highest version of HTTP: 1.1, or 2 where https agrees on it").under(REQUESTS),
     Setting::new("insecure", Kind::Switch, "", "Do not check certificates").short('k').under(REQUESTS).not_local(),
+    Setting::new("interface", Kind::Text, "NAME|IP", "Connect from this network interface, or this address").under(REQUESTS).not_local(),
+    Setting::new("ip-version", Kind::Word(&["any", "4", "6"]), "VERSION", "Connect to addresses of this version only (any, 4, 6)").under(REQUESTS),
+    Setting::new("key", Kind::Text, "FILE", "PEM file of the key of --cert, if it does not stand there").under(REQUESTS).not_local(),
     Setting::new(
         "max-redirs",
         Kind::Whole { least: 0, most: 1000, none: true },
@@ -80,13 +92,19 @@ pub const SETTINGS: &[Setting] = &[
         "Redirects followed for one URL; one more is a failure (kind redirect)",
     )
     .under(REQUESTS),
-    Setting::new("proxy", Kind::Text, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: no proxy; environment: as http_proxy and its kin say")
+    Setting::new("noproxy", Kind::Text, "LIST", "Ask these hosts without a proxy: names with all below them, addresses, networks (10.0.0.0/8), or *; environment: as no_proxy says")
+        .under(REQUESTS)
+        .not_local(),
+    Setting::new("proxy", Kind::Texts, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: no proxy; environment: as http_proxy and its kin say; of several each host gets one")
         .short('x')
         .under(REQUESTS)
         .not_local(),
     Setting::new("race", Kind::Word(&["hedge", "all"]), "MODE", "How the mirrors of a job are asked: one after the other, or all at once (hedge, all)")
         .under(REQUESTS),
     Setting::new("referer", Kind::Text, "URL", "Send this Referer").short('e').under(REQUESTS),
+    Setting::new("resolve", Kind::Texts, "HOST:PORT:ADDR", "Addresses of a host and port, instead of looking it up; several with commas; host *: any other; repeatable")
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("user", Kind::Text, "NAME:PASSWORD", "Basic authorization, sent only to hosts that were typed").short('u').under(REQUESTS),
     Setting::new("user-agent", Kind::Text, "TEXT", "Name of this agent; the part before '/' is what robots.txt calls us")
         .short('A')
@@ -125,6 +143,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("connect-timeout", Kind::Duration, "DUR", "Time to connect, TLS included").under(LIMITS),
     Setting::new("deadline", Kind::Duration, "DUR", "Time for the whole run").under(LIMITS),
     Setting::new("grace", Kind::Duration, "DUR", "Time for requests in flight after the first stop").under(LIMITS),
+    Setting::new("limit-rate", Kind::Size, "SIZE", "Fastest a body is read, in bytes on the wire a second; for each transfer").under(LIMITS),
     Setting::new("max-filesize", Kind::Size, "SIZE", "Bytes of a body after decoding; more is the failure 'too_large'").under(LIMITS),
     Setting::new("max-memory", Kind::Size, "SIZE", "Memory of the process: URLs seen and waiting go to disk, and nothing new starts while there is more")
         .under(LIMITS),
