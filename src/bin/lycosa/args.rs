@@ -557,17 +557,17 @@ mod tests {
     /// Every flag of this version, by the commands that have it; a flag that comes later is unknown.
     #[test]
     fn flags_are_those_of_this_version() {
-        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config \
-            connect-timeout continue deadline delay durability fail-early fail-on format grace header \
-            hedge-after host-concurrency host-rate input-file insecure ip-concurrency location log-format \
-            max-crawl-delay max-filesize max-memory max-pages max-redirs max-retry-after no-config no-progress output \
-            proxy quiet race rate read-timeout referer retries retry-all robots silent speed-limit speed-time \
+        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cacert cert color \
+            compressed concurrency config connect-timeout connect-to continue deadline delay durability fail-early fail-on format grace header \
+            hedge-after host-concurrency host-rate http-version http1.1 http2 input-file insecure interface \
+            ip-concurrency ip-version ipv4 ipv6 key limit-rate location log-format max-crawl-delay max-filesize max-memory max-pages max-redirs max-retry-after no-config no-progress \
+            noproxy output proxy quiet race rate read-timeout referer resolve retries retry-all robots silent speed-limit speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
             (Run::Crawl, "again exclude include max-depth max-per-pattern refused scope sitemaps"),
             (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
-        let letters = [(Run::Crawl, "AHLeijklmoqsuvx"), (Run::Fetch, "AHILXdeijkmoqsuvx")];
+        let letters = [(Run::Crawl, "46AHLeijklmoqsuvx"), (Run::Fetch, "46AHILXdeijkmoqsuvx")];
         for ((run, only), (_, letters)) in only.into_iter().zip(letters) {
             let command = command();
             let subcommand = command.find_subcommand(run.as_str()).expect("a command");
@@ -581,7 +581,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in ["--cookie-jar j", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
+        for later in ["--cookie-jar j", "--cache d", "--save-bodies d"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }

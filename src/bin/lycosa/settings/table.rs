@@ -71,7 +71,7 @@ pub const SETTINGS: &[Setting] = &[
         .not_local(),
     Setting::new("cert", Kind::Text, "FILE", "PEM file of a client certificate, shown only to hosts that were typed").under(REQUESTS).not_local(),
     Setting::new("compressed", Kind::Switch, "", "Ask for compressed bodies and decode them; --no-compressed: neither (default: on)").under(REQUESTS),
-    Setting::new("connect-to", Kind::Texts, "HOST1:PORT1:HOST2:PORT2", "Connect to HOST2:PORT2 for URLs of HOST1:PORT1; each may be empty; repeatable")
+    Setting::new("connect-to", Kind::Texts, "MAP", "HOST1:PORT1:HOST2:PORT2: connect to the latter for URLs of the former; each may be empty; repeatable")
         .under(REQUESTS)
         .not_local(),
     Setting::new("header", Kind::Texts, "LINE", "Send this header; 'Name:' removes one, 'Name;' sends it empty, @FILE reads lines; repeatable")
@@ -80,10 +80,10 @@ pub const SETTINGS: &[Setting] = &[
         .not_local(),
     Setting::new("hedge-after", Kind::HedgeAfter, "DUR", "When the next mirror is asked too: after DUR, or after the p95 of the host asked; none: only after a failure")
         .under(REQUESTS),
-    Setting::new("http-version", Kind::Word(&["1.1", "2"]), "VERSION", "Highest version of HTTP: 1.1, or 2 where https agrees on it").under(REQUESTS),
+    Setting::new("http-version", Kind::Word(&["1.1", "2"]), "VER", "Highest version of HTTP: 1.1, or 2 where https agrees on it").under(REQUESTS),
     Setting::new("insecure", Kind::Switch, "", "Do not check certificates").short('k').under(REQUESTS).not_local(),
     Setting::new("interface", Kind::Text, "NAME|IP", "Connect from this network interface, or this address").under(REQUESTS).not_local(),
-    Setting::new("ip-version", Kind::Word(&["any", "4", "6"]), "VERSION", "Connect to addresses of this version only (any, 4, 6)").under(REQUESTS),
+    Setting::new("ip-version", Kind::Word(&["any", "4", "6"]), "VER", "Connect to addresses of this version only (any, 4, 6)").under(REQUESTS),
     Setting::new("key", Kind::Text, "FILE", "PEM file of the key of --cert, if it does not stand there").under(REQUESTS).not_local(),
     Setting::new(
         "max-redirs",
@@ -102,7 +102,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("race", Kind::Word(&["hedge", "all"]), "MODE", "How the mirrors of a job are asked: one after the other, or all at once (hedge, all)")
         .under(REQUESTS),
     Setting::new("referer", Kind::Text, "URL", "Send this Referer").short('e').under(REQUESTS),
-    Setting::new("resolve", Kind::Texts, "HOST:PORT:ADDR", "Addresses of a host and port, instead of looking it up; several with commas; host *: any other; repeatable")
+    Setting::new("resolve", Kind::Texts, "MAP", "HOST:PORT:ADDRESS[,ADDRESS]: connect there instead of looking the host up; host *: any other; repeatable")
         .under(REQUESTS)
         .not_local(),
     Setting::new("user", Kind::Text, "NAME:PASSWORD", "Basic authorization, sent only to hosts that were typed").short('u').under(REQUESTS),
