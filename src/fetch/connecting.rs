@@ -5,7 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -26,6 +26,8 @@ struct Word {
     waits: AtomicBool,
     /// How long that took.
     timings: OnceLock<Timings>,
+    /// Of the server that it is for; 0 where nobody has to know.
+    port: AtomicU16,
 }
 
 /// Of one request: its connection.
@@ -38,7 +40,16 @@ pub(super) fn note(timings: Timings) {
     let _ = REQUEST.try_with(|request| request.timings.set(timings));
 }
 
+/// The port of the server that is connected to now: the stack asks its resolver for a name alone.
+pub(super) fn port() -> Option<u16> {
+    REQUEST.try_with(|request| request.port.load(Ordering::Relaxed)).ok().filter(|port| *port > 0)
+}
+
 impl Connecting {
+    pub(super) fn to_port(&self, port: u16) {
+        self.0.port.store(port, Ordering::Relaxed);
+    }
+
     pub(super) async fn watch<F: Future>(&self, request: F) -> F::Output {
         REQUEST.scope(Arc::clone(&self.0), request).await
     }

@@ -23,6 +23,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::Timings;
+use super::connecting;
 use super::overrides::Overrides;
 use super::resolve::{NameError, Resolver, is_private};
 
@@ -233,9 +234,9 @@ impl ProxyNames {
 
 impl Resolve for ProxyNames {
     fn resolve(&self, name: Name) -> Resolving {
-        let (host, port) = &self.proxy;
-        let typed = (name.as_str() == &**host).then(|| self.settings.overrides.addresses_of(host, *port)).flatten();
-        let found = match typed {
+        let (proxy, port) = &self.proxy;
+        let port = if name.as_str() == &**proxy { Some(*port) } else { connecting::port() };
+        let found = match port.and_then(|port| self.settings.overrides.addresses_of(name.as_str(), port)) {
             Some(typed) => {
                 let typed: Vec<SocketAddr> = typed.iter().map(|address| (*address, 0).into()).collect();
                 Box::pin(ready(Ok(Box::new(typed.into_iter()) as Addrs))) as Resolving

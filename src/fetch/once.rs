@@ -42,6 +42,7 @@ pub(super) async fn once(
     let start = Instant::now();
     let mut deadlines = Deadlines::new(start, terms.times);
     let connecting = terms.progress.connecting();
+    connecting.to_port(request.url().port_or_known_default().unwrap_or(0));
     let mut response = match deadlines.within_whole(connecting.watch(client.execute(request))).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {

@@ -17,6 +17,7 @@
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
+//! - `curl` is about flags that curl has, too: both programs side by side, judged by what servers and proxies see.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
 //! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
@@ -33,6 +34,7 @@
 mod audit;
 mod config;
 mod crawl;
+mod curl;
 mod demo;
 mod docs;
 mod ending;
