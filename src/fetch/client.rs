@@ -127,7 +127,7 @@ pub struct Client {
     /// For any address, and guarded.
     direct: [Direct; 2],
     /// By [`Kind::place`]: made when first needed, since the certificates of authorities alone cost 3 ms to read.
-    secure: [OnceLock<Secure>; Kind::COUNT],
+    secure: Box<[OnceLock<Secure>; Kind::COUNT]>,
     /// For each proxy, by [`Kind::place`].
     stacks: Vec<OnceLock<reqwest::Client>>,
     /// The run's headers, without and with its credentials.
@@ -172,7 +172,7 @@ impl Client {
         let stack = StackSettings {
             proxies,
             user_agent: headers.get(USER_AGENT).cloned(),
-            tls: Tls::new(&settings.tls)?,
+            tls: Box::new(Tls::new(&settings.tls)?),
             dial: Arc::clone(&dial),
             connect_timeout: settings.connect_timeout,
             max_idle_per_host: settings.max_idle_per_host,
@@ -331,7 +331,7 @@ impl Kind {
 struct StackSettings {
     proxies: Proxies,
     user_agent: Option<HeaderValue>,
-    tls: Tls,
+    tls: Box<Tls>,
     dial: Arc<DialSettings>,
     connect_timeout: Option<Duration>,
     max_idle_per_host: usize,

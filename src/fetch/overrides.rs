@@ -65,7 +65,7 @@ impl Overrides {
             };
             let (name, rest) = field(rest).ok_or_else(|| error("has no port: HOST:PORT:ADDRESS"))?;
             let (number, list) = rest.split_once(':').map_or((rest, None), |(port, list)| (port, Some(list)));
-            let number = port(number).flatten().ok_or_else(|| error("has a port that is no number from 1 to 65535"))?;
+            let number = port(number).ok_or_else(|| error("has a port that is no number from 1 to 65535"))?;
             let name = host(name).ok_or_else(|| error("names no host"))?;
             let key = (name, number);
             if gone {
@@ -92,7 +92,10 @@ impl Overrides {
         for entry in entries {
             let error = |reason| OverrideError { entry: entry.clone(), reason };
             let shape = || error("is not HOST1:PORT1:HOST2:PORT2");
-            let number = |text| port(text).ok_or_else(|| error("has a port that is no number from 1 to 65535"));
+            let number = |text: &str| match text {
+                "" => Ok(None),
+                text => port(text).map(Some).ok_or_else(|| error("has a port that is no number from 1 to 65535")),
+            };
             let name = |text: &str| match text {
                 "" => Ok(None),
                 text => host(text).map(Some).ok_or_else(|| error("has a host that is none")),
@@ -166,13 +169,10 @@ fn host(text: &str) -> Option<Box<str>> {
     Host::parse(text).ok().map(|host| bare(&host.to_string()).into())
 }
 
-/// None: not a port. Empty is no port.
-fn port(text: &str) -> Option<Option<u16>> {
-    if text.is_empty() {
-        return Some(None);
-    }
+/// None: not a port.
+fn port(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port > 0).map(Some)
+    text.parse().ok().filter(|port| digits && *port > 0)
 }
 
 #[cfg(test)]

@@ -29,11 +29,11 @@ impl Pace {
         self.bytes = self.bytes.saturating_add(bytes as u64);
         let nanos = u128::from(self.bytes) * 1_000_000_000 / u128::from(self.rate);
         let due = self.since.saturating_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)));
-        if due <= now {
+        let wait = due.saturating_sub(now);
+        if wait.is_zero() {
             (self.since, self.bytes) = (now, 0);
-            return Duration::ZERO;
         }
-        due - now
+        wait
     }
 }
 
@@ -63,8 +63,8 @@ mod tests {
                 now += Duration::from_millis(late);
                 now += pace.read(bytes, now);
                 total += bytes as u64;
-                let allowed = now.as_secs_f64() * rate as f64;
-                prop_assert!(total as f64 <= allowed + 1.0, "{total} bytes in {now:?} at {rate}");
+                let allowed = now.as_nanos() * u128::from(rate) / 1_000_000_000;
+                prop_assert!(u128::from(total) <= allowed + 1, "{total} bytes in {now:?} at {rate}");
             }
         }
     }

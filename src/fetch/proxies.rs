@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn the_flag_wins_and_empty_means_none() {
-        let proxies = Proxies::new(Some(&["".to_owned()]), None, &variables("proxy:3128", "", "", "")).unwrap();
+        let proxies = Proxies::new(Some(&[String::new()]), None, &variables("proxy:3128", "", "", "")).unwrap();
         assert!(!serves(&proxies, "http://example.org/"));
         let proxies = Proxies::new(Some(&["flag:1".to_owned()]), None, &variables("variable:1", "", "", "")).unwrap();
         assert_eq!(&**proxies.names(), ["flag".into()]);

@@ -84,7 +84,7 @@ async fn converse(
         async move {
             if request.method() == http::Method::CONNECT {
                 let to = request.uri().to_string();
-                write_down(&log, visitor, request.into_parts().0, &[]);
+                write_down(&log, &visitor, &request.into_parts().0, &[]);
                 // Nothing is behind this proxy: what it was asked for is all there is to see.
                 let mut refusal = http::Response::new(Full::new(Bytes::from(to)));
                 *refusal.status_mut() = http::StatusCode::FORBIDDEN;
@@ -92,8 +92,8 @@ async fn converse(
             }
             let (head, body) = request.into_parts();
             let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            write_down(&log, visitor, head, &body);
-            let mut answer = http::Response::new(Full::new(Bytes::from_static(&[b'x'; 30_000])));
+            write_down(&log, &visitor, &head, &body);
+            let mut answer = http::Response::new(Full::new(Bytes::from(vec![b'x'; 30_000])));
             answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
             Ok(answer)
         }
@@ -105,7 +105,7 @@ async fn converse(
     }
 }
 
-fn write_down(log: &Log, visitor: String, head: http::request::Parts, body: &[u8]) {
+fn write_down(log: &Log, visitor: &str, head: &http::request::Parts, body: &[u8]) {
     // What names the program, and what differs between the two by default and is judged elsewhere.
     const OWN: [&str; 4] = ["user-agent", "accept-encoding", "proxy-connection", "connection"];
     let mut headers: Vec<_> = head

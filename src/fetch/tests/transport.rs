@@ -9,6 +9,7 @@ use http::header::ACCEPT_ENCODING;
 use rcgen::IsCa;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::server::{Act, Identity, Server, ok, send};
 use super::*;
@@ -278,13 +279,15 @@ fn files_that_are_no_use_are_told() {
 }
 
 /// A server that speaks both versions; the answer's body is the version.
-async fn both_versions() -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+async fn both_versions() -> (std::net::SocketAddr, JoinSet<()>) {
     use http_body_util::Full;
     use hyper_util::rt::{TokioExecutor, TokioIo};
     let acceptor = Identity::new(IsCa::NoCa).acceptor(None, &[b"h2", b"http/1.1"]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut open = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             let stream = acceptor.accept(stream).await.unwrap();
             let is_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -292,7 +295,7 @@ async fn both_versions() -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) 
                 let version = format!("{:?}", request.version());
                 Ok::<_, std::convert::Infallible>(http::Response::new(Full::<bytes::Bytes>::from(version)))
             });
-            tokio::spawn(async move {
+            open.spawn(async move {
                 if is_2 {
                     let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
