@@ -136,9 +136,14 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, elapsed, proxy, from_cache, stale, .. } = attempt;
+        let Attempt { head, mut body, error, first_byte, timings, elapsed, proxy, from_cache, stale, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
+        if let Some(timings) = timings {
+            record.dns_ms = timings.dns.map(Millis::from);
+            record.connect_ms = timings.connect.map(Millis::from);
+            record.tls_ms = timings.tls.map(Millis::from);
+        }
         record.proxy = proxy;
         (record.from_cache, record.stale) = (from_cache, stale);
         record.size = body.bytes.len() as u64;
