@@ -22,6 +22,8 @@ mod coding;
 mod connecting;
 mod deadlines;
 mod direct;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod idle;
 mod once;
 pub mod progress;

@@ -7,6 +7,8 @@ pub mod audit;
 pub mod breaker;
 pub mod budget;
 pub mod credentials;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod hold;
 pub mod pace;
 pub mod rate_fields;

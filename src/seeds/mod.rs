@@ -19,6 +19,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::model::job::Job;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod job_line;
 mod line;
 mod lines;

@@ -106,9 +106,9 @@ impl Glance {
                         *self.since.entry(counted(ending)).or_default() += 1;
                     }
                 }
-                Entry::Job { job, .. } => self.accept(job.number + 1),
-                Entry::Links { first, urls, .. } => self.accept(first + urls.len() as u64),
-                Entry::Owed(owed) => self.accept(owed.number + 1),
+                Entry::Job { job, .. } => self.accept(job.number.saturating_add(1)),
+                Entry::Links { first, urls, .. } => self.accept(first.saturating_add(urls.len() as u64)),
+                Entry::Owed(owed) => self.accept(owed.number.saturating_add(1)),
                 Entry::Finished => self.finished = true,
                 _ => {}
             }
