@@ -328,6 +328,7 @@ const fn content_of(key: u128) -> Content {
 #[cfg(test)]
 mod oracle;
 #[cfg(all(fuzzing, not(test)))]
+#[expect(dead_code, reason = "fuzzing brings its own pages")]
 mod oracle;
 #[cfg(test)]
 mod tests;
