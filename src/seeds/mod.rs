@@ -19,13 +19,14 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::model::job::Job;
 
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
 mod job_line;
 mod line;
 mod lines;
 mod mirrors;
 mod strict;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 
 use lines::{Lines, Raw};
 pub use strict::{StrictError, StrictLine, check_all};
