@@ -24,6 +24,8 @@ mod connecting;
 mod deadlines;
 pub mod dial;
 mod direct;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod heads;
 mod idle;
 mod once;

@@ -3,6 +3,8 @@
 use crate::model::page::{Extraction, Page};
 
 pub mod charset;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod html;
 pub mod sitemap;
 

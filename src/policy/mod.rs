@@ -8,6 +8,8 @@ pub mod breaker;
 pub mod budget;
 pub mod credentials;
 pub mod freshness;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod hold;
 pub mod pace;
 pub mod rate_fields;

@@ -329,7 +329,8 @@ pub(super) fn each_link(
     let source: Option<Arc<str>> = source.map(Into::into);
     each_url(urls, |place, url| {
         let mut job = Job::new(JobKind::Link, url, host_key_of(url).into());
-        job.number = first + place as u64;
+        let number = first.checked_add(place as u64);
+        job.number = number.ok_or_else(|| invalid("a job's number is too large"))?;
         job.depth = depth;
         job.source.clone_from(&source);
         take(job)

@@ -190,7 +190,7 @@ impl Replay {
     /// # Errors
     /// The journal cannot be read, contradicts itself, or the frontier cannot take the jobs.
     pub fn load(&self, memory: &mut MemoryFrontier, settings: LoadSettings) -> Result<Past, StateError> {
-        let mut reading = Reading::new(&self.begun, settings);
+        let mut reading = Reading::new(&self.begun, self.last.end, settings);
         self.each_block(|entries| each(entries, |entry| reading.first(entry)))?;
         if reading.past.next_seq != self.last.commit.next_seq {
             let what = "it counts more or fewer records than it lists";
@@ -322,24 +322,33 @@ fn discover(memory: &mut MemoryFrontier, jobs: &mut Vec<Job>) -> io::Result<()> 
 }
 
 /// A bit for each job.
-#[derive(Default)]
-struct Done(Vec<u64>);
+struct Done {
+    words: Vec<u64>,
+    /// Numbers are given in turn, and every job stands in the journal: one far beyond its bytes was never given, and must
+    /// not make the words grow.
+    most: u64,
+}
 
 impl Done {
+    fn within(journal: u64) -> Self {
+        Self { words: Vec::new(), most: journal.saturating_mul(64) }
+    }
+
     /// False if it was done before.
     fn mark(&mut self, number: u64) -> io::Result<bool> {
-        let place = usize::try_from(number / 64).map_err(|_| invalid("a job's number is too large"))?;
-        if place >= self.0.len() {
-            self.0.resize(place + 1, 0);
+        let place = usize::try_from(number / 64).ok().filter(|_| number <= self.most);
+        let place = place.ok_or_else(|| invalid("a job's number is too large"))?;
+        if place >= self.words.len() {
+            self.words.resize(place + 1, 0);
         }
         let bit = 1 << (number % 64);
-        let new = self.0[place] & bit == 0;
-        self.0[place] |= bit;
+        let new = self.words[place] & bit == 0;
+        self.words[place] |= bit;
         Ok(new)
     }
 
     fn contains(&self, number: u64) -> bool {
-        let word = usize::try_from(number / 64).ok().and_then(|place| self.0.get(place));
+        let word = usize::try_from(number / 64).ok().and_then(|place| self.words.get(place));
         word.is_some_and(|word| word & 1 << (number % 64) != 0)
     }
 }
@@ -361,7 +370,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(begun: &Begun, settings: LoadSettings) -> Self {
+    fn new(begun: &Begun, journal: u64, settings: LoadSettings) -> Self {
         let past = Past {
             next_number: 0,
             next_seq: 0,
@@ -387,7 +396,7 @@ impl Reading {
             settings,
             unique: begun.unique,
             follow: begun.follow,
-            done: Done::default(),
+            done: Done::within(journal),
             requeued: HashMap::new(),
             next_requeue: 0,
             started: HashSet::new(),
@@ -418,7 +427,8 @@ impl Reading {
                 self.note_typed(&job);
             }
             Entry::Links { first, urls, .. } => {
-                self.accept(first + (urls.len() as u64).saturating_sub(1));
+                let behind = first.checked_add(urls.len() as u64);
+                self.accept(behind.ok_or_else(|| invalid("a job's number is too large"))?.saturating_sub(1));
                 if self.unique {
                     each_url(&urls, |_, url| {
                         self.past.seen.claim(url);

@@ -34,6 +34,8 @@ mod again;
 mod block;
 mod dir;
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod load;
 mod spent;
 mod status;

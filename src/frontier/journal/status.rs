@@ -151,13 +151,14 @@ impl Glance {
                     }
                 }
                 Entry::Retried { old, .. } => {
-                    *self.counted.entry(counted(&old)).or_default() -= 1;
+                    let counted = self.counted.entry(counted(&old)).or_default();
+                    *counted = counted.saturating_sub(1);
                     self.superseded += 1;
                 }
                 Entry::Spent(part) => self.spent.add(&part),
-                Entry::Job { job, .. } => self.accept(job.number + 1),
-                Entry::Links { first, urls, .. } => self.accept(first + urls.len() as u64),
-                Entry::Owed(owed) => self.accept(owed.number + 1),
+                Entry::Job { job, .. } => self.accept(job.number.saturating_add(1)),
+                Entry::Links { first, urls, .. } => self.accept(first.saturating_add(urls.len() as u64)),
+                Entry::Owed(owed) => self.accept(owed.number.saturating_add(1)),
                 Entry::Finished => self.finished = true,
                 _ => {}
             }

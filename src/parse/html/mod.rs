@@ -22,6 +22,8 @@ mod entity;
 mod entity_table;
 mod fold;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod links;
 mod meta;
 mod resolve;
@@ -324,6 +326,9 @@ const fn content_of(key: u128) -> Content {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(all(fuzzing, not(test)))]
+#[expect(dead_code, reason = "fuzzing brings its own pages")]
 mod oracle;
 #[cfg(test)]
 mod tests;

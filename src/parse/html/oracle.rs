@@ -105,7 +105,7 @@ fn link((name, attributes): &Start, base: &Url) -> Option<Link> {
 }
 
 /// Compares one page; the message shows it on a difference.
-fn compare(page: &str, name: &str) {
+pub(super) fn compare(page: &str, name: &str) {
     let at = Url::parse("https://h.example/dir/page.html?q").unwrap();
     let (title, links) = expected(page, &at);
     let read = |links, link_details| {
@@ -181,7 +181,7 @@ fn all_character_references_agree() {
     }
 }
 
-const PIECES: &[&str] = &[
+pub(super) const PIECES: &[&str] = &[
     "<a href=1>",
     "<a href='2&amp;b'>",
     "<a href=\"/3?x=&copy=4\"",

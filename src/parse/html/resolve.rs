@@ -86,7 +86,7 @@ impl Resolver {
             },
             _ => (self.directory.as_str(), reference),
         };
-        if !is_plain_path(path.as_bytes()) {
+        if !is_plain_path(path.as_bytes()) || before.len() + path.len() > url::MAX_URL {
             return None;
         }
         let mut canonical = String::with_capacity(before.len() + path.len());
@@ -276,6 +276,17 @@ mod tests {
         let mut utf8 = Resolver::new(&page, None, UTF_8);
         assert_eq!(utf8.canonical("é?é=1").as_deref(), Some("http://h.example/%C3%A9?%C3%A9=1"));
         assert_eq!(latin.canonical("ftp://x/?é"), None);
+    }
+
+    #[test]
+    fn what_gets_too_long_leads_nowhere_on_either_way() {
+        let mut resolver = resolver("http://h.example/a/");
+        let just = "b".repeat(url::MAX_URL - "http://h.example/a/".len());
+        assert!(resolver.concatenated(&just).is_some());
+        for reference in [format!("{just}b"), format!("{just} "), "\u{20ac}".repeat(8_000)] {
+            assert_eq!(resolver.canonical(&reference), joined("http://h.example/a/", &reference));
+        }
+        assert_eq!(resolver.canonical(&format!("{just}b")), None);
     }
 
     #[test]
