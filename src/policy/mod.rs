@@ -7,6 +7,7 @@ pub mod audit;
 pub mod breaker;
 pub mod budget;
 pub mod credentials;
+pub mod follow;
 pub mod hold;
 pub mod pace;
 pub mod rate_fields;
