@@ -566,7 +566,7 @@ mod tests {
             rate read-timeout referer resolve retries retry-all robots silent speed-limit speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
-            (Run::Crawl, "again exclude include max-depth max-per-pattern refused scope sitemaps"),
+            (Run::Crawl, "again exclude follow include js-links max-depth max-per-pattern refused scope sitemaps"),
             (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
         let letters = [(Run::Crawl, "46AHLeijklmoqsuvx"), (Run::Fetch, "46AHILXdeijkmoqsuvx")];

@@ -76,7 +76,7 @@ fn seeds() -> Vec<Vec<u8>> {
     encoder.push(&Entry::Host("a".into(), Cow::Owned(vec![1])));
     encoder.push(&Entry::Totals(Cow::Owned(vec![2])));
     encoder.push(&Entry::Input(InputPosition { taken: 1, hash: 2 }));
-    encoder.push(&Entry::Retried { old: 0, number: 6 });
+    encoder.push(&Entry::Retried { old: end(0), number: 6 });
     encoder.push(&Entry::Page { number: 1, known: Cow::Owned(crate::model::job::Known::default()) });
     encoder.push(&Entry::InputEnded);
     encoder.push(&Entry::Finished);

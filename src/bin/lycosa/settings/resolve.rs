@@ -10,6 +10,7 @@ use lycosa::fetch::client::{ClientSettings, LowestSpeed};
 use lycosa::frontier::journal::Durability;
 use lycosa::model::units::Rate;
 use lycosa::policy::breaker::BreakerSettings;
+use lycosa::policy::follow::Follow;
 use lycosa::policy::retry::RetrySettings;
 use lycosa::policy::robots::product_token;
 use lycosa::policy::scope::{Rule, ScopeSettings};
@@ -111,6 +112,8 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
     let patience = values.read("breaker-wait", check::patience)?;
     Ok(EngineSettings {
         follow: crawl,
+        what_to_follow: Follow::of(entries(values, "follow")),
+        js_links: values.switch("js-links"),
         unique: crawl || values.switch("unique"),
         concurrency: concurrency as usize,
         host_concurrency: values.whole("host-concurrency")?.unwrap_or(concurrency),
@@ -205,9 +208,13 @@ fn scope(values: &Values<'_>) -> Result<ScopeSettings, UsageError> {
     })
 }
 
+/// The words of a list, whose entries may hold several with commas between.
+fn entries<'v>(values: &'v Values<'_>, name: &str) -> impl Iterator<Item = &'v str> {
+    values.list(name).iter().flat_map(|entry| entry.split(',')).map(str::trim)
+}
+
 fn with(values: &Values<'_>) -> With {
-    let asked =
-        |key: &str| values.list("with").iter().flat_map(|entry| entry.split(',')).any(|part| part.trim() == key);
+    let asked = |key: &str| entries(values, "with").any(|entry| entry == key);
     With { body: asked("body"), links: asked("links"), headers: asked("headers"), digest: asked("digest") }
 }
 

@@ -18,6 +18,56 @@ pub const HEADINGS: [&str; 9] = [INPUT, SCOPE, REQUESTS, POLITENESS, LIMITS, FAI
 /// Names of `--format`; the library's table has the same (tested).
 pub const FORMATS: &[&str] = &["jsonl", "json"];
 
+/// Words of `--follow`: all links, those to documents, and the elements they can stand in.
+pub const FOLLOW: &[&str] = &[
+    "pages",
+    "all",
+    "a",
+    "area",
+    "link",
+    "base",
+    "form",
+    "button",
+    "input",
+    "img",
+    "image",
+    "source",
+    "picture",
+    "audio",
+    "video",
+    "track",
+    "iframe",
+    "frame",
+    "object",
+    "param",
+    "embed",
+    "applet",
+    "script",
+    "blockquote",
+    "q",
+    "ins",
+    "del",
+    "html",
+    "head",
+    "body",
+    "table",
+    "thead",
+    "tbody",
+    "tfoot",
+    "tr",
+    "td",
+    "th",
+    "style",
+    "css",
+    "meta",
+    "use",
+    "svg",
+    "header",
+    "manifest",
+    "feed",
+    "markdown",
+];
+
 const NO_LIMIT: u32 = u32::MAX;
 
 /// A crawl of one page takes 11 to 12 MiB.
@@ -39,9 +89,13 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("exclude", Kind::Patterns, "RE", "Do not follow links whose URL matches; wins over --include; repeatable")
         .only(Run::Crawl)
         .under(SCOPE),
+    Setting::new("follow", Kind::Words(FOLLOW), "LIST", "Links to follow by what they stand in: pages (what leads to documents), all, or elements such as img,script (commas between)")
+        .only(Run::Crawl)
+        .under(SCOPE),
     Setting::new("include", Kind::Patterns, "RE", "Follow only links whose URL matches; repeatable, any match counts")
         .only(Run::Crawl)
         .under(SCOPE),
+    Setting::new("js-links", Kind::Switch, "", "Also find links in string literals of scripts that look like paths").only(Run::Crawl).under(SCOPE),
     Setting::new(
         "max-depth",
         Kind::Whole { least: 0, most: NO_LIMIT, none: true },
