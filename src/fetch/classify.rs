@@ -14,7 +14,9 @@ use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use super::Attempt;
+use super::dial::DialError;
 use super::resolve::{NameError, ResolveError, is_our_limit};
+use super::secure::ConnectLate;
 use super::tls_words;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::SkipReason;
@@ -67,11 +69,29 @@ pub(super) fn before_head(error: &reqwest::Error, route: Route) -> Headless {
     }
 }
 
+/// The same of the pool of our own connections with TLS.
+pub(super) fn of_pool(error: &hyper_util::client::legacy::Error, route: Route) -> Headless {
+    if !error.is_connect() {
+        Headless::Failed(of_exchange(error))
+    } else if find::<ConnectLate>(error).is_some() {
+        Headless::Failed(connect_timeout())
+    } else {
+        of_connection(error, route)
+    }
+}
+
 /// What an error means that came instead of a connection.
 pub(super) fn of_connection(error: &(dyn Error + 'static), route: Route) -> Headless {
+    if let Some(error) = find(error) {
+        return of_name(error);
+    }
     match find(error) {
-        Some(error) => of_name(error),
-        None => Headless::Failed(of_connect(error, route).before_sending()),
+        Some(DialError::Private) => Headless::Refused,
+        Some(error @ DialError::Family(_)) => {
+            let message = one_line(&error.to_string());
+            Headless::Failed(FetchError::permanent(ErrorKind::Dns, Stage::Dns, message).before_sending())
+        }
+        _ => Headless::Failed(of_connect(error, route).before_sending()),
     }
 }
 
@@ -152,6 +172,10 @@ fn is_of_connecting(error: &io::Error) -> bool {
 
 /// The connection stood; no complete head came.
 pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> FetchError {
+    // With TLS 1.3 a server that wants another client certificate says so only now.
+    if let Some(tls @ rustls::Error::AlertReceived(_)) = find(error) {
+        return FetchError::permanent(ErrorKind::Tls, Stage::Tls, one_line(&tls_words::of(tls)));
+    }
     let message = innermost(error);
     let Some(cause) = find::<hyper::Error>(error) else {
         return FetchError::transient(ErrorKind::Protocol, Stage::Head, message);
@@ -171,8 +195,8 @@ pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> FetchError {
     }
     match io_kind(error) {
         Some(io::ErrorKind::TimedOut) => FetchError::transient(ErrorKind::Timeout, Stage::Head, message),
-        // Only writing fails so.
-        Some(io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero) => {
+        // Only writing fails so. (HTTP/2 has the same word, without a code of the system, for a server that has gone.)
+        Some(io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero) if has_code(error) => {
             FetchError::transient(ErrorKind::Protocol, Stage::Send, message)
         }
         _ => FetchError::transient(ErrorKind::Protocol, Stage::Head, message),
@@ -226,6 +250,13 @@ fn io_errors<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a i
 /// The kind of the innermost I/O error: those around it are wrapped ones.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     io_errors(error).last().map(io::Error::kind)
+}
+
+/// Whether the innermost I/O error is the system's own.
+fn has_code(error: &(dyn Error + 'static)) -> bool {
+    io_errors(error)
+        .last()
+        .is_some_and(|error| error.raw_os_error().is_some() || error.kind() == io::ErrorKind::WriteZero)
 }
 
 fn starts_with(error: &(dyn Error + 'static), text: &str) -> bool {

@@ -38,6 +38,20 @@ pub enum Dns {
     Server(SocketAddr),
 }
 
+/// Addresses of one kind only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// Whether an address is of this kind.
+    pub(super) fn has(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+}
+
 /// Why a name gave no address to connect to.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum ResolveError {
@@ -78,12 +92,14 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// `denied` are networks that nothing is connected to. Reads no file and asks nobody before the first name.
-    pub(super) fn new(dns: Dns, denied: &[IpNet]) -> Self {
+    /// Of a `family` all that there is is wanted; the addresses of the other are found as well, since a proxy that looks a
+    /// name up again may take them. `denied` are networks that nothing is connected to. Reads no file and asks nobody
+    /// before the first name.
+    pub(super) fn new(dns: Dns, family: Option<Family>, denied: &[IpNet]) -> Self {
         let look_up = match dns {
             Dns::System => system::source(),
-            Dns::Own => server::source(None),
-            Dns::Server(address) => server::source(Some(address)),
+            Dns::Own => server::source(None, family),
+            Dns::Server(address) => server::source(Some(address), family),
         };
         Self { cache: Arc::new(cache::Cache::new(look_up)), denied: denied.into() }
     }
@@ -198,7 +214,7 @@ mod tests {
 
     #[test]
     fn public_addresses_beside_private_ones_are_left() {
-        let guard = Names::new(Dns::System, &["9.9.9.0/24".parse().unwrap()]).guard(true);
+        let guard = Names::new(Dns::System, None, &["9.9.9.0/24".parse().unwrap()]).guard(true);
         let mixed = ["127.0.0.1", "1.1.1.1", "9.9.9.9"].map(|address| address.parse().unwrap());
         assert_eq!(allowed(&mixed, &guard).unwrap(), ["1.1.1.1:0".parse().unwrap()]);
         assert!(matches!(allowed(&["::1".parse().unwrap()], &guard), Err(ResolveError::Private)));
@@ -206,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_literal_in_the_place_of_a_name_is_guarded_too() {
-        let names = Names::new(Dns::System, &[]);
+        let names = Names::new(Dns::System, None, &[]);
         let addresses = |guarded, text: &str| Resolver::new(&names, guarded, Arc::default()).addresses(text);
         for text in ["127.0.0.1", "[::1]"] {
             assert_eq!(addresses(false, text).await.unwrap().count(), 1);

@@ -28,7 +28,7 @@ use hickory_resolver::{Hosts, TokioResolver, system_conf};
 
 use super::cache::{Found, LookUp};
 use super::guard::is_private;
-use super::{no_descriptor, system};
+use super::{Family, no_descriptor, system};
 
 /// For entries of the hosts file, and denials that state no time.
 const HOLDS: Duration = Duration::from_mins(1);
@@ -40,15 +40,16 @@ const STRAGGLER: Duration = Duration::from_millis(300);
 /// Questions at once on one connection to a name server; the cache bounds them below this.
 const QUESTIONS: usize = 1024;
 
-/// The server to ask; None: those of this machine.
-pub(super) fn source(server: Option<SocketAddr>) -> LookUp {
+/// The server to ask; None: those of this machine. Addresses of the wanted family are waited for, and are there even if no
+/// way leads to them.
+pub(super) fn source(server: Option<SocketAddr>, wanted: Option<Family>) -> LookUp {
     let made: Arc<OnceLock<Source>> = Arc::default();
     Box::new(move |name| {
         let made = Arc::clone(&made);
         Box::pin(async move {
             let source = match made.get() {
                 Some(source) => source,
-                None => match Source::open(server) {
+                None => match Source::open(server, wanted) {
                     Ok(source) => made.get_or_init(|| source),
                     Err(error) => return Found::unavailable(Arc::new(error)),
                 },
@@ -68,7 +69,7 @@ enum Source {
 }
 
 impl Source {
-    fn open(server: Option<SocketAddr>) -> io::Result<Self> {
+    fn open(server: Option<SocketAddr>, wanted: Option<Family>) -> io::Result<Self> {
         // Without a descriptor there seem to be no files.
         if let Some(limit) = no_descriptor() {
             return Err(limit);
@@ -83,7 +84,7 @@ impl Source {
                 }
             },
         };
-        Servers::new(config, options).map(|servers| Self::Servers(Box::new(servers)))
+        Servers::new(config, options, wanted).map(|servers| Self::Servers(Box::new(servers)))
     }
 }
 
@@ -103,10 +104,12 @@ struct Servers {
     search: Vec<Name>,
     /// Names with fewer dots are asked with each of `search` behind them first.
     least_dots: usize,
+    /// The family that connections are made to.
+    wanted: Option<Family>,
 }
 
 impl Servers {
-    fn new(config: ResolverConfig, mut options: ResolverOpts) -> io::Result<Self> {
+    fn new(config: ResolverConfig, mut options: ResolverOpts, wanted: Option<Family>) -> io::Result<Self> {
         let (domain, search, servers) = config.into_parts();
         let search = if search.is_empty() { domain.into_iter().collect() } else { search };
         let least_dots = options.ndots;
@@ -116,14 +119,14 @@ impl Servers {
         let config = ResolverConfig::from_name_servers(servers);
         let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let resolver = builder.with_options(options).build().map_err(io::Error::other)?;
-        Ok(Self { resolver, hosts: Hosts::from_system().unwrap_or_default(), search, least_dots })
+        Ok(Self { resolver, hosts: Hosts::from_system().unwrap_or_default(), search, least_dots, wanted })
     }
 
     async fn look_up(&self, name: &str) -> Found {
         let Ok(typed) = Name::from_ascii(name) else { return Found::nothing(HOLDS) };
         let listed = self.listed(&typed);
         if !listed.is_empty() {
-            return Found::addresses(reachable_first(listed), HOLDS);
+            return Found::addresses(in_order(listed, self.wanted), HOLDS);
         }
         let mut found = Found::nothing(DENIAL_HOLDS);
         for full in self.full_names(typed, name) {
@@ -168,32 +171,36 @@ impl Servers {
             Either::Left((first, rest)) => (first, Either::Left(rest)),
             Either::Right((first, rest)) => (first, Either::Right(rest)),
         };
-        let enough = first.as_ref().is_ok_and(|lookup| addresses(lookup).next().is_some());
+        let is_wanted = |address: IpAddr| self.wanted.is_none_or(|family| family.has(address));
+        let enough = first.as_ref().is_ok_and(|lookup| addresses(lookup).any(is_wanted));
         let second = if enough {
             tokio::time::timeout(STRAGGLER, rest).await.unwrap_or(Err(NetError::Timeout))
         } else {
             rest.await
         };
-        both(&first, &second)
+        both(&first, &second, self.wanted)
     }
 }
 
 /// What the answers for the two families say together.
-fn both(first: &Result<Lookup, NetError>, second: &Result<Lookup, NetError>) -> Found {
+fn both(first: &Result<Lookup, NetError>, second: &Result<Lookup, NetError>, wanted: Option<Family>) -> Found {
     let lookups = || [first, second].into_iter().filter_map(|answer| answer.as_ref().ok());
     let found: Vec<_> = lookups().flat_map(addresses).collect();
-    if !found.is_empty() {
-        let seconds = lookups().flat_map(Lookup::answers).map(|record| record.ttl).min();
-        return Found::addresses(reachable_first(found), Duration::from_secs(seconds.unwrap_or(0).into()));
-    }
     let errors = || [first, second].into_iter().filter_map(|answer| answer.as_ref().err());
     let denial = |error: &NetError| match error {
         NetError::Dns(DnsError::NoRecordsFound(NoRecords { negative_ttl, .. })) => Some(*negative_ttl),
         _ => None,
     };
+    let failure = errors().find(|error| denial(error).is_none());
+    // Those of the other family are no answer while the wanted ones may come yet.
+    let is_wanted = |address: &IpAddr| wanted.is_none_or(|family| family.has(*address));
+    if !found.is_empty() && (failure.is_none() || found.iter().any(is_wanted)) {
+        let seconds = lookups().flat_map(Lookup::answers).map(|record| record.ttl).min();
+        return Found::addresses(in_order(found, wanted), Duration::from_secs(seconds.unwrap_or(0).into()));
+    }
     // A name that does not exist does so in no family; that it has no address in one says nothing of the other.
     let unknown = errors().any(NetError::is_nx_domain);
-    match errors().find(|error| denial(error).is_none()) {
+    match failure {
         Some(error) if !unknown => Found::unavailable(Arc::new(in_words(error))),
         _ => {
             let seconds = errors().filter_map(denial).flatten().min();
@@ -220,6 +227,15 @@ fn in_words(error: &NetError) -> io::Error {
         NetError::Dns(DnsError::ResponseCode(code)) => io::Error::other(format!("the name server says: {code}")),
         other => io::Error::other(format!("the name server cannot be asked: {other}")),
     }
+}
+
+/// The order in which addresses are tried. Of a family that is wanted none is left out: that no way leads to it shall be
+/// told as what it is.
+fn in_order(addresses: Vec<IpAddr>, wanted: Option<Family>) -> Vec<IpAddr> {
+    let Some(family) = wanted else { return reachable_first(addresses) };
+    let (mut first, mut rest): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| family.has(*address));
+    first.append(&mut rest);
+    first
 }
 
 /// IPv6 before IPv4, as RFC 6724 has it, but only families that this machine has a route for, if it has one for either. A
@@ -269,11 +285,15 @@ mod tests {
     use super::*;
 
     fn servers(search: &[&str], ndots: usize) -> Servers {
+        servers_for(search, ndots, None)
+    }
+
+    fn servers_for(search: &[&str], ndots: usize, wanted: Option<Family>) -> Servers {
         let search = search.iter().map(|name| Name::from_ascii(name).unwrap()).collect();
         let config = ResolverConfig::from_parts(None, search, Vec::new());
         let mut options = ResolverOpts::default();
         options.ndots = ndots;
-        Servers::new(config, options).unwrap()
+        Servers::new(config, options, wanted).unwrap()
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod failures;
 mod names;
 mod requests;
 mod server;
+mod transport;
 
 use std::time::Duration;
 

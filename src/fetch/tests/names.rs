@@ -186,7 +186,7 @@ async fn a_socks_proxy_gets_an_address_that_was_checked_and_no_name() {
     let (proxy, told, _tasks) = socks().await;
     let client = client_with(|settings| {
         settings.dns = Dns::Server(names.address());
-        settings.proxy = Some(format!("socks5h://{proxy}"));
+        settings.proxy = Some(vec![format!("socks5h://{proxy}")]);
     });
     client.fetch(guarded("http://rebinding.test/")).await;
     // Type 1 is an IPv4 address.
@@ -219,7 +219,7 @@ async fn a_name_that_an_http_proxy_looks_up_is_checked_before() {
     });
     let client = client_with(|settings| {
         settings.dns = Dns::Server(names.address());
-        settings.proxy = Some(proxy.address.to_string());
+        settings.proxy = Some(vec![proxy.address.to_string()]);
     });
     // The proxy may take either address of a name that has both.
     for name in ["page.test", "mixed.test"] {
