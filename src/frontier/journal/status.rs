@@ -14,8 +14,9 @@ use super::dir::{StateError, open_to_read};
 use super::entry::{Begun, Entry, each};
 use super::load::{Counted, counted};
 
-/// Read at first; four times as much each time there was no note in it.
-const WINDOW: u64 = 1 << 20;
+/// Read at first, so that whoever looks ten times a second takes little from the run; four times as much each time there was
+/// no note in it.
+const WINDOW: u64 = 128 << 10;
 
 /// What can be seen of a run.
 #[derive(Debug)]
