@@ -149,6 +149,8 @@ fn control(list: &Path, concurrency: usize) -> u64 {
                 body: None,
                 credentials: true,
                 user_info: None,
+                logs_in: false,
+                cookies: false,
                 timeout: settings.timeout,
                 guarded: false,
                 max_body: settings.max_filesize,

@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, run_name};
+use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, open_client, run_name};
 use crate::engine::clock::Clock;
 use crate::engine::ledger;
-use crate::fetch::client::Client;
 use crate::frontier::Frontier as _;
 use crate::frontier::journal::{
     Begun, Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Past, Replay, StateDir,
@@ -167,7 +166,7 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     engine.keep_pages = engine.follow;
     engine.again = replay.begun().again;
     client.body_pool = budget.bodies.min(client.body_pool);
-    let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
+    let client = open_client(&client)?;
     go_back_to_outputs(&mut replay, &outputs)?;
     if let Some((journal, at, bytes)) = replay.torn() {
         // A kill or a loss of power leaves this, but so does a disk that returns other bits than it was given.

@@ -78,6 +78,8 @@ fn request(url: &Url, origin: &str, settings: &EngineSettings) -> Request {
         body: None,
         credentials: at_home,
         user_info: None,
+        logs_in: false,
+        cookies: false,
         timeout: settings.timeout,
         guarded: !settings.allow_private && !is_typed,
         max_body: Some(robots::MAX_BODY as u64 + 1),

@@ -153,6 +153,7 @@ impl<F: Fetcher> Round<'_, F> {
         let retry_after = head.and_then(|head| retry_after(head, desk.clock.wall(now).0));
         let refused = retry::is_refusal(status, retry_after.is_some());
         let sent = attempt.refusal.is_none() && asked.url.is_some();
+        let own_retries = job.spec.as_ref().and_then(|spec| spec.retries);
         let chain = job.chain.get_or_insert_default();
         if sent {
             note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
@@ -167,12 +168,14 @@ impl<F: Fetcher> Round<'_, F> {
             attempts: chain.attempts,
             refusals: chain.refusals,
             idle_deaths: chain.idle_deaths,
-            in_budget: self.in_budget,
+            // Who gives a job a number of its own means it.
+            in_budget: self.in_budget || own_retries.is_some(),
         };
-        let settings = &desk.settings.retry;
-        let verdict = retry::judge(&exchange, settings);
+        let mut settings = desk.settings.retry;
+        settings.retries = own_retries.unwrap_or(settings.retries);
+        let verdict = retry::judge(&exchange, &settings);
         let granted = retry::Exchange { in_budget: true, ..exchange };
-        let denied = !self.in_budget && retry::judge(&granted, settings) == retry::Verdict::Retry;
+        let denied = !self.in_budget && retry::judge(&granted, &settings) == retry::Verdict::Retry;
         let signal =
             if attempt.refusal.is_some() { Signal::Neutral } else { retry::signal(status, error, retry_after) };
         tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = error.map(|error| &*error.message), denied, "request over");
@@ -406,7 +409,8 @@ fn quota(head: &Head, desk: &Desk) -> Option<Quota> {
 
 /// Where a redirect leads, as a canonical URL; None if this is no redirect.
 ///
-/// 300 and 304 are answers of their own; so is a 3xx without `Location` (RFC 9110 15.4).
+/// 304 is an answer of its own, and so is a 3xx without `Location` (RFC 9110 15.4). A 300 names what the server would choose,
+/// and is followed as curl does; 305 and 306 are retired.
 fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> Result<Option<String>, FetchError> {
     let (Some(head), Some(base)) = (&attempt.head, &asked.url) else { return Ok(None) };
     leads_to(head, base, job.chain.as_ref().map_or(0, |chain| chain.hops), limit)
@@ -414,7 +418,7 @@ fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> R
 
 /// The same of a head, after so many redirects.
 pub(super) fn leads_to(head: &Head, base: &Url, hops: u32, limit: u32) -> Result<Option<String>, FetchError> {
-    if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
+    if !matches!(head.status, 300..=303 | 307 | 308) {
         return Ok(None);
     }
     let Some(location) = head.headers.get(http::header::LOCATION) else { return Ok(None) };
@@ -464,6 +468,11 @@ pub(super) fn robots_answer(attempt: Attempt, product_token: &str, led_to: Optio
     }
 }
 
+/// Whether redirects have led from https to http, where others can listen.
+fn is_downgraded(job: &Job) -> bool {
+    job.first_url().starts_with("https:") && job.url.starts_with("http:")
+}
+
 fn build_request(
     desk: &Desk,
     job: &Job,
@@ -483,6 +492,8 @@ fn build_request(
         body: None,
         credentials,
         user_info: None,
+        logs_in: job.kind == JobKind::Typed && !is_downgraded(job),
+        cookies: job.has_record(),
         timeout: settings.timeout,
         guarded,
         max_body: settings.max_filesize,

@@ -24,6 +24,7 @@ use url::{Host, Url};
 use super::body::{BodyPool, Limits};
 use super::classify::{Route, one_line, our_limit};
 use super::connecting::Watch;
+use super::cookies::{CookieError, CookieSettings, Cookies};
 pub use super::deadlines::LowestSpeed;
 use super::deadlines::Times;
 use super::direct::Direct;
@@ -33,6 +34,7 @@ use super::resolve::{Resolver, literal_is_private, no_descriptor};
 use super::{Attempt, Fetcher, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::SkipReason;
+use crate::policy::netrc::Netrc;
 
 /// The codings that are decoded.
 const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
@@ -57,6 +59,10 @@ pub struct ClientSettings {
     pub connect_timeout: Option<Duration>,
     /// Longest silence in a body; None is no limit.
     pub read_timeout: Option<Duration>,
+    /// Logins by machine, for requests that have no other.
+    pub netrc: Option<Netrc>,
+    /// The cookie engine; None: responses set no cookies.
+    pub cookies: Option<CookieSettings>,
     /// Bodies that stay slower for so long are given up; None is no limit.
     pub lowest_speed: Option<LowestSpeed>,
     /// Memory for bodies beyond 256 KiB each, in bytes.
@@ -79,6 +85,8 @@ impl Default for ClientSettings {
             insecure: false,
             connect_timeout: Some(Duration::from_secs(10)),
             read_timeout: Some(Duration::from_secs(15)),
+            netrc: None,
+            cookies: None,
             lowest_speed: None,
             body_pool: 64 * 1024 * 1024,
             // The requests in flight at a host bound it already.
@@ -96,6 +104,8 @@ impl Default for ClientSettings {
 pub enum ClientError {
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Cookies(#[from] CookieError),
     #[error("'{0}' cannot be sent as a user agent")]
     UserAgent(String),
 }
@@ -113,6 +123,8 @@ pub struct Client {
     headers_with_credentials: HeaderMap,
     read_timeout: Option<Duration>,
     lowest_speed: Option<LowestSpeed>,
+    netrc: Option<Netrc>,
+    cookies: Option<Arc<Cookies>>,
     pool: BodyPool,
 }
 
@@ -156,6 +168,8 @@ impl Client {
             headers_with_credentials,
             read_timeout: settings.read_timeout,
             lowest_speed: settings.lowest_speed,
+            netrc: settings.netrc.clone(),
+            cookies: settings.cookies.as_ref().map(Cookies::open).transpose()?.map(Arc::new),
             pool: BodyPool::new(settings.body_pool),
         })
     }
@@ -164,6 +178,12 @@ impl Client {
     #[must_use]
     pub fn body_pool(&self) -> &BodyPool {
         &self.pool
+    }
+
+    /// The cookies of the run, if its cookie engine is on.
+    #[must_use]
+    pub fn cookies(&self) -> Option<Arc<Cookies>> {
+        self.cookies.clone()
     }
 
     /// Whether the guard forbids a request by what its URL says.
@@ -192,10 +212,24 @@ impl Client {
         matches!(url.host(), Some(Host::Domain(host)) if self.settings.proxies.names().iter().any(|name| **name == *host))
     }
 
+    /// What netrc says of the machine, if nothing else does; of a user without a password the password.
+    fn login_of_netrc<'a>(&'a self, request: &'a Request, authorized: bool) -> Option<(&'a str, &'a str)> {
+        let netrc = self.netrc.as_ref().filter(|_| request.credentials || request.logs_in)?;
+        let user = match &request.user_info {
+            Some((user, password)) if password.is_empty() => Some(&**user),
+            Some(_) => return None,
+            None if authorized => return None,
+            None => None,
+        };
+        netrc.login(request.url.host_str()?, user, !request.credentials)
+    }
+
     fn headers_for(&self, request: &mut Request) -> HeaderMap {
         let mut headers =
             if request.credentials { self.headers_with_credentials.clone() } else { self.headers.clone() };
-        if let Some((user, password)) = &request.user_info
+        let of_netrc = self.login_of_netrc(request, headers.contains_key(AUTHORIZATION));
+        let user_info = request.user_info.as_ref().map(|(user, password)| (&**user, &**password));
+        if let Some((user, password)) = of_netrc.or(user_info)
             && let Some(value) = basic_authorization(user, password)
         {
             headers.insert(AUTHORIZATION, value);
@@ -214,12 +248,27 @@ impl Client {
 }
 
 impl Fetcher for Client {
-    async fn fetch(&self, mut request: Request) -> Attempt {
+    async fn fetch(&self, request: Request) -> Attempt {
+        let jar = self.cookies.as_ref().filter(|_| request.cookies);
+        let url = jar.map(|_| request.url.clone());
+        let attempt = self.exchange(request, jar).await;
+        if let (Some(jar), Some(url), Some(head)) = (jar, url, &attempt.head) {
+            jar.take_from(&url, &head.headers);
+        }
+        attempt
+    }
+}
+
+impl Client {
+    async fn exchange(&self, mut request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
         let proxy = self.settings.proxies.of(&request.url).cloned();
         if self.is_refused(&request, proxy.is_some()) {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
         }
-        let headers = self.headers_for(&mut request);
+        let mut headers = self.headers_for(&mut request);
+        if let Some(jar) = jar {
+            jar.add_to(&request.url, &mut headers);
+        }
         let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
         let times = Times { whole: request.timeout, silence: self.read_timeout, speed: self.lowest_speed };
         let terms = Terms { times, body: limits, progress: &request.progress };

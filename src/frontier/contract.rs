@@ -223,6 +223,8 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         headers: vec![("x-a".into(), "1".into()), ("x-b".into(), String::new().into())],
         body: Some(vec![0, 255, 10, 13]),
         timeout: Some(Duration::from_nanos(1_500_000_001)),
+        retries: Some(3),
+        accept: Some("200..299".into()),
         meta: Some(r#"{"a":[1,2.50,"x"]}"#.into()),
         user_info: Some(("user".into(), "pass:word".into())),
         mirrors: vec![Mirror { url: "https://b.example/".into(), user_info: None, repeated: false }],

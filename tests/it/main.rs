@@ -17,6 +17,8 @@
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
+//! - `cookies` is about who we are to servers: cookies and their files, beside curl.
+//! - `secrets` is about what must not be seen in anything that is written.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
 //! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
@@ -32,6 +34,7 @@
 
 mod audit;
 mod config;
+mod cookies;
 mod crawl;
 mod demo;
 mod docs;
@@ -46,6 +49,7 @@ mod records;
 mod refusals;
 mod resilience;
 mod robots;
+mod secrets;
 mod state;
 mod support;
 mod time;

@@ -80,6 +80,7 @@ pub enum Artefact {
 /// What has to be mended: one line and perhaps a hint.
 pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
     let words = &help_last(words);
+    spelling::refuse_pairs(words)?;
     let matches = match command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Typed::Show(error.render().to_string())),
@@ -108,7 +109,7 @@ pub fn quiet(words: &[OsString]) -> u32 {
     let counts = words.map(|word| match word.strip_prefix('-') {
         Some("-quiet") => 1,
         // Letters behind one that takes a value are that value.
-        Some(letters) => letters.chars().take_while(|letter| "qvskLI".contains(*letter)).filter(|l| *l == 'q').count(),
+        Some(letters) => letters.chars().take_while(|letter| "qvskLIn".contains(*letter)).filter(|l| *l == 'q').count(),
         None => 0,
     });
     u32::try_from(counts.sum::<usize>()).unwrap_or(u32::MAX)
@@ -554,16 +555,16 @@ mod tests {
     #[test]
     fn flags_are_those_of_this_version() {
         let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config \
-            connect-timeout continue deadline delay durability fail-early fail-on format grace header \
+            connect-timeout continue cookie cookie-jar deadline delay durability fail-early fail-on format grace header \
             hedge-after host-concurrency host-rate input-file insecure ip-concurrency location log-format \
-            max-crawl-delay max-filesize max-memory max-pages max-redirs max-retry-after no-config no-progress output \
+            max-crawl-delay max-filesize max-memory max-pages max-redirs max-retry-after netrc no-config no-progress output \
             proxy quiet race rate read-timeout referer retries retry-all robots silent speed-limit speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
             (Run::Crawl, "again exclude include max-depth max-per-pattern refused scope sitemaps"),
             (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
-        let letters = [(Run::Crawl, "AHLeijklmoqsuvx"), (Run::Fetch, "AHILXdeijkmoqsuvx")];
+        let letters = [(Run::Crawl, "AHLbceijklmnoqsuvx"), (Run::Fetch, "AHILXbcdeijkmnoqsuvx")];
         for ((run, only), (_, letters)) in only.into_iter().zip(letters) {
             let command = command();
             let subcommand = command.find_subcommand(run.as_str()).expect("a command");
@@ -577,7 +578,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in ["--cookie-jar j", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
+        for later in ["--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }

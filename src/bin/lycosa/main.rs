@@ -20,6 +20,7 @@ mod file;
 mod layers;
 mod logging;
 mod memo;
+mod netrc;
 mod settings;
 mod spelling;
 mod standard;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::RunFlags;
 use crate::file::Wanted;
+use crate::settings::cookies::is_line;
 use crate::settings::request::RequestFlags;
 use crate::settings::{Given, Layer, Origin, Run, UsageError, setting};
 
@@ -162,9 +163,16 @@ impl Memo {
     pub fn restore(&self, layer: &mut Layer, given: &Layer) -> Result<(), UsageError> {
         let mut wanting = Vec::new();
         let mut lines = layer.get("header").map(|given| given.texts.clone()).unwrap_or_default();
+        let mut cookies = layer.get("cookie").map(|given| given.texts.clone()).unwrap_or_default();
         let again = given.get("header").map(|given| given.texts.clone()).unwrap_or_default();
         for name in &self.missing {
             match name.as_str() {
+                COOKIE => {
+                    match given.get("cookie").map(|given| lines_of(&given.texts)).filter(|lines| !lines.is_empty()) {
+                        Some(lines) => cookies.extend(lines),
+                        None => wanting.push("-b 'NAME=VALUE' (or LYCOSA_COOKIE)".to_owned()),
+                    }
+                }
                 "user" | "proxy" => match (given.get(name), setting(name)) {
                     (Some(value), Some(setting)) => layer.set(setting, value.texts.clone(), value.origin.clone()),
                     _ => wanting.push(format!("--{name} (or LYCOSA_{})", name.to_uppercase())),
@@ -184,6 +192,9 @@ impl Memo {
             && let (Some(value), Some(setting)) = (typed(given, "user"), setting("user"))
         {
             layer.set(setting, value.texts.clone(), value.origin.clone());
+        }
+        if let Some(setting) = setting("cookie").filter(|_| !cookies.is_empty()) {
+            layer.set(setting, cookies, Origin::Flag("--cookie".to_owned()));
         }
         if let Some(setting) = setting("header").filter(|_| !lines.is_empty()) {
             layer.set(setting, lines, Origin::Flag("--header".to_owned()));
@@ -208,6 +219,12 @@ impl Memo {
                 return refused(&format!("--{name}"));
             }
         }
+        let kept = self.settings.get("cookie").map_or(&[][..], Vec::as_slice);
+        let typed_cookies = typed(given, "cookie").map_or(&[][..], |given| &given.texts);
+        let is_new = |entry: &String| if is_line(entry) { !missed(COOKIE) } else { !kept.contains(entry) };
+        if typed_cookies.iter().any(is_new) {
+            return refused("--cookie");
+        }
         let kept = self.settings.get("header").map_or(&[][..], Vec::as_slice);
         let lines = typed(given, "header").map_or(&[][..], |given| &given.texts);
         match lines.iter().find(|line| !kept.contains(line) && !missed(header_name(line))) {
@@ -216,6 +233,14 @@ impl Memo {
             None => Ok(()),
         }
     }
+}
+
+/// What stands for the cookies that were left out: no header's name starts with a dash.
+const COOKIE: &str = "--cookie";
+
+/// The entries of `-b` that are cookies, and no file.
+fn lines_of(entries: &[String]) -> Vec<String> {
+    entries.iter().filter(|entry| is_line(entry)).cloned().collect()
 }
 
 /// What a flag of this command line says, and no variable.
@@ -240,6 +265,14 @@ fn kept(name: &str, texts: &[String], missing: &mut Vec<String>) -> Option<Vec<S
         "proxy" if texts.iter().any(|text| text.contains('@')) => {
             missing.push(name.to_owned());
             None
+        }
+        // What is no secret names a file.
+        "cookie" => {
+            let (secret, files): (Vec<&String>, Vec<&String>) = texts.iter().partition(|entry| is_line(entry));
+            if !secret.is_empty() {
+                missing.push(COOKIE.to_owned());
+            }
+            Some(files.into_iter().cloned().collect())
         }
         "header" => {
             let (secret, open): (Vec<&String>, Vec<&String>) =

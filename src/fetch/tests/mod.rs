@@ -27,6 +27,8 @@ fn get(url: &str) -> Request {
         body: None,
         credentials: false,
         user_info: None,
+        logs_in: false,
+        cookies: true,
         timeout: Some(LONG),
         guarded: false,
         max_body: Some(16 * 1024 * 1024),

@@ -6,6 +6,7 @@ use lycosa::policy::credentials::is_credential;
 use serde_json::{Map, Value, json};
 
 use crate::args::ConfigAction;
+use crate::settings::cookies::is_line;
 use crate::settings::request::RequestFlags;
 use crate::settings::resolve::{resolve, without_credentials};
 use crate::settings::table::{FORMATS, SETTINGS};
@@ -134,6 +135,7 @@ fn json_value(setting: &Setting, given: &Given) -> Value {
 fn masked(setting: &Setting, text: &str) -> String {
     match setting.name {
         "user" if text != "none" => format!("{}:***", text.split(':').next().unwrap_or_default()),
+        "cookie" if is_line(text) => names_only(text),
         "proxy" => without_credentials(text),
         "header" => match text.split_once(':') {
             Some((name, _)) if is_credential(name.trim()) => format!("{name}: ***"),
@@ -141,6 +143,12 @@ fn masked(setting: &Setting, text: &str) -> String {
         },
         _ => text.to_owned(),
     }
+}
+
+/// A line of cookies without their values.
+fn names_only(line: &str) -> String {
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().trim().to_owned() + "=***";
+    line.split(';').filter(|pair| !pair.trim().is_empty()).map(name).collect::<Vec<_>>().join("; ")
 }
 
 /// The embedded file with everything commented out: `#key = value`, to be told from prose, which has a space.
@@ -275,6 +283,8 @@ mod tests {
         assert_eq!(text("header", "X-Api-Key: s3cret"), "X-Api-Key: ***");
         assert_eq!(text("header", "X-Plain: yes"), "X-Plain: yes");
         assert_eq!(text("user", "none"), "none");
+        assert_eq!(text("cookie", "a=s3cret; b=s3=cret;"), "a=***; b=***");
+        assert_eq!(text("cookie", "jar.txt"), "jar.txt");
     }
 
     #[test]

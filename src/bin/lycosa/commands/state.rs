@@ -206,6 +206,12 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage:
     if let Err(error) = open_input(&run, state.path(), &mut resolved) {
         return crate::usage(&error, resolved.display.quiet);
     }
+    if stage == Stage::Unfinished
+        && let Some(cookies) = &mut resolved.settings.client.cookies
+    {
+        // What an earlier process was given goes on.
+        cookies.files.extend(cookies.jar.clone());
+    }
     let state = match stage {
         Stage::Anew { credentials_of_run } => renewed(state, memo, credentials_of_run, &resolved),
         Stage::Unfinished | Stage::Finished => Ok(state),
@@ -264,7 +270,7 @@ fn layers(memo: &Memo, flags: &ResumeFlags) -> Result<(Layer, Vec<String>), Usag
 }
 
 fn is_secret(setting: &Setting) -> bool {
-    matches!(setting.name, "user" | "header" | "proxy")
+    matches!(setting.name, "cookie" | "header" | "proxy" | "user")
 }
 
 /// A summary that was named now is written here, wherever the run was begun.

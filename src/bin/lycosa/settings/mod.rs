@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub mod check;
+pub mod cookies;
 pub mod request;
 pub mod resolve;
 pub mod table;

@@ -16,9 +16,11 @@ use lycosa::seeds::SeedSettings;
 use lycosa::sinks::{OutputSettings, Target, format_for_path};
 
 use super::check::{self, Bad, Patience};
+use super::cookies::Cookies;
 use super::request::{Headers, RequestFlags};
 use super::{Kind, Layer, Origin, Run, UsageError, setting};
 use crate::exit::FailOn;
+use crate::netrc;
 
 /// For a time that was switched off where the library wants one: longer than any run.
 const UNLIMITED: Duration = Duration::from_hours(10 * 365 * 24);
@@ -53,11 +55,16 @@ pub struct Resolved {
 /// The first value that cannot be used, with its flag, key or variable.
 pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolved, UsageError> {
     let values = Values(layers);
-    let headers = headers(&values, flags)?;
+    let mut headers = headers(&values, flags)?;
+    let cookies = Cookies::read(values.list("cookie"), values.text("cookie-jar"))
+        .map_err(|(name, bad)| values.error(name, bad))?;
+    headers.add_cookies(cookies.line);
     let (method, body) = flags.method_and_body().map_err(UsageError::from)?;
     let proxy =
         proxy(values.list("proxy").last().map_or("", String::as_str)).map_err(|bad| values.error("proxy", bad))?;
-    let (outputs, warnings) = outputs(&values)?;
+    let (outputs, mut warnings) = outputs(&values)?;
+    let (netrc, warning) = if values.switch("netrc") { netrc::read()? } else { (None, None) };
+    warnings.extend(warning);
     let agent = product_token(&headers.user_agent).trim();
     let mut engine = engine(run, &values)?;
     engine.product_token = if agent.is_empty() { "lycosa".to_owned() } else { agent.to_owned() };
@@ -72,6 +79,8 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         headers: plain,
         removed: headers.removed,
         credentials: headers.credentials,
+        netrc,
+        cookies: cookies.engine,
         proxy,
         insecure: values.switch("insecure"),
         connect_timeout: values.duration("connect-timeout")?,

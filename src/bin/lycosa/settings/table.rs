@@ -66,6 +66,14 @@ pub const SETTINGS: &[Setting] = &[
     .only(Run::Crawl)
     .under(SCOPE),
     // Requests
+    Setting::new("cookie", Kind::Texts, "LINE|FILE", "Send these cookies ('k=v; k2=v2') to hosts that were typed; or read FILE and keep what servers set ('': no file); repeatable")
+        .short('b')
+        .under(REQUESTS)
+        .not_local(),
+    Setting::new("cookie-jar", Kind::Text, "FILE", "Keep the cookies that servers set, and write all of them to FILE at the end, as curl does")
+        .short('c')
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("header", Kind::Texts, "LINE", "Send this header; 'Name:' removes one, 'Name;' sends it empty, @FILE reads lines; repeatable")
         .short('H')
         .under(REQUESTS)
@@ -80,6 +88,10 @@ pub const SETTINGS: &[Setting] = &[
         "Redirects followed for one URL; one more is a failure (kind redirect)",
     )
     .under(REQUESTS),
+    Setting::new("netrc", Kind::Switch, "", "Take logins from ~/.netrc, or the file that NETRC names: each goes to the machine it is for")
+        .short('n')
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("proxy", Kind::Text, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: no proxy; environment: as http_proxy and its kin say")
         .short('x')
         .under(REQUESTS)
