@@ -28,6 +28,7 @@ use crate::model::url::{self, Url, origin_of};
 use crate::parse::sitemap;
 use crate::policy::breaker::Signal;
 use crate::policy::credentials::is_credential;
+use crate::policy::host_rules::HostLimits;
 use crate::policy::pace::Ending;
 use crate::policy::rate_fields::{self, Quota};
 use crate::policy::retry;
@@ -48,6 +49,8 @@ pub struct Workshop<F> {
 pub struct Errand {
     pub job: Job,
     pub host: HostId,
+    /// Of the host.
+    pub limits: HostLimits,
     pub kind: RequestKind,
     /// It is the probe of its host's breaker.
     pub probe: bool,
@@ -71,6 +74,7 @@ pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
     let Errand {
         mut job,
         host,
+        limits,
         kind,
         probe,
         permit,
@@ -83,8 +87,9 @@ pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
         boarding,
     } = errand;
     let Boarding { id: flight, progress, cut } = boarding;
-    let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool, &progress);
-    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, in_budget, progress, reported: false };
+    let request = build_request(&shop.desk, &job, limits, Carries { credentials, guarded, beside_pool }, &progress);
+    let mut round =
+        Round { shop: &shop, host, limits, kind, probe, started, counted_at, in_budget, progress, reported: false };
     let over = tokio::select! {
         biased;
         done = AssertUnwindSafe(round.go(&mut job, request)).catch_unwind() => Ok(done),
@@ -111,6 +116,7 @@ struct Asked {
 struct Round<'a, F> {
     shop: &'a Arc<Workshop<F>>,
     host: HostId,
+    limits: HostLimits,
     kind: RequestKind,
     probe: bool,
     started: Moment,
@@ -172,7 +178,7 @@ impl<F: Fetcher> Round<'_, F> {
             in_budget: self.in_budget || own_retries.is_some(),
         };
         let mut settings = desk.settings.retry;
-        settings.retries = own_retries.unwrap_or(settings.retries);
+        settings.retries = own_retries.unwrap_or(self.limits.retries);
         let verdict = retry::judge(&exchange, &settings);
         let granted = retry::Exchange { in_budget: true, ..exchange };
         let denied = !self.in_budget && retry::judge(&granted, &settings) == retry::Verdict::Retry;
@@ -473,12 +479,19 @@ fn is_downgraded(job: &Job) -> bool {
     job.first_url().starts_with("https:") && job.url.starts_with("http:")
 }
 
-fn build_request(
-    desk: &Desk,
-    job: &Job,
+/// What the dispatcher has decided of a request.
+#[derive(Debug, Clone, Copy)]
+struct Carries {
     credentials: bool,
     guarded: bool,
     beside_pool: bool,
+}
+
+fn build_request(
+    desk: &Desk,
+    job: &Job,
+    limits: HostLimits,
+    Carries { credentials, guarded, beside_pool }: Carries,
     progress: &Arc<Progress>,
 ) -> Result<Request, FetchError> {
     let settings = &desk.settings;
@@ -494,9 +507,9 @@ fn build_request(
         user_info: None,
         logs_in: job.kind == JobKind::Typed && !is_downgraded(job),
         cookies: job.has_record(),
-        timeout: settings.timeout,
+        timeout: limits.timeout,
         guarded,
-        max_body: settings.max_filesize,
+        max_body: limits.max_filesize,
         beside_pool,
         progress: Arc::clone(progress),
     };

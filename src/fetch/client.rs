@@ -28,6 +28,8 @@ use super::cookies::{CookieError, CookieSettings, Cookies};
 pub use super::deadlines::LowestSpeed;
 use super::deadlines::Times;
 use super::direct::Direct;
+use super::host_headers;
+pub use super::host_headers::HostHeaders;
 use super::once::{Terms, once};
 use super::proxies::{Proxies, ProxyError, ProxyVariables};
 use super::resolve::{Resolver, literal_is_private, no_descriptor};
@@ -59,6 +61,8 @@ pub struct ClientSettings {
     pub connect_timeout: Option<Duration>,
     /// Longest silence in a body; None is no limit.
     pub read_timeout: Option<Duration>,
+    /// Headers of some hosts; of a name the first that fits counts, and stands instead of the run's.
+    pub hosts: Vec<HostHeaders>,
     /// Logins by machine, for requests that have no other.
     pub netrc: Option<Netrc>,
     /// The cookie engine; None: responses set no cookies.
@@ -85,6 +89,7 @@ impl Default for ClientSettings {
             insecure: false,
             connect_timeout: Some(Duration::from_secs(10)),
             read_timeout: Some(Duration::from_secs(15)),
+            hosts: Vec::new(),
             netrc: None,
             cookies: None,
             lowest_speed: None,
@@ -123,6 +128,7 @@ pub struct Client {
     headers_with_credentials: HeaderMap,
     read_timeout: Option<Duration>,
     lowest_speed: Option<LowestSpeed>,
+    hosts: Vec<HostHeaders>,
     netrc: Option<Netrc>,
     cookies: Option<Arc<Cookies>>,
     pool: BodyPool,
@@ -168,6 +174,7 @@ impl Client {
             headers_with_credentials,
             read_timeout: settings.read_timeout,
             lowest_speed: settings.lowest_speed,
+            hosts: settings.hosts.clone(),
             netrc: settings.netrc.clone(),
             cookies: settings.cookies.as_ref().map(Cookies::open).transpose()?.map(Arc::new),
             pool: BodyPool::new(settings.body_pool),
@@ -227,6 +234,7 @@ impl Client {
     fn headers_for(&self, request: &mut Request) -> HeaderMap {
         let mut headers =
             if request.credentials { self.headers_with_credentials.clone() } else { self.headers.clone() };
+        host_headers::add(&self.hosts, request, &mut headers);
         let of_netrc = self.login_of_netrc(request, headers.contains_key(AUTHORIZATION));
         let user_info = request.user_info.as_ref().map(|(user, password)| (&**user, &**password));
         if let Some((user, password)) = of_netrc.or(user_info)
@@ -378,7 +386,7 @@ fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
 }
 
 /// Puts headers over others: the first of a name replaces what was there, further ones stand beside it.
-fn overlay(headers: &mut HeaderMap, over: impl Iterator<Item = (HeaderName, HeaderValue)>) {
+pub(super) fn overlay(headers: &mut HeaderMap, over: impl Iterator<Item = (HeaderName, HeaderValue)>) {
     let mut replaced: Vec<HeaderName> = Vec::new();
     for (name, value) in over {
         if replaced.contains(&name) {

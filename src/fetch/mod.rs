@@ -23,6 +23,7 @@ mod connecting;
 pub mod cookies;
 mod deadlines;
 mod direct;
+mod host_headers;
 mod idle;
 mod once;
 pub mod progress;

@@ -9,6 +9,7 @@ pub mod budget;
 pub mod cookies;
 pub mod credentials;
 pub mod hold;
+pub mod host_rules;
 pub mod netrc;
 pub mod pace;
 pub mod rate_fields;

@@ -19,6 +19,7 @@
 //! - `http` is about what is sent and how an answer is read.
 //! - `cookies` is about who we are to servers: cookies and their files, beside curl.
 //! - `secrets` is about what must not be seen in anything that is written.
+//! - `hosts` is about tables in files: what is otherwise for some hosts.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
 //! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
@@ -40,6 +41,7 @@ mod demo;
 mod docs;
 mod ending;
 mod hostile;
+mod hosts;
 mod http;
 mod input;
 mod layering;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::RunFlags;
 use crate::file::Wanted;
 use crate::settings::cookies::is_line;
+use crate::settings::hosts::{HostTable, KeptTable};
 use crate::settings::request::RequestFlags;
 use crate::settings::{Given, Layer, Origin, Run, UsageError, setting};
 
@@ -34,6 +35,13 @@ pub struct Memo {
     head: bool,
     /// What was left out: `user`, `proxy`, or the name of a header.
     missing: Vec<String>,
+    /// Tables of hosts, and which files they came from.
+    #[serde(default)]
+    hosts: Vec<KeptTable>,
+    #[serde(default)]
+    config: Option<PathBuf>,
+    #[serde(default)]
+    no_config: bool,
     /// User and password of URLs that were typed were left out.
     #[serde(default)]
     user_in_urls: bool,
@@ -68,6 +76,9 @@ impl Memo {
             json: flags.request.json.clone(),
             head: flags.request.head,
             missing,
+            hosts: layers.hosts().iter().map(HostTable::kept).collect(),
+            config: flags.files.file.as_deref().map(|path| std::path::absolute(path).unwrap_or(path.to_owned())),
+            no_config: flags.files.none,
             user_in_urls: flags.urls.iter().any(|url| without_user(url) != *url),
         })
     }
@@ -118,6 +129,19 @@ impl Memo {
     /// Whether it was begun with `--user`.
     pub fn has_user(&self) -> bool {
         self.missing.iter().any(|name| name == "user")
+    }
+
+    /// Its tables of hosts, with secrets out of the files that they came from.
+    ///
+    /// # Errors
+    /// Secrets are not there any more, or a file cannot be read.
+    pub fn hosts(&self) -> Result<Vec<HostTable>, UsageError> {
+        let mut now = Vec::new();
+        if self.hosts.iter().any(KeptTable::lacks_secrets) {
+            let files = Wanted { file: self.config.clone(), none: self.no_config };
+            now = std::mem::take(crate::file::read(self.run(), &files)?.hosts_mut());
+        }
+        self.hosts.iter().map(|table| table.restored(&now)).collect()
     }
 
     /// The directory in which its command was typed.

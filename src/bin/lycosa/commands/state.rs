@@ -21,6 +21,7 @@ use crate::console::Console;
 use crate::exit;
 use crate::file;
 use crate::memo::Memo;
+use crate::settings::hosts;
 use crate::settings::resolve::{Resolved, resolve};
 use crate::settings::table::DISPLAY;
 use crate::settings::{Layer, Setting, UsageError, setting};
@@ -263,6 +264,12 @@ fn layers(memo: &Memo, flags: &ResumeFlags) -> Result<(Layer, Vec<String>), Usag
     let mut stored = memo.layer();
     memo.restore(&mut stored, &given)?;
     layers.lay_over(stored);
+    // What is typed now stands over tables of hosts, as it did then.
+    let mut tables = given.clone();
+    tables.keep_only(|setting| !is_secret(setting));
+    *tables.hosts_mut() = memo.hosts()?;
+    hosts::settle(&mut tables);
+    *layers.hosts_mut() = std::mem::take(tables.hosts_mut());
     given.keep_only(|setting| !is_secret(setting));
     layers.lay_over(given);
     absolute_summary(&mut layers, &flags.flags);

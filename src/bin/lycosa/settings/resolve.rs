@@ -67,6 +67,9 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
     warnings.extend(warning);
     let agent = product_token(&headers.user_agent).trim();
     let mut engine = engine(run, &values)?;
+    let places = u32::try_from(engine.concurrency).unwrap_or(u32::MAX);
+    engine.host_rules = layers.hosts().iter().map(|table| table.rule(places)).collect::<Result<_, _>>()?;
+    let hosts = layers.hosts().iter().filter_map(|table| table.headers().transpose()).collect::<Result<_, _>>()?;
     engine.product_token = if agent.is_empty() { "lycosa".to_owned() } else { agent.to_owned() };
     engine.method = method;
     // Content-Type describes the body: robots.txt and a GET after a redirect have none.
@@ -79,6 +82,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         headers: plain,
         removed: headers.removed,
         credentials: headers.credentials,
+        hosts,
         netrc,
         cookies: cookies.engine,
         proxy,
