@@ -149,6 +149,7 @@ fn control(list: &Path, concurrency: usize) -> u64 {
                 body: None,
                 credentials: true,
                 user_info: None,
+                proxy: None,
                 logs_in: false,
                 cookies: false,
                 timeout: settings.timeout,

@@ -78,6 +78,7 @@ fn request(url: &Url, origin: &str, settings: &EngineSettings) -> Request {
         body: None,
         credentials: at_home,
         user_info: None,
+        proxy: None,
         logs_in: false,
         cookies: false,
         timeout: settings.timeout,

@@ -505,6 +505,7 @@ fn build_request(
         body: None,
         credentials,
         user_info: None,
+        proxy: job.spec.as_ref().and_then(|spec| spec.proxy.clone()),
         logs_in: job.kind == JobKind::Typed && !is_downgraded(job),
         cookies: job.has_record(),
         timeout: limits.timeout,

@@ -30,6 +30,7 @@ use super::deadlines::Times;
 use super::direct::Direct;
 use super::host_headers;
 pub use super::host_headers::HostHeaders;
+use super::job_proxies::JobProxies;
 use super::once::{Terms, once};
 use super::proxies::{Proxies, ProxyError, ProxyVariables};
 use super::resolve::{Resolver, literal_is_private, no_descriptor};
@@ -132,6 +133,7 @@ pub struct Client {
     netrc: Option<Netrc>,
     cookies: Option<Arc<Cookies>>,
     pool: BodyPool,
+    job_proxies: JobProxies,
 }
 
 impl Client {
@@ -178,6 +180,7 @@ impl Client {
             netrc: settings.netrc.clone(),
             cookies: settings.cookies.as_ref().map(Cookies::open).transpose()?.map(Arc::new),
             pool: BodyPool::new(settings.body_pool),
+            job_proxies: JobProxies::new(settings),
         })
     }
 
@@ -268,7 +271,27 @@ impl Fetcher for Client {
 }
 
 impl Client {
+    /// Through the proxy of a job.
+    async fn beside(&self, proxy: &str, request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
+        let made = self.job_proxies.client(proxy, |settings| {
+            let settings = ClientSettings { proxy: Some(proxy.to_owned()), ..settings.clone() };
+            // Body memory is one for the whole run.
+            Ok(Self { pool: self.pool.clone(), ..Self::new(&settings)? })
+        });
+        match made {
+            Ok(client) => client.exchange(request, jar).await,
+            Err(error) => {
+                let message = one_line(&error.to_string());
+                let error = FetchError::permanent(ErrorKind::Proxy, Stage::Connect, message).before_sending();
+                Attempt { error: Some(error), ..Attempt::default() }
+            }
+        }
+    }
+
     async fn exchange(&self, mut request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
+        if let Some(proxy) = request.proxy.take() {
+            return Box::pin(self.beside(&proxy, request, jar)).await;
+        }
         let proxy = self.settings.proxies.of(&request.url).cloned();
         if self.is_refused(&request, proxy.is_some()) {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };

@@ -25,6 +25,7 @@ mod deadlines;
 mod direct;
 mod host_headers;
 mod idle;
+mod job_proxies;
 mod once;
 pub mod progress;
 mod proxies;
@@ -58,6 +59,8 @@ pub struct Request {
     pub credentials: bool,
     /// User and password that stood in the URL, percent-decoded: sent as basic authorization.
     pub user_info: Option<(Box<str>, Box<str>)>,
+    /// The proxy of the job, with its credentials; empty is no proxy at all, None is the run's.
+    pub proxy: Option<Box<str>>,
     /// The user typed the job: an entry of netrc that names the machine goes along, also where the run's credentials do not.
     pub logs_in: bool,
     /// The run's jar goes along, and takes what the answer sets; what the run asks for its own use has no cookies.

@@ -225,6 +225,7 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         timeout: Some(Duration::from_nanos(1_500_000_001)),
         retries: Some(3),
         accept: Some("200..299".into()),
+        proxy: Some("http://proxy:1".into()),
         meta: Some(r#"{"a":[1,2.50,"x"]}"#.into()),
         user_info: Some(("user".into(), "pass:word".into())),
         mirrors: vec![Mirror { url: "https://b.example/".into(), user_info: None, repeated: false }],

@@ -1,4 +1,4 @@
-//! Keys of a JSON job that stand instead of a setting of the run: `user`, `cookies`, `retries`, `accept`.
+//! Keys of a JSON job that stand instead of a setting of the run: `user`, `cookies`, `retries`, `accept`, `proxy`.
 //!
 //! Decides what their values may be; messages never repeat a credential. `cookies` becomes a header of the job and `user`
 //! its user info, so that both are credentials like those that are typed elsewhere: they stay in their origin, and out of
@@ -8,6 +8,7 @@ use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::model::url::Url;
 use crate::policy::accept::StatusSet;
 
 /// More than any patience.
@@ -72,4 +73,23 @@ pub(super) fn accept(value: &RawValue) -> Result<Box<str>, String> {
         Ok(_) => Ok(text.into()),
         Err(error) => Err(format!("'accept': {}", super::job_line::quoted(&error.to_string()))),
     }
+}
+
+/// The address of a proxy, with its scheme; `none` is no proxy: empty.
+pub(super) fn proxy(value: &RawValue) -> Result<Box<str>, String> {
+    let text: String = read(value).ok_or("'proxy' is not a string")?;
+    if text == "none" {
+        return Ok("".into());
+    }
+    let full = if text.contains("://") { text } else { format!("http://{text}") };
+    // The text is not repeated: it may hold a password.
+    let url = Url::parse(&full).map_err(|_| "'proxy' is not the address of a proxy".to_owned())?;
+    if !matches!(url.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h") {
+        let kinds = "http, https, socks4, socks4a, socks5, socks5h";
+        return Err(format!("'proxy': '{}' is not a kind of proxy ({kinds})", url.scheme()));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("'proxy' is not the address of a proxy".to_owned());
+    }
+    Ok(full.into())
 }

@@ -19,7 +19,7 @@ use super::{job_keys, mirrors};
 use crate::model::job::JobSpec;
 use crate::model::units;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "url",
     "mirrors",
     "id",
@@ -35,6 +35,7 @@ const KEYS: [&str; 15] = [
     "cookies",
     "retries",
     "accept",
+    "proxy",
 ];
 
 /// `"timeout": "none"` or 0: longer than any run lasts, and short enough to be added to any clock.
@@ -96,6 +97,7 @@ fn build(fields: &Fields, id: Result<Option<Box<str>>, String>, meta: Option<Box
     spec.timeout = fields.timeout.map(read_timeout).transpose()?;
     spec.retries = fields.retries.map(job_keys::retries).transpose()?;
     spec.accept = fields.accept.map(job_keys::accept).transpose()?;
+    spec.proxy = fields.proxy.map(job_keys::proxy).transpose()?;
     if let Some(line) = fields.cookies.map(job_keys::cookies).transpose()?.filter(|line| !line.is_empty()) {
         if spec.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie")) {
             return Err("both 'cookies' and a header 'Cookie'".to_owned());
@@ -135,6 +137,7 @@ struct Fields<'a> {
     cookies: Option<&'a RawValue>,
     retries: Option<&'a RawValue>,
     accept: Option<&'a RawValue>,
+    proxy: Option<&'a RawValue>,
     /// The first key that is unknown or comes twice.
     problem: Option<String>,
 }
@@ -157,6 +160,7 @@ impl<'a> Fields<'a> {
             "cookies" => &mut self.cookies,
             "retries" => &mut self.retries,
             "accept" => &mut self.accept,
+            "proxy" => &mut self.proxy,
             _ => return None,
         })
     }
@@ -471,6 +475,10 @@ mod tests {
         assert_eq!(job.user_info, Some(("al".into(), "p:w".into())));
         assert_eq!(headers(&job), [("cookie", "a=1; b=2")]);
         assert_eq!((job.retries, job.accept.as_deref()), (Some(0), Some("200..299,404")));
+        let proxy = |text: &str| spec(&format!(r#""proxy":"{text}""#)).proxy;
+        assert_eq!(proxy("u:p@h:1").as_deref(), Some("http://u:p@h:1"));
+        assert_eq!(proxy("socks5h://h").as_deref(), Some("socks5h://h"));
+        assert_eq!(proxy("none").as_deref(), Some(""));
         assert_eq!(headers(&spec(r#""cookies":{"b":"x=y","a":""}"#)), [("cookie", "a=; b=x=y")]);
         assert_eq!(spec(r#""accept":404"#).accept.as_deref(), Some("404"));
         assert_eq!(spec(r#""cookies":"","retries":null"#), JobSpec::default());
@@ -484,7 +492,10 @@ mod tests {
         let cases = [
             (r#""uri":"x""#, "unknown key 'uri', did you mean 'url'?"),
             (r#""header":{}"#, "unknown key 'header', did you mean 'headers'?"),
-            (r#""proxy":"http://p""#, "unknown key 'proxy'"),
+            (r#""proxy":"ftp://u:s3cret@p""#, "'proxy': 'ftp' is not a kind of proxy"),
+            (r#""proxy":"http://u:s3cret@[p""#, "'proxy' is not the address of a proxy"),
+            (r#""proxy":"""#, "'proxy' is not the address of a proxy"),
+            (r#""proxy":1"#, "'proxy' is not a string"),
             (r#""user":"s3cret""#, "'user' has no password"),
             (r#""user":{"a":"b"}"#, "'user' is not a string"),
             (r#""cookies":"s3cret""#, "'cookies' has no '='"),

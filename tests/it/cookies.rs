@@ -258,6 +258,31 @@ fn jobs_differ_from_their_run() {
     assert_eq!(requests_of(with_path(&records, "/500")), ["page", "retry"]);
 }
 
+#[test]
+fn a_job_has_its_own_proxy() {
+    let (of_run, of_job, direct) = (plain(), plain(), plain());
+    let with_user = of_job.url("").replace("://", "://p:s3cr3t@");
+    let lines = [
+        r#"{"url":"http://run.example/"}"#.to_owned(),
+        format!(r#"{{"url":"http://job.example/","proxy":"{with_user}"}}"#),
+        format!(r#"{{"url":"http://job.example/2","proxy":"{with_user}"}}"#),
+        format!(r#"{{"url":"{}","proxy":"none"}}"#, direct.url("/")),
+        r#"{"url":"http://dead.example/","proxy":"http://127.0.0.1:1"}"#.to_owned(),
+    ];
+    let command = lycosa(["fetch", "-vv", "--retries", "0", "--fail-on", "never", "-x", &of_run.url("")]).lines(lines);
+    let run = command.run().exits(0);
+    assert_eq!(of_run.targets(), ["http://run.example/"]);
+    assert_eq!(of_job.targets(), ["http://job.example/", "http://job.example/2"]);
+    assert_eq!(direct.targets(), ["/"]);
+    assert!(of_job.log().iter().all(|hit| hit.header("proxy-authorization") == Some("Basic cDpzM2NyM3Q=")));
+    let records = run.records();
+    let of = |url: &str| records.iter().find(|record| field(record, "url").starts_with(url)).unwrap();
+    assert!(field(of("http://job.example/"), "proxy").contains(of_job.host()));
+    assert!(of(&direct.url("/"))["proxy"].is_null());
+    assert_eq!(of("http://dead.example/")["error"]["kind"], "proxy");
+    assert!(!run.text().contains("s3cr3t") && !run.stderr.contains("s3cr3t"));
+}
+
 fn plain() -> Site {
     Site::start(|_: &Request| html(""))
 }

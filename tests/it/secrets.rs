@@ -61,6 +61,7 @@ fn lines(site: &Site) -> Vec<String> {
         format!(r#"{{"url":"{}","user":"al:{}"}}"#, site.url("/user"), s("job-user")),
         format!(r#"{{"url":"{}","cookies":"a={}"}}"#, site.url("/cookies"), s("job-cookies")),
         format!(r#"{{"url":"{}","cookies":{{"a":"{}"}}}}"#, site.url("/object"), s("job-cookies")),
+        format!(r#"{{"url":"{}","proxy":"http://p:{}@127.0.0.1:1"}}"#, site.url("/proxied"), s("job-proxy")),
         format!(r#"{{"url":"{}","headers":{{"Authorization":"Bearer {}"}}}}"#, site.url("/header"), s("job-header")),
         format!(r#"{{"mirrors":["{}","{}"]}}"#, with_user("/reset"), with_user("/mirror")),
         format!(r#"{{"url":"{}","user":"{}"}}"#, site.url("/"), s("no-colon")),

@@ -27,6 +27,7 @@ fn get(url: &str) -> Request {
         body: None,
         credentials: false,
         user_info: None,
+        proxy: None,
         logs_in: false,
         cookies: true,
         timeout: Some(LONG),

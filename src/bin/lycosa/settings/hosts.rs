@@ -181,6 +181,13 @@ pub fn settle(layers: &mut Layer) {
     }
 }
 
+/// What the first table that fits a host says of a setting.
+pub fn text_of<'a>(layers: &'a Layer, host_key: &str, name: &str) -> Option<&'a str> {
+    let fits = |table: &&HostTable| table.patterns().iter().any(|pattern| pattern.fits(host_key));
+    let given = layers.hosts().iter().filter(fits).find_map(|table| table.values.get(name));
+    given.and_then(|given| given.texts.last()).map(String::as_str)
+}
+
 /// The setting of a key in a table; None if there is none or it is the same for all hosts.
 pub fn key(name: &str) -> Option<&'static Setting> {
     setting(name).filter(|setting| KEYS.contains(&setting.name))
