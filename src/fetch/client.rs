@@ -259,7 +259,10 @@ impl Client {
 }
 
 impl Fetcher for Client {
-    async fn fetch(&self, request: Request) -> Attempt {
+    async fn fetch(&self, mut request: Request) -> Attempt {
+        if request.proxy.is_none() {
+            request.proxy = host_headers::proxy(&self.hosts, &request.url).map(Into::into);
+        }
         let jar = self.cookies.as_ref().filter(|_| request.cookies);
         let url = jar.map(|_| request.url.clone());
         let attempt = self.exchange(request, jar).await;

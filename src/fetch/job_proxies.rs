@@ -1,4 +1,4 @@
-//! Proxies that single jobs name: a client for each, beside that of the run.
+//! Proxies that single jobs or tables of hosts name: a client for each, beside that of the run.
 //!
 //! Decides how many are kept; all else such a client does as the run's does, with its body memory. Called by `client`.
 

@@ -27,15 +27,13 @@ pub(super) fn user(value: &RawValue) -> Result<(Box<str>, Box<str>), String> {
 
 /// `"k=v; k2=v2"` or `{"k": "v"}`, as a `Cookie` line.
 pub(super) fn cookies(value: &RawValue) -> Result<String, String> {
-    let line = match read::<String>(value) {
-        Some(line) => line.trim_matches([' ', '\t', ';']).to_owned(),
-        None => {
-            let Some(pairs) = read::<serde_json::Map<String, serde_json::Value>>(value) else {
-                return Err("'cookies' is not a string 'k=v; k2=v2', nor an object of strings".to_owned());
-            };
-            let pairs = pairs.iter().map(|(name, value)| pair(name, value)).collect::<Result<Vec<_>, _>>()?;
-            pairs.join("; ")
-        }
+    let line = if let Some(line) = read::<String>(value) {
+        line.trim_matches([' ', '\t', ';']).to_owned()
+    } else {
+        let Some(pairs) = read::<serde_json::Map<String, serde_json::Value>>(value) else {
+            return Err("'cookies' is not a string 'k=v; k2=v2', nor an object of strings".to_owned());
+        };
+        pairs.iter().map(|(name, value)| pair(name, value)).collect::<Result<Vec<_>, _>>()?.join("; ")
     };
     if !line.is_empty() && !line.contains('=') {
         return Err("'cookies' has no '=': it is written 'k=v; k2=v2'".to_owned());

@@ -61,6 +61,28 @@ fn a_login_of_a_table_is_not_for_links_nor_for_a_star() {
 }
 
 #[test]
+fn proxies_of_tables() {
+    let (proxy, other, direct) = (plain(), plain(), plain());
+    let config = format!(
+        "[[host]]\nmatch = \"*.inner.example\"\nproxy = \"{}\"\n[[host]]\nmatch = \"127.0.0.0:*\"\nproxy = \"none\"\n\
+         [[host]]\nmatch = \"{}\"\nproxy = \"none\"\n",
+        proxy.url("").replace("://", "://p:s3cret@"),
+        direct.host()
+    );
+    let urls = ["http://a.inner.example/".to_owned(), "http://outer.example/".to_owned(), direct.url("/")];
+    let fetch = |options: &[&str]| {
+        let command = lycosa(["fetch", "--config", "c.toml"]).args(&urls).args(options.iter().copied());
+        command.file("c.toml", &config).env("http_proxy", other.url("")).run().exits(0)
+    };
+    fetch(&[]);
+    assert_eq!(proxy.targets(), ["http://a.inner.example/"]);
+    assert_eq!(proxy.log()[0].header("proxy-authorization"), Some("Basic cDpzM2NyZXQ="));
+    assert_eq!((other.targets(), direct.targets()), (vec!["http://outer.example/".to_owned()], vec!["/".to_owned()]));
+    let run = fetch(&["-x", &other.url("")]);
+    assert_eq!((proxy.hits(), other.hits(), direct.hits()), (1, 4, 1), "a flag stands over tables: {}", run.stderr);
+}
+
+#[test]
 fn limits_hold_for_their_hosts() {
     let site = || {
         Site::start(|request| match request.path() {
@@ -111,7 +133,7 @@ fn mistakes_in_tables_are_told_with_their_place() {
         let run = lycosa(["fetch", "--config", "c.toml", "http://127.0.0.1:9/"]).file("c.toml", text).run().exits(2);
         assert!(run.stderr.contains(told) && !run.stderr.contains("s3cret"), "{text}: {}", run.stderr);
     }
-    for key in ["user = \"a:b\"", "header = [\"A: b\"]"] {
+    for key in ["proxy = \"http://p\"", "user = \"a:b\"", "header = [\"A: b\"]"] {
         let local = format!("[[host]]\nmatch = \"h\"\n{key}\n");
         let run = lycosa(["fetch", "http://127.0.0.1:9/"]).file("lycosa.toml", local).run().exits(2);
         assert!(run.stderr.contains("lycosa.toml:3: ") && run.stderr.contains("may not be set"), "{}", run.stderr);

@@ -55,7 +55,7 @@ fn lines(site: &Site) -> Vec<String> {
     let with_user = |path: &str| site.url(path).replace("://", &format!("://u:{}@", secret("url")));
     let paths =
         ["/cookie", "/token", "/redirect", "/inside", "/nowhere", "/ftp", "/reset", "/garbage", "/refused", "/plain"];
-    let mut lines: Vec<String> = paths.map(|path| with_user(path)).into();
+    let mut lines: Vec<String> = paths.map(&with_user).into();
     let s = |place: &str| secret(place);
     lines.extend([
         format!(r#"{{"url":"{}","user":"al:{}"}}"#, site.url("/user"), s("job-user")),

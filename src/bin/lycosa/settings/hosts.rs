@@ -17,8 +17,8 @@ use super::request::{Headers, RequestFlags};
 use super::{Given, Layer, Origin, Setting, UsageError, setting};
 
 /// The settings that may differ by host.
-pub const KEYS: [&str; 8] =
-    ["delay", "header", "host-concurrency", "host-rate", "max-filesize", "retries", "timeout", "user"];
+pub const KEYS: [&str; 9] =
+    ["delay", "header", "host-concurrency", "host-rate", "max-filesize", "proxy", "retries", "timeout", "user"];
 
 /// Settings that a table may not have in `./lycosa.toml`, beside those that the file may not have at all: where a
 /// password goes is nobody else's to say.
@@ -74,7 +74,7 @@ impl HostTable {
         })
     }
 
-    /// Its headers; None if it has none.
+    /// Its headers and its proxy; None if it has neither.
     ///
     /// # Errors
     /// A value that cannot be sent.
@@ -82,7 +82,8 @@ impl HostTable {
         let text = |name: &str| self.values.get(name).and_then(|given| given.texts.last()).map(String::as_str);
         let user = text("user").filter(|user| *user != "none" && !user.is_empty());
         let lines = self.values.get("header").map_or(&[][..], |given| &given.texts);
-        if user.is_none() && lines.is_empty() {
+        let proxy = self.read("proxy", super::resolve::proxy)?.flatten().map(Into::into);
+        if user.is_none() && lines.is_empty() && proxy.is_none() {
             return Ok(None);
         }
         let composed = Headers::compose("", None, user, lines, &RequestFlags::default());
@@ -95,7 +96,7 @@ impl HostTable {
         {
             plain.push((http::header::USER_AGENT, value));
         }
-        Ok(Some(HostHeaders { patterns: self.patterns(), headers: plain, credentials, removed }))
+        Ok(Some(HostHeaders { patterns: self.patterns(), headers: plain, credentials, removed, proxy }))
     }
 
     /// What a state keeps of it.
@@ -118,6 +119,7 @@ impl HostTable {
 fn is_secret(name: &str, text: &str) -> bool {
     match name {
         "user" => text != "none",
+        "proxy" => text.contains('@'),
         "header" => !text.starts_with('@') && is_credential(text.split([':', ';']).next().unwrap_or_default().trim()),
         _ => false,
     }

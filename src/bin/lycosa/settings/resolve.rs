@@ -216,7 +216,7 @@ fn headers(values: &Values<'_>, flags: &RequestFlags) -> Result<Headers, UsageEr
 }
 
 /// A proxy's URL; without a scheme it is an http proxy, as in curl. None: as the environment says. Empty: no proxy.
-fn proxy(text: &str) -> Result<Option<String>, Bad> {
+pub(super) fn proxy(text: &str) -> Result<Option<String>, Bad> {
     const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
     match text {
         "environment" => return Ok(None),
