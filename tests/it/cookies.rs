@@ -286,3 +286,25 @@ fn a_job_has_its_own_proxy() {
 fn plain() -> Site {
     Site::start(|_: &Request| html(""))
 }
+
+#[test]
+fn a_session_goes_on_in_a_resumed_run() {
+    let site = Site::start(|request| match request.path() {
+        "/login" => html("").header("Set-Cookie", "session=s1").into(),
+        _ if request.nth == 0 => Answer::Hang,
+        _ => html("").into(),
+    });
+    let options = ["fetch", "-j", "1", "--state", "st", "-o", "out.jsonl", "-c", "jar", "-b", "k=s3cret"];
+    let mut run = lycosa(options).args([site.url("/login"), site.url("/page")]).spawn();
+    run.wait_until("it hangs", || site.hits() == 2);
+    run.signal("TERM");
+    run.signal("TERM");
+    let run = run.finish().exits(143);
+    let state = run.path("st").display().to_string();
+    let told = lycosa(["resume", &state]).run().exits(2);
+    assert!(told.stderr.contains("-b 'NAME=VALUE'"), "{}", told.stderr);
+    lycosa(["resume", &state, "-b", "other.jar", "-b", "k=s3cret"]).run().exits(2);
+    lycosa(["resume", &state, "-b", "k=s3cret"]).run().exits(0);
+    assert_eq!(pairs(&last(&site)), ["k=s3cret", "session=s1"]);
+    assert!(std::fs::read_to_string(run.path("jar")).unwrap().contains("s1"));
+}
