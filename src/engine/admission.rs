@@ -365,7 +365,7 @@ impl<F: Fetcher> Dispatcher<F> {
         job.accepted = now;
         if once {
             let chain = job.chain_mut();
-            chain.attempts = self.settings.retry.retries;
+            chain.attempts = host.limits.retries;
             chain.refusals = retry::MAX_REFUSALS - 1;
         }
         host.own.push_front(job);
@@ -407,7 +407,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let change = self.hosts.get_mut(id).breaker.start_probe();
             self.breaker_changed(id, change, now);
         }
-        let timeout = job.spec.as_ref().and_then(|spec| spec.timeout).or(self.settings.timeout);
+        let timeout = job.spec.as_ref().and_then(|spec| spec.timeout).or(self.hosts.get(id).limits.timeout);
         let due = timeout.map_or(Moment::NEVER, |timeout| now.plus(timeout));
         let boarding = self.flights.take_off(due, self.url_due(&job));
         match job.leg() {
@@ -423,6 +423,7 @@ impl<F: Fetcher> Dispatcher<F> {
         let typed_host = self.typed_hosts.contains(&job.host);
         let errand = Errand {
             host: id,
+            limits: self.hosts.get(id).limits,
             kind,
             probe,
             permit,

@@ -30,6 +30,7 @@ impl<F: Fetcher> Dispatcher<F> {
         self.pages_in_flight += 1;
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
         let errand = LookUp {
+            limits: self.hosts.get(id).limits,
             purpose,
             permit,
             started: now,

@@ -132,7 +132,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         ledger: journaled.then(|| ledger::Ledger::new(past.as_deref())),
         input_missing,
         memory: settings.max_memory.map(memory::MemoryWatch::new),
-        retry_budget: RetryBudget::new(settings.retry.retries),
+        retry_budget: RetryBudget::new(settings.most_retries()),
         in_flight: 0,
         pages_in_flight: 0,
         own_jobs: 0,

@@ -13,7 +13,7 @@ use http::header::{CONTENT_LOCATION, DATE, LOCATION};
 use http::{HeaderMap, HeaderName, Method};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Asked, Ended, Event, Next, Round, Workshop, build_request, location_text};
+use super::{Asked, Carries, Ended, Event, Next, Round, Workshop, build_request, location_text};
 use crate::engine::changes::validator;
 use crate::engine::flights::Boarding;
 use crate::fetch::cache::{Cache, Entry, Opened};
@@ -24,6 +24,7 @@ use crate::model::record::RequestKind;
 use crate::model::units::Moment;
 use crate::model::url::{self, origin_of};
 use crate::policy::freshness::{self, Reuse, Stored};
+use crate::policy::host_rules::HostLimits;
 
 /// Why the cache is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub enum Purpose {
 /// A look into the cache, with a permit and no place at any host.
 pub struct LookUp {
     pub job: Job,
+    pub limits: HostLimits,
     pub purpose: Purpose,
     pub permit: OwnedSemaphorePermit,
     pub started: Moment,
@@ -48,12 +50,14 @@ pub struct LookUp {
 
 /// Looks, and reports one event: there is no exchange whose place would be free before.
 pub async fn look_up<F: Fetcher>(shop: Arc<Workshop<F>>, errand: LookUp) {
-    let LookUp { mut job, purpose, permit, started, credentials, beside_pool, boarding } = errand;
+    let LookUp { mut job, limits, purpose, permit, started, credentials, beside_pool, boarding } = errand;
     let Boarding { id: flight, progress, cut } = boarding;
-    let request = build_request(&shop.desk, &job, credentials, true, beside_pool, &progress);
+    let request =
+        build_request(&shop.desk, &job, limits, Carries { credentials, guarded: true, beside_pool }, &progress);
     let (host, kind) = (0, RequestKind::Page);
     let (probe, counted_at, in_budget, reported) = (false, None, false, true);
-    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, in_budget, progress, reported };
+    let mut round =
+        Round { shop: &shop, host, limits, kind, probe, started, counted_at, in_budget, progress, reported };
     let over = tokio::select! {
         biased;
         done = AssertUnwindSafe(round.reuse(&mut job, request, purpose)).catch_unwind() => Ok(done),

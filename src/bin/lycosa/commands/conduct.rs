@@ -219,6 +219,15 @@ pub fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files
     for path in headers.iter().filter_map(|line| line.strip_prefix('@')).filter(|path| *path != "-") {
         files.reads("-H", Path::new(path));
     }
+    if let Some(cookies) = &resolved.settings.client.cookies {
+        // One and the same file may be both: a jar is read before the run, and written after it.
+        for path in cookies.files.iter().filter(|path| Some(*path) != cookies.jar.as_ref()) {
+            files.reads("-b", path);
+        }
+        if let Some(jar) = &cookies.jar {
+            files.writes("-c", jar);
+        }
+    }
     for path in file::places(&flags.files) {
         files.reads("the configuration file", &path);
     }
