@@ -72,7 +72,7 @@ pub struct ClientSettings {
     pub body_pool: u64,
     /// Connections kept open without a request, for each host.
     pub max_idle_per_host: usize,
-    /// How long they are kept.
+    /// How long they are kept; those of plain http up to 60 s, unless there are more than 256.
     pub idle_timeout: Duration,
 }
 
