@@ -185,7 +185,7 @@ impl Client {
         Ok(Self {
             settings: stack,
             direct,
-            secure: Default::default(),
+            secure: Box::default(),
             stacks,
             headers,
             headers_with_credentials,

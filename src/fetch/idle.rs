@@ -24,7 +24,7 @@ pub(super) trait Reusable {
 }
 
 /// How long they are kept at most: most servers and gateways that do not close after 5 s do so after 60 or 75 s.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Around the moment when many servers close what is idle, one round trip included.
 const CLOSING: Range<Duration> = Duration::from_secs(4)..Duration::from_secs(6);
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(sizes(&idle), (2, 3));
         assert_eq!(idle.lock().by_authority["a:1"].len(), 1);
         assert_eq!(idle.take("a:1"), Some((Line(2, true), Duration::from_secs(10))));
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(idle.take("b:1"), None);
         assert_eq!(idle.lock().count, 0);
         idle.put("c:1", Line(5, true));
