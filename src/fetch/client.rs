@@ -86,7 +86,7 @@ pub struct ClientSettings {
     pub max_ratio: Option<u32>,
     /// Connections kept open without a request, for each host.
     pub max_idle_per_host: usize,
-    /// How long they are kept.
+    /// How long they are kept; those of plain http up to 60 s, unless there are more than 256.
     pub idle_timeout: Duration,
 }
 
@@ -210,7 +210,7 @@ impl Client {
         Ok(Self {
             settings: stack,
             direct,
-            secure: Default::default(),
+            secure: Box::default(),
             stacks,
             headers,
             headers_with_credentials,

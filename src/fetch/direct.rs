@@ -55,7 +55,7 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// `connect_timeout` covers the name too; idle connections are kept for `idle_timeout`.
+    /// `connect_timeout` covers the name too; idle connections are kept for `idle_timeout` while there are many, else longer.
     pub(super) fn new(dialer: Dialer, connect_timeout: Option<Duration>, idle_timeout: Duration) -> Self {
         Self { dialer, connect_timeout, idle: Idle::new(idle_timeout) }
     }

@@ -182,6 +182,23 @@ fn certificates_are_checked_unless_told_otherwise() {
     assert_eq!((field(&record, "title"), field(&record, "outcome")), ("safe", "ok"));
 }
 
+#[test]
+fn the_parts_of_a_connection_stand_with_the_request_that_opened_it() {
+    let parts = ["dns_ms", "connect_ms", "tls_ms"];
+    for (site, tls) in [(plain(), false), (Site::start_tls(|_: &Request| html("")), true)] {
+        let resolve = site.host().replacen(':', " ", 1);
+        let (address, port) = resolve.split_once(' ').unwrap();
+        let url = |path| format!("{}://localhost:{port}{path}", if tls { "https" } else { "http" });
+        let run = lycosa(["fetch", "-k", "--ordered", "--host-concurrency", "1"]);
+        let run = run.args(["--connect-to", &format!("::{address}:{port}"), &url("/a"), &url("/b")]).run().exits(0);
+        let timed = |record: &serde_json::Value| parts.map(|part| record[part].is_f64());
+        let records = run.records();
+        assert_eq!(timed(&records[0]), [false, true, tls], "{}", records[0]);
+        assert_eq!(timed(&records[1]), [false; 3], "it is used again: {}", records[1]);
+        assert_eq!(site.connections(), 1);
+    }
+}
+
 fn encoded(coding: &str, body: &[u8]) -> Vec<u8> {
     match coding {
         "gzip" => {
