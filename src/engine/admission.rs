@@ -374,6 +374,13 @@ impl<F: Fetcher> Dispatcher<F> {
         self.own_jobs += 1;
     }
 
+    /// Whether the job may not lead to a private address: nobody has typed its host.
+    pub(super) fn is_guarded(&self, job: &Job) -> bool {
+        !self.settings.allow_private
+            && !self.typed_hosts.contains(&job.host)
+            && !self.typed_hosts.contains(&host_name_entry(&job.host))
+    }
+
     /// Everything is granted: takes the places and starts the request.
     fn start(&mut self, id: HostId, head: Head, probe: bool, now: Moment) {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
@@ -428,9 +435,7 @@ impl<F: Fetcher> Dispatcher<F> {
             // The few jobs of the run's own are what others wait for.
             in_budget: self.retry_budget.has_one() || !job.has_record(),
             credentials: typed_host && !left_origin,
-            guarded: !self.settings.allow_private
-                && !typed_host
-                && !self.typed_hosts.contains(&host_name_entry(&job.host)),
+            guarded: self.is_guarded(&job),
             beside_pool: self.delivery.oldest() == Some(job.number),
             boarding,
             job,

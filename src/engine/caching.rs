@@ -34,6 +34,7 @@ impl<F: Fetcher> Dispatcher<F> {
             permit,
             started: now,
             credentials: self.typed_hosts.contains(&job.host) && !left_origin,
+            guarded: self.is_guarded(&job),
             beside_pool: self.delivery.oldest() == Some(job.number),
             boarding: self.flights.take_off(Moment::NEVER, self.url_due(&job)),
             job,
