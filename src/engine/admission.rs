@@ -33,7 +33,10 @@ const LEASE: usize = 16;
 /// What robots.txt says of a job.
 enum RobotsVerdict {
     Allowed,
-    Disallowed,
+    /// `told`: by its rules. Else it could not be read.
+    Disallowed {
+        told: bool,
+    },
     Unreachable(FetchError),
     /// Its request is queued or under way.
     Fetching,
@@ -205,7 +208,10 @@ impl<F: Fetcher> Dispatcher<F> {
             }
             let robots = self.robots_verdict(id, head, now);
             match robots {
-                RobotsVerdict::Disallowed => {
+                RobotsVerdict::Disallowed { told } => {
+                    if !told && self.ask_cache(id, head, Purpose::Rescue, now) {
+                        return self.reconsider(id, now);
+                    }
                     self.end_head(id, head, Verdict::Skipped(SkipReason::Robots), now);
                     continue;
                 }
@@ -352,7 +358,9 @@ impl<F: Fetcher> Dispatcher<F> {
             Some(Robots::DisallowAll(again) | Robots::Unreachable(_, again)) if *again <= now => {
                 RobotsVerdict::Ask { once: true }
             }
-            Some(Robots::Known(_) | Robots::DisallowAll(_)) => RobotsVerdict::Disallowed,
+            Some(robots @ (Robots::Known(_) | Robots::DisallowAll(_))) => {
+                RobotsVerdict::Disallowed { told: matches!(robots, Robots::Known(_)) }
+            }
             Some(Robots::Unreachable(error, _)) => RobotsVerdict::Unreachable(error.clone()),
         }
     }

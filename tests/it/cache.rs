@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -737,4 +739,34 @@ fn what_is_stored_of_a_private_host_is_shown_to_no_link() {
     let allowed = run(&["--allow-private"]);
     assert_eq!((&allowed["outcome"], &allowed["from_cache"]), (&json!("ok"), &json!(true)), "the control");
     assert_eq!(private.hits(), 1);
+}
+
+#[test]
+fn a_site_whose_robots_txt_fails_is_shown_as_it_was_and_one_that_forbids_is_not() {
+    // Phase 0: well. 1: everything is 503. 2: robots.txt forbids.
+    let phase = Arc::new(AtomicUsize::new(0));
+    let at = Arc::clone(&phase);
+    let site = Site::start(move |request| match (at.load(Ordering::SeqCst), request.path()) {
+        (1, _) => status(503),
+        (2, "/robots.txt") => text("User-agent: *\nDisallow: /"),
+        (_, "/robots.txt") => status(404),
+        _ => html(index(["/a"])).header("Cache-Control", "max-age=1000"),
+    });
+    let (cache, url) = (dir(), site.url("/"));
+    let outcomes = |more: &[&str]| {
+        let flags = ["--fail-on", "never", "--retries", "0"];
+        outcome_counts(&crawl(cache.path(), &[&flags[..], more, &[&url]].concat()).exits(0).records())
+    };
+    assert_eq!(outcomes(&[]).get("ok"), Some(&2));
+    phase.store(1, Ordering::SeqCst);
+    assert_eq!(outcomes(&["--fallback", "stale"]).get("ok"), Some(&2));
+    assert_eq!(outcomes(&[]), [("skipped: robots".to_owned(), 1)].into(), "that is what the flag is for");
+    phase.store(2, Ordering::SeqCst);
+    assert_eq!(
+        outcomes(&["--fallback", "stale"]).get("skipped: robots"),
+        Some(&1),
+        "what may not be fetched is not shown"
+    );
+    let asked: Vec<String> = site.pages().into_iter().map(|hit| hit.target).collect();
+    assert_eq!(asked, ["/", "/a"], "what was fresh is not asked for again");
 }

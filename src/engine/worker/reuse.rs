@@ -231,7 +231,7 @@ impl<F: Fetcher> Round<'_, F> {
         let Some(stored) = self.take_down(cache, opened, most, false, stale).await else { return attempt };
         let error = attempt.error.as_ref().map(|error| &*error.message);
         let status = attempt.head.as_ref().map(|head| head.status);
-        tracing::warn!(request_id = %job.id(), url = %job.url, status, error, "the fetch failed: the stored answer is given");
+        tracing::info!(request_id = %job.id(), url = %job.url, status, error, "the fetch failed: the stored answer is given");
         Attempt { elapsed: attempt.elapsed, ..stored }
     }
 
