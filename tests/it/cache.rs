@@ -770,3 +770,24 @@ fn a_site_whose_robots_txt_fails_is_shown_as_it_was_and_one_that_forbids_is_not(
     let asked: Vec<String> = site.pages().into_iter().map(|hit| hit.target).collect();
     assert_eq!(asked, ["/", "/a"], "what was fresh is not asked for again");
 }
+
+#[test]
+fn a_killed_run_goes_on_with_its_cache() {
+    let site = Site::start(manual);
+    let (place, url) = (dir(), site.url("/"));
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let flags = ["crawl", "--cache", &path("cache"), "--host-concurrency", "1", "--delay", "3ms"].map(str::to_owned);
+    lycosa(flags.clone()).arg(&url).run().exits(0);
+    let before = site.hits();
+    let mut run =
+        lycosa(flags).args(["--state", &path("state"), "-o", &path("out.jsonl"), "--with", "digest", &url]).spawn();
+    run.wait_until("a part of it is asked", || site.hits() > before + 80);
+    run.signal("KILL");
+    run.finish().exits(128 + 9);
+    lycosa(["resume", &path("state")]).run().exits(0);
+    let text = std::fs::read_to_string(path("out.jsonl")).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(pages(&records).iter().collect::<std::collections::BTreeSet<_>>().len(), 300);
+    assert_eq!(records.len(), 300);
+    assert!(records.iter().all(|record| record["from_cache"] == true && record["status"] == 200));
+}
