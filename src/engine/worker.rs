@@ -37,7 +37,7 @@ use crate::policy::robots::{self, RobotsRules, RobotsStatus};
 
 pub mod reuse;
 
-use reuse::{Sent, Shelved};
+use reuse::Sent;
 
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
 const SITEMAP_BODY: u64 = 50 << 20;
@@ -170,14 +170,14 @@ impl<F: Fetcher> Round<'_, F> {
         let shelved = match sent {
             // In a box: what a request may ever await is memory of each, and most runs have no cache.
             Some(sent) => Box::pin(self.shelve(job, &sent, attempt, refused)).await,
-            None => Shelved::Answer(attempt),
+            None => Some(attempt),
         };
         match shelved {
-            Shelved::Answer(attempt) if refused && !attempt.from_cache => {
+            Some(attempt) if refused && !attempt.from_cache => {
                 self.close(job, asked, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
             }
-            Shelved::Answer(attempt) => self.settle(job, asked, attempt).await,
-            Shelved::Anew => Next::Again,
+            Some(attempt) => self.settle(job, asked, attempt).await,
+            None => Next::Again,
         }
     }
 
