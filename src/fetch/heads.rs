@@ -121,7 +121,7 @@ mod tests {
         let (mut server, client) = tokio::io::duplex(64 * 1024);
         let sending = async move {
             for _ in 0..64 {
-                if server.write_all(&[b'x'; 64 * 1024]).await.is_err() {
+                if server.write_all(&vec![b'x'; 64 * 1024]).await.is_err() {
                     return;
                 }
             }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::pages::links;
 use crate::support::*;
 
 const QUICK: [&str; 5] = ["fetch", "--retries", "0", "--breaker-failures", "0"];
@@ -99,8 +100,7 @@ fn secrets_and_control_characters_stay_out_of_messages() {
 
 #[test]
 fn a_page_with_a_million_links() {
-    let links: String = (0..1_000_000).map(|number| format!("<a href={number:x}>")).collect();
-    let page = format!("<base href='http://elsewhere.example/'>{links}");
+    let page = format!("<base href='http://elsewhere.example/'>{}", links(1_000_000));
     let (size, site) = (page.len(), Site::start(move |_: &Request| html(&page)));
     let run = lycosa(["crawl", "--robots", "ignore", "--summary", "summary.json", &site.url("/")]).run().exits(0);
     assert_eq!((run.record()["size"].as_u64(), site.hits()), (Some(size as u64), 1));

@@ -12,7 +12,7 @@ const CAP: u64 = super::MAX_FILESIZE;
 const FULL: std::ops::RangeInclusive<u64> = 1 << 20..=CAP;
 
 /// Memory that a bomb may take: the cap twice (the body grows by doubling), a decoder's window, and some room.
-const ROOM: u64 = (2 * CAP >> 20) + 12;
+const ROOM: u64 = 2 * (CAP >> 20) + 12;
 
 #[rustfmt::skip]
 pub fn rows() -> Vec<Row> {

@@ -247,13 +247,15 @@ fn what_may_take_memory_takes_no_more_than_its_row_says() {
             .spawn()
     };
     let relay = cast.hosts.iter().find(|host| host.row.name == RELAY).expect("a page of nothing");
-    let nothing = start(relay).finish().peak_kib;
+    // Several, because a peak in the last milliseconds of a run can be missed.
+    let runs: Vec<_> = (0..TOGETHER).map(|_| start(relay)).collect();
+    let nothing = runs.into_iter().map(|run| run.finish().peak_kib).max().unwrap_or(0);
     let (mut faults, mut shown) = (0, format!("a page of nothing takes {} MiB, and beyond that:\n", nothing / 1024));
     for hosts in cast.hosts.chunks(TOGETHER) {
         let runs: Vec<_> = hosts.iter().map(|host| start(host)).collect();
         for (host, run) in hosts.iter().zip(runs) {
             let mebibytes = run.finish().peak_kib.saturating_sub(nothing) / 1024;
-            let allowed = host.row.memory.unwrap_or(1);
+            let Some(allowed) = host.row.memory else { continue };
             let fault = if mebibytes > allowed { ", and that is too much" } else { "" };
             faults += usize::from(mebibytes > allowed);
             writeln!(shown, "{mebibytes} of {allowed} MiB: {}{fault}", host.row.name).unwrap();
