@@ -128,6 +128,10 @@ fn the_hostile_table() {
         faults.push(format!("it did not end as a run ends: {}", summary.0));
     }
     println!("{} rows; peak {} KiB; healthy {control:.2} s, {beside:.2} s", cast.hosts.len(), run.peak_kib);
+    // Some rows are worth a warning or two; none is worth one for each thing that its server does.
+    if run.stderr.lines().count() > 2 * cast.hosts.len() {
+        faults.push(format!("{} lines on standard error", run.stderr.lines().count()));
+    }
     if run.stderr.contains('\u{1b}') {
         faults.push("a server's escape code is on standard error".to_owned());
     }
