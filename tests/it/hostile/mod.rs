@@ -268,3 +268,14 @@ fn what_may_take_memory_takes_no_more_than_its_row_says() {
     println!("{shown}");
     assert_eq!(faults, 0, "{shown}");
 }
+
+#[test]
+fn many_sitemaps_that_are_bombs_together() {
+    let rows = table().into_iter().filter(|row| row.name == "a sitemap that is a gzip bomb");
+    let cast = Cast::start(rows.flat_map(|row| vec![row; 12]).collect(), true);
+    let seeds = cast.hosts.iter().map(|host| host.url());
+    let run = lycosa(["crawl", "--sitemaps"]).args(TERMS).args(["--timeout", "60s"]).lines(seeds).run().exits(0);
+    assert_eq!(run.records().len(), 12);
+    // One alone takes 100 MiB; each thread that reads one would take as much.
+    assert!(run.peak_kib < 160 * 1024, "{} KiB", run.peak_kib);
+}
