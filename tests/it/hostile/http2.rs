@@ -109,3 +109,10 @@ fn hpack_bomb() -> Vec<u8> {
     block.extend_from_slice(&[0xbe; 12_000]);
     block
 }
+
+/// A server that takes no byte of a request's body.
+pub fn closed_window() -> Row {
+    row("HTTP/2: a body that may not be sent", [Silence], "failed timeout/head")
+        .door(Door::Http2)
+        .greets([send(frame(SETTINGS, 0, 0, setting(4, 0)))])
+}

@@ -279,3 +279,24 @@ fn many_sitemaps_that_are_bombs_together() {
     // One alone takes 100 MiB; each thread that reads one would take as much.
     assert!(run.peak_kib < 160 * 1024, "{} KiB", run.peak_kib);
 }
+
+#[test]
+fn a_body_that_may_not_be_sent_has_an_end() {
+    let cast = Cast::start(vec![http2::closed_window()], false);
+    let run = lycosa(["fetch", "-d", &"x".repeat(100_000)])
+        .args(TERMS)
+        .args(["--timeout", "1s"])
+        .env("SSL_CERT_FILE", cast.authority().display().to_string())
+        .arg(cast.hosts[0].url())
+        .run()
+        .exits(1);
+    assert_eq!(verdict_of(&run.record()), cast.hosts[0].row.want.verdict);
+}
+
+#[test]
+fn each_row_has_a_name_of_its_own() {
+    let mut names: Vec<_> = table().iter().map(|row| row.name).collect();
+    names.sort_unstable();
+    let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty() && names.len() >= 60, "{} rows; twice: {twice:?}", names.len());
+}
