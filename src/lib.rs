@@ -95,6 +95,8 @@ pub mod crawl;
 pub mod engine;
 pub mod fetch;
 pub mod frontier;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod model;
 pub mod observe;
 pub mod parse;

@@ -14,6 +14,7 @@ use sha2::Digest as _;
 use super::changes;
 use super::clock::Clock;
 use super::settings::EngineSettings;
+use super::spending::Share;
 use crate::fetch::body::Reservation;
 use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Head};
@@ -21,7 +22,7 @@ use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind, Known, Mirror};
 use crate::model::page::{Directives, Extraction, Fingerprint, Outlink, Page};
 use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
-use crate::model::units::{Millis, Moment};
+use crate::model::units::{Millis, Moment, WallTime};
 use crate::model::url::{Url, host_key_of};
 use crate::parse::{self, Wants, charset};
 use crate::policy::robots;
@@ -77,6 +78,8 @@ pub struct Finished {
     pub evidence: Evidence,
     /// What is remembered of the page.
     pub page: Option<Box<Known>>,
+    /// What counts with it, once it is written.
+    pub share: Share,
     /// Body memory that the record holds until it has left delivery.
     pub memory: Option<Reservation>,
 }
@@ -117,7 +120,23 @@ pub const BUSY_INLINE_BODY: usize = 512 * 1024;
 /// grow.
 pub const MAX_WAITING_BODIES: usize = 4 << 20;
 
+/// Where a body came from, and what was said of it.
+struct Came<'a> {
+    /// None if nothing was asked.
+    url: Option<&'a Url>,
+    head: Option<&'a Head>,
+    /// Empty if there is none.
+    media_type: &'a str,
+    /// As the server wrote it.
+    header_charset: Option<&'a str>,
+}
+
 impl Desk {
+    #[must_use]
+    pub fn wall_now(&self) -> WallTime {
+        self.clock.wall(self.clock.now())
+    }
+
     /// The record of a job that ends with this attempt, and the links of its page.
     ///
     /// `url` is what was asked, None if nothing was. `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
@@ -128,10 +147,16 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, elapsed, proxy, .. } = attempt;
+        let Attempt { head, mut body, error, first_byte, timings, elapsed, proxy, from_cache, stale, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
+        if let Some(timings) = timings {
+            record.dns_ms = timings.dns.map(Millis::from);
+            record.connect_ms = timings.connect.map(Millis::from);
+            record.tls_ms = timings.tls.map(Millis::from);
+        }
         record.proxy = proxy;
+        (record.from_cache, record.stale) = (from_cache, stale);
         record.size = body.bytes.len() as u64;
         record.wire_size = body.wire_size;
         record.truncated = body.truncated;
@@ -155,8 +180,9 @@ impl Desk {
         }
         let page = head.as_ref().and_then(|head| self.remember(&mut record, job, head, &body.bytes));
         let held = body.bytes.len();
-        let Read { mut outlinks, words } =
-            self.read_page(&mut record, job, url, body.bytes, &media_type, header_charset.as_deref());
+        let came =
+            Came { url, head: head.as_ref(), media_type: &media_type, header_charset: header_charset.as_deref() };
+        let Read { mut outlinks, words } = self.read_page(&mut record, job, &came, body.bytes);
         if asked.nofollow {
             for link in &mut outlinks {
                 link.nofollow = true;
@@ -249,6 +275,7 @@ impl Desk {
             record: self.needs_record.then(|| Box::new(record)),
             evidence: Evidence::default(),
             page: None,
+            share: Share::default(),
             memory: None,
         }
     }
@@ -302,34 +329,35 @@ impl Desk {
     }
 
     /// Title, links and what was asked for with `--with`.
-    fn read_page(
-        &self,
-        record: &mut RecordBody,
-        job: &Job,
-        url: Option<&Url>,
-        body: Bytes,
-        media_type: &str,
-        header_charset: Option<&str>,
-    ) -> Read {
+    fn read_page(&self, record: &mut RecordBody, job: &Job, came: &Came<'_>, body: Bytes) -> Read {
         let with = self.settings.with;
+        let &Came { url, head, media_type, header_charset } = came;
         if with.digest && record.status.is_some() {
             record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(&body)));
         }
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
         let follow = self.settings.follow && record.outcome == Outcome::Ok;
         let mut read = Read::default();
-        if let Some(extractor) = parse::extractor_for(media_type).filter(|_| complete && !body.is_empty())
-            && let Some(url) = url
+        let wants = self.wanted_links(follow);
+        if let (Some(url), Some(head)) = (url, head)
+            && wants.links
+            && complete
+        {
+            read.outlinks = parse::headers::outlinks(url, &head.headers, wants);
+        }
+        if let Some(url) = url
+            && let Some(extractor) = parse::extractor_for(media_type, url).filter(|_| complete && !body.is_empty())
         {
             let agent = &*self.settings.product_token;
             let page = Page { url, media_type, header_charset, body: &body, agent };
             let words = follow && self.settings.max_per_pattern.is_some() && wants_words(&job.url, job.strand);
-            let wants = Wants { links: follow || with.links, link_details: with.links, words };
+            let wants = Wants { words, ..wants };
             let Extraction { title, outlinks, directives, charset, words } = extractor.extract(&page, wants);
             record.title = title;
             record.noindex |= directives.noindex;
             record.charset = charset.map(Into::into);
-            read = Read { outlinks, words };
+            read.outlinks.extend(outlinks);
+            read.words = words;
         }
         if with.body {
             add_body(record, media_type, header_charset, body);
@@ -339,8 +367,21 @@ impl Desk {
         }
         if !follow {
             read.outlinks.clear();
+        } else if wants.everywhere {
+            read.outlinks.retain(|link| self.settings.what_to_follow.wants(link));
         }
         read
+    }
+
+    fn wanted_links(&self, follow: bool) -> Wants {
+        let (with, js_links) = (self.settings.with.links, self.settings.js_links);
+        Wants {
+            links: follow || with,
+            link_details: with,
+            everywhere: with || (follow && (js_links || self.settings.what_to_follow.everywhere())),
+            scripts: js_links && (follow || with),
+            words: false,
+        }
     }
 
     /// The keys of `--with` for a record without an answer.
@@ -355,7 +396,8 @@ impl Desk {
     pub fn seal_race(&self, finished: Finished) -> Finished {
         let Finished { number, counted, record, evidence, page, memory, .. } = finished;
         let json = record.as_ref().filter(|_| self.needs_json).map(|record| record.to_json()).unwrap_or_default();
-        Finished { number, counted, json, record: record.filter(|_| self.needs_record), evidence, page, memory }
+        let record = record.filter(|_| self.needs_record);
+        Finished { number, counted, json, record, evidence, page, share: Share::default(), memory }
     }
 
     fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
@@ -373,6 +415,7 @@ impl Desk {
             record: (self.needs_record || is_leg).then(|| Box::new(record)),
             evidence: Evidence::default(),
             page: None,
+            share: Share::default(),
             memory,
         }
     }

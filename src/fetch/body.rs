@@ -8,6 +8,7 @@
 //! Called by `once` and `direct`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,11 +18,16 @@ use super::Body;
 use super::classify;
 use super::coding::{Fault, Pipeline};
 use super::deadlines::Deadlines;
+use super::pace::Pace;
 use super::progress::Progress;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 
 /// What every body may hold without asking.
 const FREE: usize = 256 * 1024;
+
+/// A body may inflate by any ratio up to this size: nothing is won by sending so little in disguise, and pages of nothing
+/// but one line exist.
+const HARMLESS: usize = 1024 * 1024;
 
 /// Unit of the pool: a semaphore counts in 32 bits.
 const UNIT: u64 = 1024;
@@ -68,6 +74,12 @@ impl BodyPool {
         Reservation { permit: Some(permit.expect("the pool is never closed")) }
     }
 
+    /// Memory for a body whose size is known; waits for it, unless it may be had beside the pool. None if it needs none.
+    pub(super) async fn room_for(&self, bytes: u64, beside_pool: bool) -> Option<Reservation> {
+        let wanted = Some(bytes.saturating_sub(FREE as u64)).filter(|wanted| *wanted > 0);
+        if beside_pool { self.try_reserve(Some(wanted?)) } else { Some(self.reserve(Some(wanted?)).await) }
+    }
+
     fn try_reserve(&self, bytes: Option<u64>) -> Option<Reservation> {
         let wanted = bytes.map_or(self.size, |bytes| units(bytes).min(self.size));
         let permit = Arc::clone(&self.units).try_acquire_many_owned(wanted).ok()?;
@@ -112,7 +124,11 @@ pub(super) struct Limits<'a> {
     pub(super) pool: &'a BodyPool,
     /// Decoded bytes.
     pub(super) max_body: Option<u64>,
+    /// Decoded bytes for each one on the wire.
+    pub(super) max_ratio: Option<u32>,
     pub(super) beside_pool: bool,
+    /// Bytes on the wire a second.
+    pub(super) rate: Option<u64>,
 }
 
 /// A body on its way: what its bytes are read from.
@@ -166,6 +182,11 @@ fn unread(error: FetchError) -> (Body, Option<FetchError>) {
     (Body { truncated: true, ..Body::default() }, Some(error))
 }
 
+fn too_dense(ratio: u32) -> FetchError {
+    let message = format!("the body inflates to more than {ratio} times its size on the wire");
+    FetchError::permanent(ErrorKind::TooLarge, Stage::Body, message)
+}
+
 fn too_large(cap: u64) -> FetchError {
     FetchError::permanent(ErrorKind::TooLarge, Stage::Body, format!("the body is larger than {cap} bytes"))
 }
@@ -202,6 +223,7 @@ impl<'a> Reader<'a> {
             // Known to be needed: waits before the first byte is read.
             self.wait_for_memory(deadlines).await;
         }
+        let mut pace = self.limits.rate.map(|rate| (Pace::new(rate, Duration::ZERO), Instant::now()));
         loop {
             let mut chunk = match deadlines.within_silence(source.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
@@ -212,8 +234,21 @@ impl<'a> Reader<'a> {
             deadlines.received(chunk.len());
             self.wire_size += chunk.len() as u64;
             self.progress.body_bytes(chunk.len() as u64);
+            if let Some((pace, start)) = &mut pace {
+                // After the last bytes too: most bodies come in one piece.
+                let wait = pace.read(chunk.len(), start.elapsed());
+                if let Err(late) = deadlines.within_whole(tokio::time::sleep(wait)).await {
+                    return Some(late.error(Stage::Body));
+                }
+                deadlines.pause_for(wait);
+            }
             loop {
-                match self.collector.take(&mut chunk) {
+                let taken = self.collector.take(&mut chunk);
+                // All of a chunk has come, whatever of it is decoded: a bomb of one chunk is judged while it inflates.
+                if let Some(ratio) = self.limits.max_ratio.filter(|ratio| self.is_too_dense(*ratio)) {
+                    return Some(too_dense(ratio));
+                }
+                match taken {
                     Ok(Taken::All) => break,
                     Ok(Taken::NeedsMemory) => self.wait_for_memory(deadlines).await,
                     Ok(Taken::Turn) => {
@@ -231,6 +266,11 @@ impl<'a> Reader<'a> {
             }
         }
         self.collector.finish().err().map(broken)
+    }
+
+    fn is_too_dense(&self, ratio: u32) -> bool {
+        let decoded = self.collector.bytes.len();
+        decoded > HARMLESS && decoded as u64 > self.wire_size.saturating_mul(u64::from(ratio))
     }
 
     /// The only wait without a deadline: it ends when others finish, and each of them has deadlines of its own.

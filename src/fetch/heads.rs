@@ -13,6 +13,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Lines of a head over HTTP/1. The stack's own limit is 100, which sites with long security policies and many cookies
+/// come near; the head as a whole has 400 KiB.
+pub(super) const MOST_HEADERS: usize = 512;
+
 /// Bytes until the head is complete: more than twice what the stack reads of one head, with the start of its body.
 const MOST: u64 = 1024 * 1024;
 

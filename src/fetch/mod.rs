@@ -16,20 +16,28 @@ use crate::model::record::SkipReason;
 use crate::model::url::Url;
 
 pub mod body;
+pub mod cache;
 mod classify;
 pub mod client;
 mod coding;
 mod connecting;
 mod deadlines;
+pub mod dial;
 mod direct;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod heads;
 mod idle;
 mod once;
+pub mod overrides;
+mod pace;
 pub mod progress;
 mod proxies;
 pub mod resolve;
+mod secure;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod tls_words;
 
 /// Sends one request and reads its answer.
@@ -41,6 +49,15 @@ pub trait Fetcher: Send + Sync + 'static {
     /// # Cancel safety
     /// Dropping the future closes the connection and gives back the body memory.
     fn fetch(&self, request: Request) -> impl Future<Output = Attempt> + Send;
+
+    /// The headers that would go with a request: those of the run, and its own. A cache has to know them before.
+    fn headers(&self, request: &Request) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &request.headers {
+            headers.append(name, value.clone());
+        }
+        headers
+    }
 }
 
 /// What to send.
@@ -77,14 +94,31 @@ pub struct Attempt {
     /// What came of the body, decoded; empty where none came.
     pub body: Body,
     pub error: Option<FetchError>,
+    /// The answer is the stored one, whether its server was asked or not.
+    pub from_cache: bool,
+    /// It is past its time, and its server could not be asked, or the request wanted it so.
+    pub stale: bool,
     /// The guard refused the address: nothing was sent.
     pub refusal: Option<SkipReason>,
     /// The proxy it went through, or was to go through: its address without credentials.
     pub proxy: Option<Arc<str>>,
     /// From the start to the response head.
     pub first_byte: Option<Duration>,
+    /// What the connection took, if one was opened for it.
+    pub timings: Option<Box<Timings>>,
     /// From the start to the end of the body, or to the failure.
     pub elapsed: Duration,
+}
+
+/// How long the parts of opening a connection took; None where there was nothing to do, or the stack does not tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Looking up the name.
+    pub dns: Option<Duration>,
+    /// TCP.
+    pub connect: Option<Duration>,
+    /// The handshake of TLS.
+    pub tls: Option<Duration>,
 }
 
 /// A response head.

@@ -29,7 +29,7 @@ pub struct Rank {
 impl Rank {
     #[must_use]
     pub fn of(job: &Job) -> Self {
-        Self { unpriority: -job.priority, depth: job.depth, number: job.number }
+        Self { unpriority: job.priority.saturating_neg(), depth: job.depth, number: job.number }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Floor 1: the types that every other floor speaks in. Plain values, no clock, no network, no files.
 
 pub mod fetch_error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod job;
 pub mod mark;
 pub mod page;

@@ -29,7 +29,8 @@ pub const MAX_URL: usize = 64 * 1024;
 /// Reads an absolute http or https URL. Fragment and user info stay in it; [`canonical`] leaves them out.
 ///
 /// # Errors
-/// Another scheme, no host, a syntax error of the WHATWG URL standard, or more than [`MAX_URL`] bytes.
+/// Another scheme, no host, a syntax error of the WHATWG URL standard, or more than [`MAX_URL`] bytes, as given or as it is
+/// asked.
 pub fn parse(text: &str) -> Result<Url, UrlError> {
     if text.len() > MAX_URL {
         return Err(UrlError::TooLong);
@@ -56,7 +57,8 @@ fn check(url: Url) -> Result<Url, UrlError> {
     if url.host_str().is_none_or(str::is_empty) {
         return Err(UrlError::NoHost);
     }
-    Ok(url)
+    // What is not ASCII is longer when it is escaped, and what is asked is read again.
+    if url.as_str().len() > MAX_URL { Err(UrlError::TooLong) } else { Ok(url) }
 }
 
 /// The canonical URL: the key of the seen set, and the `url` of records.

@@ -23,8 +23,9 @@ pub(super) fn read(texts: &[&str]) -> Result<Typed, String> {
     let mut inputs: Vec<Box<str>> = Vec::with_capacity(texts.len());
     let mut first: Option<Typed> = None;
     for text in texts {
-        let of_many =
-            |message: String| if texts.len() > 1 { format!("{}: {message}", line::shown(text)) } else { message };
+        let of_many = |message: String| {
+            if texts.len() > 1 { format!("{}: {message}", line::shown(text).escape_debug()) } else { message }
+        };
         let mut typed = line::read_url(text).map_err(of_many)?;
         let url = typed.job.url.clone();
         inputs.push(typed.job.input.take().unwrap_or_else(|| url.clone()));

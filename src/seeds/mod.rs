@@ -25,6 +25,9 @@ mod lines;
 mod mirrors;
 mod strict;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use lines::{Lines, Raw};
 pub use strict::{StrictError, StrictLine, check_all};
 

@@ -151,10 +151,12 @@ fn item_end(tokens: &[Token], mut at: usize) -> usize {
     at
 }
 
-/// Whether an attribute keeps its item out of everything but tests: `cfg(test)`, or `cfg(all(test, …))`.
+/// Whether an attribute keeps its item out of everything but tests: `cfg(test)`, or `cfg(all(test, …))`. What is built for
+/// fuzzing is test code too: `cfg(any(test, fuzzing))`.
 fn is_test_only(attribute: &[Token]) -> bool {
     let word = |at: usize, text: &str| attribute.get(at).is_some_and(|token| token.is(text));
-    word(0, "cfg") && (word(2, "test") || (word(2, "all") && word(4, "test")))
+    let fuzzing = word(2, "any") && word(4, "test") && word(6, "fuzzing") && word(7, ")");
+    word(0, "cfg") && (word(2, "test") || (word(2, "all") && word(4, "test")) || fuzzing)
 }
 
 /// The source without its test code, and the names of modules that are test code in files of their own.
@@ -377,6 +379,7 @@ fn arrows_up_and_sideways_are_found_wherever_they_stand() {
         ("utils", "fn f() {}"),
         ("engine", "use crate::Crawl;"),
         ("parse", "#[cfg(not(test))] use crate::engine::Event;"),
+        ("parse", "#[cfg(any(test, unix))] use crate::engine::Event;"),
     ] {
         assert_eq!(judge(module, source).len(), 1, "{module}: {source}");
     }
@@ -393,6 +396,7 @@ fn arrows_down_words_and_test_code_are_left_alone() {
         ("model::job", "//! crate::engine\n/// [`crate::engine::Clock`]\nfn f<'a>(x: &'a str) {}"),
         ("model::job", "#[cfg(test)]\nmod tests {\n use crate::engine::Event;\n}\nfn f() {}"),
         ("model::job", "#[cfg(all(test, unix))]\n#[expect(x)]\nuse crate::engine::Event;"),
+        ("model::job", "#[cfg(any(test, fuzzing))]\npub(crate) mod fuzz {\n use crate::engine::Event;\n}\nfn f() {}"),
         ("bin::lycosa::main", "use lycosa::crawl::Run; use crate::settings::Settings; let p = \"lycosa\";"),
         ("bin::lycosa::main", "tracing::info!(name = lycosa); use super::exit;"),
         ("crawl", "mod inner { mod deeper { use super::super::Run; } use super::Run; }"),

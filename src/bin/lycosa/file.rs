@@ -13,6 +13,9 @@ use crate::settings::check::{self, Bad};
 use crate::settings::table::SETTINGS;
 use crate::settings::{Layer, Origin, Run, Setting, UsageError, nearest, setting};
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 /// The defaults, commented.
 pub const EMBEDDED: &str = include_str!("../../../config.toml");
 

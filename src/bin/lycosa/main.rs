@@ -1,6 +1,9 @@
 //! The command `lycosa`: what was typed, in files and in the environment becomes settings; signals, logs, progress and
 //! the exit code are kept here. Nothing below this floor knows a flag.
 
+#![cfg_attr(fuzzing, no_main)]
+#![cfg_attr(fuzzing, expect(dead_code, reason = "under libFuzzer only what its targets reach is used"))]
+
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -17,6 +20,8 @@ mod demo;
 mod env;
 mod exit;
 mod file;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod layers;
 mod logging;
 mod memo;

@@ -82,6 +82,13 @@ fn what_cannot_be_asked() {
     let longest = format!("http://a.example/{}", "a".repeat(MAX_URL - 17));
     assert!(parse(&longest).is_ok());
     assert_eq!(parse(&format!("{longest}a")), Err(UrlError::TooLong));
+    // Each of these has three bytes, and nine when it is escaped.
+    let short = format!("http://a.example/{}", "\u{20ac}".repeat(7_000));
+    assert!(parse(&short).is_ok_and(|url| parse(&canonical(&url)).is_ok()));
+    assert_eq!(parse(&format!("http://a.example/{}", "\u{20ac}".repeat(8_000))), Err(UrlError::TooLong));
+    let base = parse(&format!("{}/", &longest[..MAX_URL - 1])).unwrap();
+    assert!(join(&base, "").is_ok());
+    assert_eq!(join(&base, "x"), Err(UrlError::TooLong));
 }
 
 #[test]

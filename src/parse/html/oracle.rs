@@ -81,7 +81,14 @@ fn expected(page: &str, at: &Url) -> (Option<String>, Vec<Link>) {
     let title = title.map(|title| title.text().collect::<String>());
     let title = title.map(|title| title.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
     let title = title.map(|title| title.chars().take(1000).collect::<String>()).filter(|title| !title.is_empty());
-    (title, starts.into_inner().iter().filter_map(|start| link(start, &base)).collect())
+    let mut links = Vec::new();
+    for start in starts.into_inner() {
+        links.extend(link(&start, &base));
+        if let ("iframe", Some((_, document))) = (start.0.as_str(), start.1.iter().find(|(name, _)| name == "srcdoc")) {
+            links.extend(expected(document, &base).1);
+        }
+    }
+    (title, links)
 }
 
 fn link((name, attributes): &Start, base: &Url) -> Option<Link> {
@@ -105,7 +112,7 @@ fn link((name, attributes): &Start, base: &Url) -> Option<Link> {
 }
 
 /// Compares one page; the message shows it on a difference.
-fn compare(page: &str, name: &str) {
+pub(super) fn compare(page: &str, name: &str) {
     let at = Url::parse("https://h.example/dir/page.html?q").unwrap();
     let (title, links) = expected(page, &at);
     let read = |links, link_details| {
@@ -116,7 +123,7 @@ fn compare(page: &str, name: &str) {
             body: page.as_bytes(),
             agent: "lycosa",
         };
-        Html.extract(&page, Wants { links, link_details, words: false })
+        Html.extract(&page, Wants { links, link_details, ..Wants::default() })
     };
     let all = read(true, true);
     let found: Vec<Link> = all
@@ -181,7 +188,7 @@ fn all_character_references_agree() {
     }
 }
 
-const PIECES: &[&str] = &[
+pub(super) const PIECES: &[&str] = &[
     "<a href=1>",
     "<a href='2&amp;b'>",
     "<a href=\"/3?x=&copy=4\"",

@@ -9,6 +9,7 @@ use crate::args::ConfigAction;
 use crate::settings::request::RequestFlags;
 use crate::settings::resolve::{resolve, without_credentials};
 use crate::settings::table::{FORMATS, SETTINGS};
+use crate::settings::transport::certificate_file;
 use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError};
 use crate::{file, layers};
 
@@ -135,6 +136,7 @@ fn masked(setting: &Setting, text: &str) -> String {
     match setting.name {
         "user" if text != "none" => format!("{}:***", text.split(':').next().unwrap_or_default()),
         "proxy" => without_credentials(text),
+        "cert" => certificate_file(text),
         "header" => match text.split_once(':') {
             Some((name, _)) if is_credential(name.trim()) => format!("{name}: ***"),
             _ => text.to_owned(),
@@ -200,7 +202,7 @@ fn property(setting: &Setting, default: Option<&Given>) -> Value {
         Kind::Duration => {
             json!({ "type": ["string", "number"], "examples": ["200ms", "30s", "5m", "2h", "1d", "none"] })
         }
-        Kind::Size => json!({ "type": ["string", "integer"], "examples": ["512k", "16MiB", "1G", "none"] }),
+        Kind::Size { .. } => json!({ "type": ["string", "integer"], "examples": ["512k", "16MiB", "1G", "none"] }),
         Kind::Rate => json!({ "type": "string", "examples": ["20/s", "30/m", "100/h", "500/d", "none"] }),
         Kind::Word(words) => json!({ "enum": words }),
         Kind::Statuses => json!({ "type": ["string", "integer"], "examples": ["200..299,304"] }),

@@ -16,6 +16,8 @@ use crate::exit;
 use crate::settings::check::Bad;
 use crate::settings::{UsageError, nearest};
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod read;
 
 use read::{Ledger, Told, Unread};
@@ -191,7 +193,7 @@ fn sentence(violation: &Violation, ledger: &Ledger) -> String {
             format!("ip-concurrency: {} had {many} requests in flight", ledger.addresses.name(second.address))
         }
         Breach::Delay { gap, .. } if *gap < 0 => {
-            format!("delay: {host} was asked {} before its last request had ended", millis(-gap))
+            format!("delay: {host} was asked {} before its last request had ended", millis(gap.saturating_neg()))
         }
         Breach::Delay { gap, wanted } => {
             format!("delay: {host} was asked {} after its last request, not {wanted:?}", millis(*gap))

@@ -1,0 +1,40 @@
+//! Fuzzing: the targets of the library, each of which lives beside the code it is for.
+//!
+//! Only in builds for tests and for fuzzing. Each target takes any bytes and panics if a promise is broken. `cargo test` runs
+//! every one on seeds and their changes (`mutation`); `fuzz/run` runs them under libFuzzer, which sees what code an input
+//! reaches. To add one: a [`Target`] in the `fuzz.rs` of its room, and its line below.
+
+#[macro_use]
+mod mutation;
+
+pub use mutation::{Target, contents};
+#[cfg(all(fuzzing, not(test)))]
+pub use mutation::{begin, run};
+
+targets! {
+    url = crate::model::fuzz::URL,
+    robots = crate::policy::fuzz::ROBOTS,
+    robots_twice = crate::policy::fuzz::ROBOTS_TWICE,
+    retry_after = crate::policy::fuzz::RETRY_AFTER,
+    rate_fields = crate::policy::fuzz::RATE_FIELDS,
+    robots_tag = crate::policy::fuzz::ROBOTS_TAG,
+    html = crate::parse::html::fuzz::HTML,
+    html_twice = crate::parse::html::fuzz::HTML_TWICE,
+    references = crate::parse::html::fuzz::REFERENCES,
+    charset = crate::parse::fuzz::CHARSET,
+    sitemap = crate::parse::fuzz::SITEMAP,
+    bodies = crate::fetch::fuzz::BODIES,
+    journal = crate::frontier::journal::fuzz::JOURNAL,
+    jobs = crate::seeds::fuzz::JOBS,
+}
+
+/// Takes a number for decisions off the front of an input; 0 at its end.
+pub fn byte(input: &mut &[u8]) -> u8 {
+    match input.split_first() {
+        Some((first, rest)) => {
+            *input = rest;
+            *first
+        }
+        None => 0,
+    }
+}
