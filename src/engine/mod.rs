@@ -105,7 +105,14 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         None => (Seen::limited(rng.u64(..), settings.seen_limit.clone()), Seen::new(rng.u64(..))),
     };
     let dispatcher = dispatcher::Dispatcher {
-        shop: Arc::new(worker::Workshop { fetcher, desk, pool, cache: cache.clone(), events: sender }),
+        shop: Arc::new(worker::Workshop {
+            fetcher,
+            desk,
+            pool,
+            cache: cache.clone(),
+            events: sender,
+            sitemaps: Semaphore::new(1),
+        }),
         clock,
         hosts: hosts::Hosts::default(),
         addresses: addresses::Addresses::new(settings.ip_concurrency),

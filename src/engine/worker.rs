@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::changes::conditions;
 use super::clock::Clock;
@@ -49,6 +49,8 @@ pub struct Workshop<F> {
     pub desk: Desk,
     pub pool: ParsePool,
     pub events: UnboundedSender<Event>,
+    /// One sitemap is read at a time: unpacked it may have 50 MiB, which are of no pool.
+    pub sitemaps: Semaphore,
 }
 
 /// One admitted request.
@@ -304,6 +306,7 @@ impl<F: Fetcher> Round<'_, F> {
             return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
         }
         let body = attempt.body;
+        let _turn = self.shop.sitemaps.acquire().await.expect("the semaphore is never closed");
         let read =
             self.shop.pool.run(body.bytes.len(), move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
         let read = read.unwrap_or_default();

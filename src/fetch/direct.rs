@@ -38,6 +38,8 @@ use crate::model::fetch_error::{FetchError, Stage};
 
 type Request = http::Request<Full<Bytes>>;
 
+type Stream = TokioIo<Metered<TcpStream>>;
+
 /// A server that closes a connection on our request, which has been idle for less than this, does not do so because it
 /// was idle: the shortest keep-alive times are of a second.
 const WORTH_CLOSING: Duration = Duration::from_millis(500);
@@ -224,7 +226,7 @@ impl Reusable for Connection {
 /// The side of a connection that reads and writes; gone once the connection is closed.
 #[derive(Debug)]
 struct Driver {
-    connection: Option<Box<http1::Connection<TokioIo<Metered<TcpStream>>, Full<Bytes>>>>,
+    connection: Option<Box<http1::Connection<Stream, Full<Bytes>>>>,
 }
 
 impl Driver {

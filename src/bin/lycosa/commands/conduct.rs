@@ -133,7 +133,7 @@ pub fn conduct(
     fit_descriptors(&mut settings.engine, console);
     let writes_closed = to_stdout(&settings) && standard::output_was_closed();
     let internal = |error: std::io::Error| Failure { code: exit::INTERNAL, message: format!("cannot start: {error}") };
-    let runtime = lycosa::runtime().map_err(internal)?;
+    let runtime = lycosa::crawl::runtime().map_err(internal)?;
     let progress = Progress::new(!settings.engine.follow);
     let ended = runtime.block_on(async {
         let crawl = match kept {
