@@ -28,10 +28,12 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::engine::clock::Clock;
 use crate::engine::input::Input;
 use crate::engine::settings::EngineSettings;
 use crate::engine::stats::{Counters, Summary};
 use crate::engine::{self, Controls, Parts};
+use crate::fetch::cache::{Cache, CacheSettings};
 use crate::fetch::client::{Client, ClientSettings};
 use crate::frontier::Frontier;
 use crate::frontier::journal::{DurableFrontier, Past};
@@ -45,6 +47,19 @@ mod state;
 
 pub use state::{State, StateOptions};
 
+/// Tasks polled in a row before the system is asked what else is ready. A connection that a server keeps busy is ready
+/// all the time, and with tokio's 61 everybody else waits for 61 turns of it: beside a flood of pings a crawl took four
+/// times as long.
+const TURNS: u32 = 8;
+
+/// The runtime for a run: of one thread, on which the run spawns its requests.
+///
+/// # Errors
+/// The system gives no descriptors.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().event_interval(TURNS).build()
+}
+
 /// Everything a run needs, resolved.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -52,6 +67,8 @@ pub struct Settings {
     pub client: ClientSettings,
     pub seeds: SeedSettings,
     pub outputs: Vec<OutputSettings>,
+    /// Where answers are kept for later runs.
+    pub cache: Option<CacheSettings>,
 }
 
 /// Why a run could not start. Nothing was fetched.
@@ -103,6 +120,7 @@ pub struct Crawl {
     handle: RunHandle,
     settings: EngineSettings,
     client: Client,
+    cache: Option<Arc<Cache>>,
     /// None: the input has been read to its end, or is not given again.
     reader: Option<Reader>,
     sinks: Vec<(String, Box<dyn Sink>)>,
@@ -132,18 +150,20 @@ impl Crawl {
     /// # Errors
     /// An input or an output cannot be opened, or the HTTP client cannot be built from the settings.
     pub fn new(settings: Settings) -> Result<Self, StartError> {
-        let Settings { mut engine, mut client, seeds, outputs } = settings;
+        let Settings { mut engine, mut client, seeds, outputs, cache } = settings;
         let budget = Budget::of(engine.max_memory);
         engine.seen_limit = budget.seen;
         client.body_pool = budget.bodies.min(client.body_pool);
         let reader = seeds::open(&seeds).map_err(|error| StartError::Input(chain(&error)))?;
         let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
+        let cache = open_cache(cache.as_ref(), &client)?;
         let mut sinks = Vec::with_capacity(outputs.len());
         for output in &outputs {
             let sink = sinks::open(output).map_err(|error| StartError::Output(chain(&error)))?;
             sinks.push((output.target.to_string(), sink));
         }
-        Ok(Self { handle: RunHandle::default(), settings: engine, client, reader: Some(reader), sinks, kept: None })
+        let handle = RunHandle::default();
+        Ok(Self { handle, settings: engine, client, cache, reader: Some(reader), sinks, kept: None })
     }
 
     /// The same for a run that is kept in a state directory, or goes on there.
@@ -166,7 +186,7 @@ impl Crawl {
     /// # Cancel safety
     /// Dropping the future cuts off what is in flight; records that no output has written are lost.
     pub async fn run(self) -> Summary {
-        let Self { handle, settings, client, reader, sinks, kept } = self;
+        let Self { handle, settings, client, cache, reader, sinks, kept } = self;
         let read = |reader| {
             Input::read(reader).unwrap_or_else(|error| {
                 tracing::error!(%error, "no thread for the input");
@@ -186,6 +206,7 @@ impl Crawl {
             run,
             settings,
             fetcher: client,
+            cache,
             frontier,
             input,
             past,
@@ -208,7 +229,7 @@ impl Crawl {
         let handle = self.handle();
         let (sender, summary) = oneshot::channel();
         let start = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime();
             match runtime {
                 Ok(runtime) => drop(sender.send(runtime.block_on(self.run()))),
                 Err(error) => tracing::error!(%error, "no runtime for the run"),
@@ -222,16 +243,28 @@ impl Crawl {
     }
 }
 
+/// What cannot be written is told as an output is.
+fn open_cache(settings: Option<&CacheSettings>, client: &Client) -> Result<Option<Arc<Cache>>, StartError> {
+    let Some(settings) = settings else { return Ok(None) };
+    let cache = Cache::open(settings, client.body_pool().clone(), Clock::wall_now());
+    cache.map(|cache| Some(Arc::new(cache))).map_err(|error| StartError::Output(chain(&error)))
+}
+
 /// What of `--max-memory` each part may have that grows: a third the URLs ever seen, a twelfth those that wait, a sixth
 /// bodies. The rest is for connections, records on their way, and the program.
-struct Budget {
-    seen: SeenLimit,
-    waiting: usize,
-    bodies: u64,
+#[derive(Debug, Clone)]
+pub struct Budget {
+    pub seen: SeenLimit,
+    /// Bytes.
+    pub waiting: usize,
+    /// Bytes.
+    pub bodies: u64,
 }
 
 impl Budget {
-    fn of(max_memory: Option<u64>) -> Self {
+    /// The parts of a limit in bytes; what they are without one.
+    #[must_use]
+    pub fn of(max_memory: Option<u64>) -> Self {
         let Some(bytes) = max_memory else {
             let waiting = MemorySettings::default().heap_limit;
             return Self { seen: SeenLimit::default(), waiting, bodies: u64::MAX };

@@ -24,6 +24,8 @@ targets! {
     charset = crate::parse::fuzz::CHARSET,
     sitemap = crate::parse::fuzz::SITEMAP,
     bodies = crate::fetch::fuzz::BODIES,
+    freshness = crate::policy::freshness::fuzz::FRESHNESS,
+    cache = crate::fetch::cache::fuzz::CACHE,
     journal = crate::frontier::journal::fuzz::JOURNAL,
     jobs = crate::seeds::fuzz::JOBS,
 }

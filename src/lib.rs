@@ -42,7 +42,7 @@
 //!     ..Settings::default()
 //! })?;
 //! // One thread: the run spawns its requests on the runtime it is awaited on.
-//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! let runtime = lycosa::runtime()?;
 //! let summary = runtime.block_on(crawl.run());
 //! println!("{} failed, stopped by: {}", summary.failures, summary.stopped_by.as_str());
 //! # Ok(())
@@ -104,7 +104,7 @@ pub mod policy;
 pub mod seeds;
 pub mod sinks;
 
-pub use crawl::{Crawl, Run, RunHandle, Settings, StartError};
+pub use crawl::{Crawl, Run, RunHandle, Settings, StartError, runtime};
 pub use engine::settings::EngineSettings;
 pub use engine::stats::{StoppedBy, Summary};
 pub use fetch::client::ClientSettings;

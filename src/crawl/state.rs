@@ -7,20 +7,20 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, run_name};
+use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, open_cache, run_name};
 use crate::engine::clock::Clock;
 use crate::engine::ledger;
 use crate::fetch::client::Client;
 use crate::frontier::Frontier as _;
 use crate::frontier::journal::{
-    Begun, Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Past, Replay, StateDir,
-    StateError, has_credentials,
+    Begun, Durability, DurableFrontier, Failure, Journal, JournalSettings, LoadSettings, Opened, Past, Replay,
+    StateDir, StateError, has_credentials,
 };
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::frontier::seen::SeenLimit;
 use crate::model::job::Job;
 use crate::seeds::{self, Reader, Seed, SeedSettings, SkipError, Source};
-use crate::sinks::{self, OutputSettings, Sink, Target};
+use crate::sinks::{self, Checked, OutputSettings, Sink, Target};
 
 /// A state directory that this process holds.
 #[derive(Debug)]
@@ -65,9 +65,14 @@ impl State {
     /// # Errors
     /// As [`State::open`], or there is no run.
     pub fn existing(path: &Path) -> Result<Self, StateError> {
-        let state = Self::of(StateDir::lock_existing(path)?)?;
+        let dir = StateDir::lock_existing(path)?;
+        dir.holds_blocks()?;
+        let state = Self::of(dir)?;
         match state.content {
-            Content::New(_) => Err(StateError::NoRun { path: path.to_owned() }),
+            Content::New(file) => {
+                let bytes = file.metadata().map_or(0, |journal| journal.len());
+                Err(StateError::Torn { path: path.to_owned(), bytes })
+            }
             Content::Run(_) => Ok(state),
         }
     }
@@ -145,7 +150,7 @@ pub(super) fn begin(settings: Settings, state: State, options: StateOptions) -> 
 fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOptions) -> Result<Crawl, StartError> {
     let memory = memory(&dir, &Budget::of(settings.engine.max_memory));
     let directories: Vec<PathBuf> = settings.outputs.iter().filter_map(directory_of).collect();
-    let Crawl { handle, mut settings, client, reader, sinks, .. } = Crawl::new(settings)?;
+    let Crawl { handle, mut settings, client, cache, reader, sinks, .. } = Crawl::new(settings)?;
     settings.keep_pages = settings.follow;
     settings.seen_limit.dir = Some(dir.path().into());
     // That the outputs are there at all is to survive a loss of power too. Where directories cannot be synced, there is
@@ -158,22 +163,18 @@ fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOpt
     let journal = Journal::begin(&dir, file, begun, journal_settings(options.durability, &sinks))?;
     let frontier = DurableFrontier::new(memory, journal, dir);
     let kept = Kept { run: run.into(), frontier, past: None, input_missing: false };
-    Ok(Crawl { handle, settings, client, reader, sinks, kept: Some(kept) })
+    Ok(Crawl { handle, settings, client, cache, reader, sinks, kept: Some(kept) })
 }
 
 fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &StateOptions) -> Result<Crawl, StartError> {
     let budget = Budget::of(settings.engine.max_memory);
-    let Settings { mut engine, mut client, seeds, outputs } = settings;
+    let Settings { mut engine, mut client, seeds, outputs, cache } = settings;
     engine.keep_pages = engine.follow;
     engine.again = replay.begun().again;
     client.body_pool = budget.bodies.min(client.body_pool);
     let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
-    go_back_to_outputs(&mut replay, &outputs)?;
-    if let Some((journal, at, bytes)) = replay.torn() {
-        // A kill or a loss of power leaves this, but so does a disk that returns other bits than it was given.
-        let journal = journal.display();
-        tracing::warn!(target: "lycosa::notice", "{journal} is not whole from offset {at} on: {bytes} bytes are dropped, and what they told is fetched again");
-    }
+    let cache = open_cache(cache.as_ref(), &client)?;
+    let (checked, cut) = go_back_to_outputs(&mut replay, &outputs)?;
     let mut memory = memory(&dir, &budget);
     let wants = LoadSettings {
         failures: options.retry_failed,
@@ -182,14 +183,22 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
         seen: SeenLimit { dir: Some(dir.path().into()), ..budget.seen.clone() },
     };
     let mut past = replay.load(&mut memory, wants)?;
+    // Not before it is known that the run goes on.
+    tell_what_is_dropped(&replay, cut.as_deref());
     let (reader, input_missing) =
         if past.input_ended && past.bare.is_empty() { (None, false) } else { input(seeds, &mut past, options)? };
-    let mut bare = std::mem::take(&mut past.bare);
+    let (failed, mut bare): (Vec<Job>, Vec<Job>) =
+        std::mem::take(&mut past.bare).into_iter().partition(|job| past.bare_failures.contains_key(&job.number));
+    for job in failed {
+        if let Some((ending, seq)) = past.bare_failures.remove(&job.number) {
+            past.failures.push(Failure { job, ending, seq });
+        }
+    }
     memory.discover(&mut bare).map_err(|error| StartError::Output(chain(&error)))?;
     let mut sinks = Vec::with_capacity(outputs.len());
-    for (place, output) in outputs.iter().enumerate() {
+    for ((place, output), checked) in outputs.iter().enumerate().zip(checked) {
         let mark = replay.marks().get(place).copied().flatten();
-        let sink = sinks::reopen(output, mark, replay.next_seq());
+        let sink = sinks::reopen(output, mark, replay.next_seq(), checked);
         let sink = sink.map_err(|error| StartError::Output(chain(&error)))?;
         sinks.push((output.target.to_string(), sink));
     }
@@ -197,7 +206,8 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     let journal = replay.resume(journal_settings(options.durability, &sinks))?;
     let frontier = DurableFrontier::new(memory, journal, dir);
     let kept = Kept { run, frontier, past: Some(Box::new(past)), input_missing };
-    Ok(Crawl { handle: RunHandle::default(), settings: engine, client, reader, sinks, kept: Some(kept) })
+    let handle = RunHandle::default();
+    Ok(Crawl { handle, settings: engine, client, cache, reader, sinks, kept: Some(kept) })
 }
 
 fn directory_of(output: &OutputSettings) -> Option<PathBuf> {
@@ -220,31 +230,56 @@ fn journal_settings(durability: Durability, sinks: &[(String, Box<dyn Sink>)]) -
     JournalSettings { durability, outputs: sinks.iter().filter_map(|(_, sink)| sink.file()).collect() }
 }
 
-/// Finds the point of the journal at which every output holds what it says.
-fn go_back_to_outputs(replay: &mut Replay, outputs: &[OutputSettings]) -> Result<(), StartError> {
-    loop {
-        let Some(output) = changed(replay, outputs)? else { return Ok(()) };
-        if !replay.undo_to_epoch() {
-            return Err(StartError::State(format!(
-                "{} does not hold what this run has written to it: put it back, or start anew in another state directory",
-                output.target
-            )));
-        }
-        tracing::warn!(target: "lycosa::notice", "{} lost its end: what was written after the last epoch is fetched again", output.target);
+/// What a kill, a loss of power, or a disk that returns other bits than it was given has left.
+fn tell_what_is_dropped(replay: &Replay, cut: Option<&str>) {
+    if let Some(output) = cut {
+        tracing::warn!(target: "lycosa::notice", "{output} lost its end: what was written after the last epoch is fetched again");
+    }
+    if let Some((journal, at, bytes)) = replay.torn() {
+        let journal = journal.display();
+        tracing::warn!(target: "lycosa::notice", "{journal} is not whole from offset {at} on: {bytes} bytes are dropped, and what they told is fetched again");
     }
 }
 
-/// An output that does not hold what the journal says.
-fn changed<'a>(replay: &Replay, outputs: &'a [OutputSettings]) -> Result<Option<&'a OutputSettings>, StartError> {
+/// Finds the point of the journal at which every output holds what it says. Returns also the output that had it go back.
+fn go_back_to_outputs(
+    replay: &mut Replay,
+    outputs: &[OutputSettings],
+) -> Result<(Vec<Checked>, Option<String>), StartError> {
+    let mut cut = None;
+    loop {
+        let place = match check(replay, outputs)? {
+            Ok(checked) => return Ok((checked, cut)),
+            Err(place) => place,
+        };
+        let output = &outputs[place];
+        if !replay.undo_to_epoch() {
+            let range = sinks::first_change(output, replay.marks_of(place)?);
+            let range = range.map_or_else(String::new, |range| {
+                format!(" (between bytes {} and {} it was changed behind our back)", range.start, range.end)
+            });
+            return Err(StartError::State(format!(
+                "{} does not hold what this run has written to it{range}: put it back, or start anew in another state directory",
+                output.target
+            )));
+        }
+        cut = Some(output.target.to_string());
+    }
+}
+
+/// Reads what outputs hold. The place of the first that does not hold what the journal says.
+fn check(replay: &Replay, outputs: &[OutputSettings]) -> Result<Result<Vec<Checked>, usize>, StartError> {
+    let mut all = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {
         let mark = replay.marks().get(place).copied().flatten();
-        let holds = sinks::holds(output, mark)
+        let checked = sinks::check(output, mark)
             .map_err(|error| StartError::Output(format!("cannot read {}: {error}", output.target)))?;
-        if !holds {
-            return Ok(Some(output));
+        match checked {
+            Some(checked) => all.push(checked),
+            None => return Ok(Err(place)),
         }
     }
-    Ok(None)
+    Ok(Ok(all))
 }
 
 /// Opens the input again and passes over what was read of it; jobs whose credentials were not kept find them there. None,
@@ -374,7 +409,7 @@ mod tests {
             std::fs::write(&journal_path, &left).unwrap();
             std::fs::write(&path, output).unwrap();
             let State { content: Content::Run(mut replay), .. } = open() else { panic!("no run") };
-            let found = go_back_to_outputs(&mut replay, &outputs).map(|()| replay.next_seq());
+            let found = go_back_to_outputs(&mut replay, &outputs).map(|_| replay.next_seq());
             assert_eq!(found.as_ref().ok(), expected.as_ref(), "{found:?}");
         }
         // The same by the way that a run takes.

@@ -15,6 +15,7 @@ use super::intake::host_name_entry;
 use super::limit::Limiter;
 use super::outcome::Verdict;
 use super::race::is_lane;
+use super::worker::reuse::Purpose;
 use super::worker::{Errand, work};
 use crate::fetch::Fetcher;
 use crate::model::fetch_error::{FetchError, Stage};
@@ -199,6 +200,9 @@ impl<F: Fetcher> Dispatcher<F> {
             if self.sort_out_trap(id, head, now) {
                 continue;
             }
+            if self.sort_out_offline(id, head, now) {
+                return self.reconsider(id, now);
+            }
             let robots = self.robots_verdict(id, head, now);
             match robots {
                 RobotsVerdict::Disallowed => {
@@ -206,13 +210,22 @@ impl<F: Fetcher> Dispatcher<F> {
                     continue;
                 }
                 RobotsVerdict::Unreachable(error) => {
+                    if self.ask_cache(id, head, Purpose::Rescue, now) {
+                        return self.reconsider(id, now);
+                    }
                     self.end_head(id, head, Verdict::Failed(error), now);
                     continue;
                 }
                 RobotsVerdict::Fetching => return self.bench.set_aside(&mut self.hosts, id, Place::Blocked),
                 RobotsVerdict::Allowed | RobotsVerdict::Ask { .. } => {}
             }
+            if matches!(robots, RobotsVerdict::Allowed) && self.ask_cache(id, head, Purpose::Reuse, now) {
+                return self.reconsider(id, now);
+            }
             if self.hosts.get(id).turns_away(now, &self.settings) {
+                if self.ask_cache(id, head, Purpose::Rescue, now) {
+                    return self.reconsider(id, now);
+                }
                 self.turn_away(id, head, now);
                 continue;
             }
@@ -224,6 +237,9 @@ impl<F: Fetcher> Dispatcher<F> {
                 Gate::Pass => false,
                 Gate::Probe => true,
                 // A probe is under way: its answer wakes the host.
+                Gate::Wait(_) | Gate::GivenUp(_) if self.ask_cache(id, head, Purpose::Rescue, now) => {
+                    return self.reconsider(id, now);
+                }
                 Gate::Wait(Moment::NEVER) => return self.bench.set_aside(&mut self.hosts, id, Place::Blocked),
                 Gate::Wait(until) => return self.bench.park(&mut self.hosts, id, until),
                 Gate::GivenUp(_) => {
@@ -312,7 +328,7 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Ends the job at the head of a host.
-    fn end_head(&mut self, id: HostId, head: Head, verdict: Verdict, now: Moment) {
+    pub(super) fn end_head(&mut self, id: HostId, head: Head, verdict: Verdict, now: Moment) {
         let Some(job) = self.hosts.get_mut(id).take(head) else { return };
         if job.has_record() {
             self.end_job(job, verdict, None, now);
@@ -363,7 +379,9 @@ impl<F: Fetcher> Dispatcher<F> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
         let host = self.hosts.get_mut(id);
         let Some(mut job) = host.take(head) else { return };
-        self.note_doubted(&job);
+        if job.cached.is_none() {
+            self.note_doubted(&job);
+        }
         let host = self.hosts.get_mut(id);
         let counted_at = self.addresses.spot(&host.key, host.whereabouts);
         if let Some(spot) = counted_at {
@@ -398,6 +416,9 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         let kind = request_kind(&job, probe);
         self.tally.retries += u64::from(kind == RequestKind::Retry);
+        if let Some(spending) = self.spending() {
+            spending.part().retries += u64::from(kind == RequestKind::Retry);
+        }
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
         let typed_host = self.typed_hosts.contains(&job.host);
         let errand = Errand {

@@ -10,7 +10,7 @@ use http::header::{ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MOD
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fetch::Head;
-use crate::model::job::{Chain, Job, Known};
+use crate::model::job::{Job, Known};
 use crate::model::record::Outcome;
 
 /// A server may write more; it is not kept.
@@ -21,8 +21,7 @@ const LONGEST_VALIDATOR: usize = 1024;
 pub fn known_of(job: &Job, head: &Head, outcome: Outcome, body: &Bytes) -> Option<Known> {
     let (hops, before) = job.chain.as_ref().map_or((0, None), |chain| (chain.hops, chain.known.as_deref()));
     let validator = |name: HeaderName, before: Option<&Box<str>>| {
-        let new = head.headers.get(name).and_then(|value| value.to_str().ok());
-        let new = new.filter(|value| hops == 0 && value.len() <= LONGEST_VALIDATOR).map(Into::into);
+        let new = validator(head.headers.get(name)).filter(|_| hops == 0);
         if head.status == 304 { new.or_else(|| before.cloned()) } else { new }
     };
     let known = Known {
@@ -45,20 +44,32 @@ pub fn known_of(job: &Job, head: &Head, outcome: Outcome, body: &Bytes) -> Optio
 pub fn change_of(before: Option<&Known>, now: Option<&Known>, status: Option<u16>) -> Option<&'static str> {
     let now = now?;
     match before {
+        Some(before) if now.gone && before.gone => Some("unchanged"),
         _ if now.gone => before.map(|_| "gone"),
         None => Some("new"),
+        // It is back.
+        Some(before) if before.gone => Some("new"),
         Some(before) if status == Some(304) || before.digest == now.digest => Some("unchanged"),
         Some(_) => Some("changed"),
     }
 }
 
-/// The preconditions under which a page is asked for again.
-pub fn conditions(chain: Option<&Chain>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    let known = chain.filter(|chain| chain.hops == 0).and_then(|chain| chain.known.as_deref());
+/// A validator as it is kept; None if it is not there, or cannot be.
+#[must_use]
+pub fn validator(value: Option<&HeaderValue>) -> Option<Box<str>> {
+    value?.to_str().ok().filter(|value| value.len() <= LONGEST_VALIDATOR).map(Into::into)
+}
+
+/// The preconditions under which a page is asked for again: those of the answer in the cache, which a 304 brings back
+/// whole; else those that an earlier run knew.
+pub fn conditions(job: &Job) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let cached = job.cached.as_deref().map(|cached| (cached.etag.as_ref(), cached.modified.as_ref()));
+    let known = job.chain.as_deref().filter(|chain| chain.hops == 0).and_then(|chain| chain.known.as_deref());
+    let known = known.map(|known| (known.etag.as_ref(), known.modified.as_ref()));
+    let some = |pair: &(Option<_>, Option<_>)| pair.0.is_some() || pair.1.is_some();
+    let (etag, modified) = cached.filter(some).or(known).unwrap_or_default();
     let line = |name, value: Option<&Box<str>>| Some((name, HeaderValue::from_str(value?).ok()?));
-    let etag = line(IF_NONE_MATCH, known.and_then(|known| known.etag.as_ref()));
-    let modified = line(IF_MODIFIED_SINCE, known.and_then(|known| known.modified.as_ref()));
-    etag.into_iter().chain(modified)
+    line(IF_NONE_MATCH, etag).into_iter().chain(line(IF_MODIFIED_SINCE, modified))
 }
 
 #[cfg(test)]
@@ -66,7 +77,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::model::job::JobKind;
+    use crate::model::job::{Chain, JobKind};
 
     fn head(status: u16, etag: Option<&'static str>) -> Head {
         let mut headers = HeaderMap::new();
@@ -104,6 +115,9 @@ mod tests {
         assert_eq!(judge(known(), &head(200, None), Outcome::Ok, "b").1, Some("changed"));
         assert_eq!(judge(known(), &head(404, None), Outcome::HttpError, "").1, Some("gone"));
         assert_eq!(judge(None, &head(410, None), Outcome::HttpError, "").1, None);
+        let (gone, _) = judge(known(), &head(410, None), Outcome::HttpError, "");
+        assert_eq!(judge(gone.as_ref(), &head(404, None), Outcome::HttpError, "").1, Some("unchanged"));
+        assert_eq!(judge(gone.as_ref(), &head(200, None), Outcome::Ok, "a").1, Some("new"));
         assert_eq!(judge(known(), &head(503, None), Outcome::HttpError, "").1, None);
         assert_eq!(judge(None, &head(304, None), Outcome::Ok, ""), (None, None));
     }
@@ -111,7 +125,7 @@ mod tests {
     #[test]
     fn validators_are_those_of_the_very_url() {
         let known = Known { etag: Some("\"1\"".into()), modified: Some("x".into()), ..Known::default() };
-        let names = |job: &Job| conditions(job.chain.as_deref()).map(|(name, _)| name).collect::<Vec<_>>();
+        let names = |job: &Job| conditions(job).map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(names(&job(Some(known.clone()), 0)), [IF_NONE_MATCH, IF_MODIFIED_SINCE]);
         assert_eq!(names(&job(Some(known), 1)), [""; 0]);
         let behind = known_of(&job(None, 1), &head(200, Some("\"1\"")), Outcome::Ok, &Bytes::new()).unwrap();

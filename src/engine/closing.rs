@@ -35,11 +35,11 @@ impl<F: Fetcher> Dispatcher<F> {
         }
         self.publish();
         let cut_off: u64 = self.hosts.iter().map(|host| u64::from(host.pace.in_flight())).sum();
-        let (hosts, host_count) = self.hosts.busiest(10);
+        let (hosts, host_count) = self.hosts_of_run(10);
         for counted in self.delivery.unwritten() {
             self.tally.uncount(counted);
         }
-        let written = self.delivery.settled();
+        let written = self.delivery.settled() - self.tally.superseded;
         let now = self.clock.now();
         let left = self.tally.accepted.saturating_sub(written);
         Summary {
@@ -49,7 +49,7 @@ impl<F: Fetcher> Dispatcher<F> {
             work_left: left > 0 || input_unread,
             input_unread,
             records: written,
-            before: self.records_before,
+            before: self.records_before.saturating_sub(self.tally.superseded),
             hosts,
             host_count,
             started,

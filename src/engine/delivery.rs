@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::outcome::{Counted, Finished};
+use super::spending::Share;
 use crate::fetch::body::Reservation;
 use crate::model::mark::OutputMark;
 use crate::model::units::Moment;
@@ -89,7 +90,7 @@ pub struct Delivery {
     room: Arc<Notify>,
     crossings: u64,
     /// Of which jobs the records from here on are, and what they counted as: those that may not be in every sink yet.
-    unsure: VecDeque<(u64, Counted)>,
+    unsure: VecDeque<Accepted>,
     unsure_from: u64,
     /// With a journal: where each output stands at `unsure_from`. A record is sure when the journal is to say so.
     marks: Option<Vec<Option<OutputMark>>>,
@@ -97,10 +98,18 @@ pub struct Delivery {
     dropped: Vec<Counted>,
 }
 
+/// A record that has its `seq`.
+pub struct Accepted {
+    /// Of its job.
+    pub number: u64,
+    pub counted: Counted,
+    pub share: Share,
+}
+
 /// Records that are in every output.
 pub struct Written {
-    /// In the order of `seq`: the job's number, and what the record counted as.
-    pub records: Vec<(u64, Counted)>,
+    /// In the order of `seq`.
+    pub records: Vec<Accepted>,
     /// Where each output stands behind the last of them.
     pub marks: Vec<Option<OutputMark>>,
 }
@@ -222,7 +231,8 @@ impl Delivery {
 
     fn emit(&mut self, finished: Finished, now: Moment) {
         let size = finished.size();
-        self.unsure.push_back((finished.number, finished.counted));
+        let Finished { number, counted, share, .. } = finished;
+        self.unsure.push_back(Accepted { number, counted, share });
         self.batch.push(Line { seq: self.next_seq, json: finished.json, record: finished.record });
         self.memory.extend(finished.memory);
         self.next_seq += 1;
@@ -273,7 +283,7 @@ impl Delivery {
     /// What the records counted as that are not known to be written.
     pub fn unsure(&self) -> impl Iterator<Item = Counted> {
         let held = self.order.iter().flat_map(|order| order.held.values().map(|finished| finished.counted));
-        self.unsure.iter().map(|(_, counted)| *counted).chain(held)
+        self.unsure.iter().map(|accepted| accepted.counted).chain(held)
     }
 
     /// With a journal: what has been written to every output since this was last called. None if there is nothing new.
@@ -300,7 +310,7 @@ impl Delivery {
     /// What the records counted as that are not in every sink.
     pub fn unwritten(&mut self) -> Vec<Counted> {
         self.settle_written();
-        let unsure = std::mem::take(&mut self.unsure).into_iter().map(|(_, counted)| counted);
+        let unsure = std::mem::take(&mut self.unsure).into_iter().map(|accepted| accepted.counted);
         unsure.chain(std::mem::take(&mut self.dropped)).collect()
     }
 
@@ -557,6 +567,7 @@ mod tests {
             record: None,
             evidence: Evidence::default(),
             page: None,
+            share: Share::default(),
             memory: None,
         }
     }

@@ -209,6 +209,7 @@ impl<F: Fetcher> Dispatcher<F> {
         match event {
             Event::Answered(answered) => self.on_answered(&answered, now),
             Event::Ended(ended) => self.on_ended(*ended, now),
+            Event::LookedUp(ended) => self.on_looked_up(*ended, now),
         }
     }
 
@@ -222,6 +223,18 @@ impl<F: Fetcher> Dispatcher<F> {
             tracing::warn!("too many requests fail: only a fifth may be retries, and some URLs end without theirs");
         }
         self.tally.wire_bytes += wire_bytes;
+        if let Some(spending) = self.spending() {
+            let part = spending.part();
+            part.requests += u64::from(sent);
+            part.retries_denied += u64::from(denied);
+            part.wire_bytes += wire_bytes;
+        }
+        if let Some(spent) = self.host_spending(id) {
+            spent.requests += u64::from(sent);
+            spent.bytes += wire_bytes;
+            spent.refusals += u64::from(ending.refusal.is_some());
+            spent.time_us += u64::try_from(elapsed.as_micros()).unwrap_or(0);
+        }
         let host = self.hosts.get_mut(id);
         host.summary.requests += u64::from(sent);
         host.summary.bytes += wire_bytes;
@@ -264,6 +277,16 @@ impl<F: Fetcher> Dispatcher<F> {
         let host = self.hosts.get_mut(id);
         let for_rate = change == Change::Opened && host.breaker.by_rate();
         tracing::info!(host = %host.key, ?change, for_rate, opened = host.breaker.opened_count(), "breaker");
+        let opened = host.breaker.opened_count().saturating_sub(host.summary.opened);
+        if let Some(spent) = self.host_spending(id) {
+            match change {
+                Change::Opened => spent.opened += opened,
+                Change::Closed => spent.closed += 1,
+                Change::HalfOpen => spent.probes += 1,
+                Change::GaveUp => {}
+            }
+        }
+        let host = self.hosts.get_mut(id);
         match change {
             // A failed probe opens it again: that is the same outage.
             Change::Opened => host.summary.opened = host.breaker.opened_count(),
@@ -281,7 +304,7 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// What follows from an exchange for its job.
-    fn on_ended(&mut self, ended: Ended, now: Moment) {
+    pub(super) fn on_ended(&mut self, ended: Ended, now: Moment) {
         let Ended { mut job, host, mut next, permit, flight } = ended;
         self.in_flight -= 1;
         self.flights.land(flight);
@@ -293,6 +316,10 @@ impl<F: Fetcher> Dispatcher<F> {
             self.pages_in_flight -= 1;
         }
         match next {
+            Next::Ask => {
+                self.insert_fresh(host, job);
+                self.reconsider(host, now);
+            }
             Next::Retry => self.retry_later(job, host, now),
             Next::Again => self.queue_again(job, host, now),
             Next::Hop { target, status } => self.hop(job, target, status, now),
@@ -318,13 +345,15 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// Counts a record and gives it to delivery.
-    pub(super) fn deliver(&mut self, finished: Finished, host: HostId, now: Moment) {
+    pub(super) fn deliver(&mut self, mut finished: Finished, host: HostId, now: Moment) {
         self.hosts.get_mut(host).count(finished.counted.outcome);
+        finished.share.host = self.ledger.is_some().then(|| self.hosts.get(host).key.clone());
         self.deliver_without_host(finished, now);
     }
 
     pub(super) fn deliver_without_host(&mut self, mut finished: Finished, now: Moment) {
         self.note_page(&mut finished);
+        finished.share.refused = self.take_refused();
         self.tally.count(finished.counted);
         let failed_early = self.settings.fail_early && finished.counted.is_failure();
         self.delivery.accept(finished, now);

@@ -30,6 +30,8 @@ pub enum Event {
     Answered(Answered),
     /// What follows from it for the job.
     Ended(Box<Ended>),
+    /// A look into the cache is over, which was no exchange.
+    LookedUp(Box<Ended>),
 }
 
 /// What an exchange tells about its host.
@@ -75,6 +77,8 @@ pub struct Ended {
 
 /// What follows.
 pub enum Next {
+    /// The cache has no answer that may be used: its server is asked.
+    Ask,
     /// Back to the queue, after a backoff.
     Retry,
     /// Refused, and its host is held; or its connection had died idle. Back to its place in the queue.

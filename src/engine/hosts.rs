@@ -437,6 +437,12 @@ impl Hosts {
         self.forget_at = self.by_key.len() * 2;
     }
 
+    /// What there is to say of a host, if it is known.
+    #[must_use]
+    pub fn summary_of(&self, key: &str) -> Option<HostSummary> {
+        self.by_key.get(key).map(|&id| self.get(id).summarise())
+    }
+
     /// Busiest first, at most `limit`, then those whose breaker opened; and how many there were.
     #[must_use]
     pub fn busiest(&self, limit: usize) -> (Vec<HostSummary>, u64) {

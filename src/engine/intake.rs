@@ -93,12 +93,12 @@ impl<F: Fetcher> Dispatcher<F> {
         for outlink in outlinks {
             if outlink.nofollow && self.settings.obey_robots {
                 // Not claimed: another page may link there without that wish.
-                *self.tally.refused.entry(SkipReason::Robots).or_default() += 1;
+                self.refuse_link(SkipReason::Robots);
                 continue;
             }
             let mut verdict = self.scope.link(&outlink.url, depth);
             if let Err(reason) = verdict {
-                *self.tally.refused.entry(reason).or_default() += 1;
+                self.refuse_link(reason);
                 if !self.settings.refused || !self.seen_refused.claim(&outlink.url) {
                     continue;
                 }
@@ -195,6 +195,7 @@ impl<F: Fetcher> Dispatcher<F> {
         chain.turned_get |= turns_get;
         job.host = host_key_of(&target).into();
         job.url = target;
+        job.cached = None;
         let id = self.hosts.id(&job.host, &self.settings, now);
         if job.leg().is_some() {
             self.leg_waits(&job, id, now);
@@ -357,7 +358,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let Ok(parsed) = url::parse(text.trim()) else { continue };
             let canonical = url::canonical(&parsed);
             if let Err(reason) = self.scope.link(&canonical, 0) {
-                *self.tally.refused.entry(reason).or_default() += 1;
+                self.refuse_link(reason);
                 continue;
             }
             if !self.seen.claim(&canonical) {

@@ -5,16 +5,16 @@
 //!
 //! The order is that of law: jobs before the record of the page that named them, both before its settling.
 
-use super::delivery::Written;
+use super::delivery::{Accepted, Written};
 use super::dispatcher::{Dispatcher, Phase};
 use super::event::HostId;
 use super::hosts::{Robots, RobotsCopy};
 use super::intake::host_name_entry;
 use super::kept_hosts::{KeptHost, KeptHosts, KeptRobots, Until, robots_key};
 use super::outcome::{BrokenLine, Counted, Finished, Verdict};
-use super::standing::{HostStanding, Standing};
+use super::standing::Standing;
 use crate::fetch::Fetcher;
-use crate::frontier::journal::{Ending, Entry, Journal, Owed, OwedKind, Past};
+use crate::frontier::journal::{Ending, Entry, Failure, Journal, Owed, OwedKind, Past};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind};
 use crate::model::record::SkipReason;
@@ -27,8 +27,6 @@ use std::time::Duration;
 
 /// From the first thing to tell to the commit.
 const COMMIT_AFTER: Duration = Duration::from_millis(50);
-/// Hosts in it.
-const HOSTS: usize = 20;
 
 impl<F: Fetcher> Dispatcher<F> {
     pub(super) fn note(&mut self, entry: &Entry<'_>) {
@@ -89,6 +87,8 @@ impl<F: Fetcher> Dispatcher<F> {
     pub(super) fn note_own_done(&mut self, job: &Job, now: Moment) {
         if self.ledger.is_some() && job.kind == JobKind::Sitemap {
             self.hand_over_discovered(now);
+            self.spend_refused();
+            self.note_spent(now);
             self.note(&Entry::OwnDone(job.first_url().into()));
         }
     }
@@ -126,31 +126,38 @@ impl<F: Fetcher> Dispatcher<F> {
         if self.ledger.is_none() {
             return;
         }
-        self.tell_written();
+        self.tell_written(now);
         let unsure = self.delivery.has_unsure();
         let (Some(ledger), Some(journal)) = (&mut self.ledger, self.frontier.journal()) else { return };
+        let dirty = journal.is_dirty() || ledger.spending.is_dirty();
         if journal.is_full() || ledger.due <= now {
             ledger.due = Moment::NEVER;
             self.commit(now);
-        } else if ledger.due == Moment::NEVER && (journal.is_dirty() || unsure || journal.is_behind()) {
+        } else if ledger.due == Moment::NEVER && (dirty || unsure || journal.is_behind()) {
             ledger.due = now.plus(COMMIT_AFTER);
         }
     }
 
-    fn tell_written(&mut self) {
+    fn tell_written(&mut self, now: Moment) {
         let Some(Written { records, marks }) = self.delivery.take_written() else { return };
-        let ending = |(number, counted): (u64, Counted)| {
+        let ending = |&Accepted { number, counted, .. }: &Accepted| {
             let Counted { typed, outcome, error, skip } = counted;
             Ending { number, typed, outcome, error, skip }
         };
-        let endings: Vec<Ending> = records.into_iter().map(ending).collect();
+        let endings: Vec<Ending> = records.iter().map(ending).collect();
         if let Some(journal) = self.frontier.journal() {
             journal.written(&endings, marks);
         }
+        if let Some(spending) = self.spending() {
+            spending.written(&records);
+        }
+        // In the same block as the records, whoever commits it.
+        self.note_spent(now);
     }
 
     fn commit(&mut self, now: Moment) {
         self.hand_over_discovered(now);
+        self.note_spent(now);
         let Some(ledger) = &mut self.ledger else { return };
         if self.input.has_ended() && !self.input_missing && !ledger.input_ended && !ledger.input_cut {
             ledger.input_ended = true;
@@ -173,20 +180,18 @@ impl<F: Fetcher> Dispatcher<F> {
     fn note_standing(&mut self, now: Moment) {
         let Some(ledger) = &mut self.ledger else { return };
         ledger.stood = Some((now, self.tally.records));
-        let elapsed = ledger.elapsed + now.since(Moment::START);
-        let (hosts, host_count) = self.hosts.busiest(HOSTS);
         let mut written = self.tally.clone();
         for counted in self.delivery.unsure() {
             written.uncount(counted);
         }
-        let standing = Standing {
+        let mut standing = Standing {
             in_flight: self.in_flight as u64,
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             input_ended: self.input.has_ended(),
-            hosts: hosts.into_iter().map(HostStanding::from).collect(),
-            host_count,
-            ..Standing::of(&written)
+            ..Standing::of(&written, ledger.spending.total())
         };
+        for host in &mut standing.hosts {
+            host.given_up = self.hosts.summary_of(&host.host_key).is_some_and(|known| known.given_up);
+        }
         self.note(&Entry::Totals(standing.write().into()));
     }
 
@@ -196,8 +201,9 @@ impl<F: Fetcher> Dispatcher<F> {
             return;
         }
         self.hand_over_discovered(now);
-        self.tell_written();
+        self.tell_written(now);
         self.put_back_retries(now);
+        self.note_last_spent(now);
         let is_done = self.phase == Phase::Running && self.stopped_by.is_none() && self.failure.is_none();
         let input_is_done = self.ledger.as_ref().is_some_and(|ledger| ledger.input_ended || !ledger.input_cut);
         self.note_standing(now);
@@ -287,8 +293,8 @@ impl<F: Fetcher> Dispatcher<F> {
             let error = FetchError::permanent(ErrorKind::Interrupted, Stage::Send, message);
             self.end_job(job, Verdict::Failed(error), None, now);
         }
-        for (job, seq) in past.failures {
-            self.give_another_chance(job, seq, now);
+        for failure in past.failures {
+            self.give_another_chance(failure, now);
         }
         // None of them was leased.
         self.settled.clear();
@@ -306,9 +312,11 @@ impl<F: Fetcher> Dispatcher<F> {
     }
 
     /// A failure is asked again, as a job with a number and a record of its own.
-    fn give_another_chance(&mut self, mut job: Job, seq: u64, now: Moment) {
-        let old = job.number;
+    fn give_another_chance(&mut self, failure: Failure, now: Moment) {
+        let Failure { mut job, ending: old, seq } = failure;
         let number = self.accept();
+        let Ending { typed, outcome, error, skip, .. } = old;
+        self.tally.supersede(Counted { typed, outcome, error, skip });
         self.note(&Entry::Retried { old, number });
         job.number = number;
         job.accepted = now;

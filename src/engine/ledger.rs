@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::delivery::Continuation;
 use super::outcome::Counted;
-use super::standing::Standing;
+use super::spending::Spending;
 use super::stats::Tally;
-use crate::frontier::journal::{Begun, InputPosition, Past};
+use crate::frontier::journal::{Begun, InputPosition, Past, Spent};
 use crate::model::units::Moment;
 
 /// From one note of how the run stands to the next, if there are so many records more; and if not. Each takes some
@@ -24,8 +24,7 @@ pub struct Ledger {
     pub(super) due: Moment,
     /// When the last standing was noted, and how many records there were.
     pub(super) stood: Option<(Moment, u64)>,
-    /// Of earlier processes.
-    pub(super) elapsed: Duration,
+    pub(super) spending: Spending,
 }
 
 /// Where delivery goes on.
@@ -38,14 +37,13 @@ impl Ledger {
     #[must_use]
     pub fn new(past: Option<&Past>) -> Self {
         let (input, input_ended) = past.map_or_else(Default::default, |past| (past.input, past.input_ended));
-        let elapsed = past.map_or(0, |past| Standing::read(&past.totals).elapsed_ms);
         Self {
             input,
             input_ended,
             input_cut: false,
             due: Moment::NEVER,
             stood: None,
-            elapsed: Duration::from_millis(elapsed),
+            spending: Spending::new(past.map_or_else(Spent::default, |past| past.spent.clone())),
         }
     }
 
@@ -80,12 +78,15 @@ pub fn begun(run: &str, settings: String, engine: &super::settings::EngineSettin
 /// What an earlier process has counted.
 #[must_use]
 pub(super) fn tally_of(past: &Past) -> Tally {
-    let standing = Standing::read(&past.totals);
+    let Spent { requests, retries, retries_denied, wire_bytes, .. } = past.spent;
     let mut tally = Tally {
-        accepted: past.next_number,
-        refused: standing.refused,
-        requests: standing.requests,
-        wire_bytes: standing.wire_bytes,
+        accepted: past.next_number - past.superseded,
+        superseded: past.superseded,
+        refused: past.spent.refused.clone(),
+        requests,
+        retries,
+        retries_denied,
+        wire_bytes,
         ..Tally::default()
     };
     for (&(typed, outcome, error, skip), &count) in &past.counted {

@@ -1,4 +1,5 @@
-//! The memory of the whole process against `--max-memory`: while it is above, nothing new starts but one request at a time.
+//! The memory of the whole process against `--max-memory`: while it is nearly reached, nothing new starts but one request
+//! at a time.
 //!
 //! The parts that can grow have limits of their own, made of the same number by whoever starts the run; this is for all the
 //! rest, mostly what is in flight and what waits for a reader. Decides whether memory is short; the gate asks. Where the
@@ -11,9 +12,13 @@ use crate::model::units::Moment;
 /// From one look to the next.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 
+/// The part of the limit that is left to what is under way when nothing new starts any more.
+const ROOM: u64 = 8;
+
 /// See the module.
 #[derive(Debug)]
 pub struct MemoryWatch {
+    /// From which on it is short.
     limit: u64,
     next_look: Moment,
     is_short: bool,
@@ -23,10 +28,10 @@ pub struct MemoryWatch {
 impl MemoryWatch {
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self { limit, next_look: Moment::START, is_short: false, held }
+        Self { limit: limit - limit / ROOM, next_look: Moment::START, is_short: false, held }
     }
 
-    /// Whether more is held than the limit; looks at most every 50 ms.
+    /// Whether more is held than nearly the limit; looks at most every 50 ms.
     pub fn is_short(&mut self, now: Moment) -> bool {
         if now >= self.next_look {
             self.next_look = now.plus(LOOK_AFTER);
@@ -64,6 +69,13 @@ mod tests {
         assert!(held().is_some_and(|bytes| bytes > 1 << 20));
         assert!(MemoryWatch::new(1).is_short(Moment::START));
         assert!(!MemoryWatch::new(1 << 50).is_short(Moment::START));
+    }
+
+    #[test]
+    fn what_is_under_way_keeps_an_eighth() {
+        let watch = |held| MemoryWatch { held, ..MemoryWatch::new(800) };
+        assert!(!watch(|| Some(700)).is_short(Moment::START));
+        assert!(watch(|| Some(701)).is_short(Moment::START));
     }
 
     #[test]

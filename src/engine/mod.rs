@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::fetch::Fetcher;
+use crate::fetch::cache::Cache;
 use crate::frontier::Frontier;
 use crate::frontier::journal::Past;
 use crate::frontier::seen::Seen;
@@ -20,6 +21,7 @@ use crate::sinks::Sink;
 
 mod addresses;
 mod admission;
+mod caching;
 mod changes;
 pub mod clock;
 mod closing;
@@ -43,6 +45,7 @@ mod race;
 mod racing;
 pub mod settings;
 mod snapshot;
+mod spending;
 pub mod standing;
 pub mod stats;
 mod trapping;
@@ -61,6 +64,8 @@ pub struct Parts<F> {
     pub run: Arc<str>,
     pub settings: settings::EngineSettings,
     pub fetcher: F,
+    /// Stored answers, if there is a cache.
+    pub cache: Option<Arc<Cache>>,
     pub frontier: Box<dyn Frontier>,
     pub input: input::Input,
     /// What an earlier process has left of this run, if `frontier` has a journal.
@@ -79,7 +84,8 @@ pub struct Parts<F> {
 /// # Cancel safety
 /// Dropping the future cuts off what is in flight; records that no sink has written are lost.
 pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
-    let Parts { run, settings, fetcher, mut frontier, input, mut past, input_missing, sinks, controls, inline } = parts;
+    let Parts { run, settings, fetcher, cache, mut frontier, input, mut past, input_missing, sinks, controls, inline } =
+        parts;
     let settings = Arc::new(settings);
     let (sender, events) = mpsc::unbounded_channel();
     let clock = clock::Clock::start();
@@ -99,7 +105,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         None => (Seen::limited(rng.u64(..), settings.seen_limit.clone()), Seen::new(rng.u64(..))),
     };
     let dispatcher = dispatcher::Dispatcher {
-        shop: Arc::new(worker::Workshop { fetcher, desk, pool, events: sender }),
+        shop: Arc::new(worker::Workshop { fetcher, desk, pool, cache: cache.clone(), events: sender }),
         clock,
         hosts: hosts::Hosts::default(),
         addresses: addresses::Addresses::new(settings.ip_concurrency),
@@ -141,7 +147,11 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         next_audit: 0,
         settings,
     };
-    dispatcher.run(past).await
+    let summary = dispatcher.run(past).await;
+    if let Some(cache) = cache {
+        cache.close();
+    }
+    summary
 }
 
 /// Threads of the parse pool: as many as cores, two to four. Bodies that wait for a thread are memory: with one thread the

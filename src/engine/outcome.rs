@@ -14,6 +14,7 @@ use sha2::Digest as _;
 use super::changes;
 use super::clock::Clock;
 use super::settings::EngineSettings;
+use super::spending::Share;
 use crate::fetch::body::Reservation;
 use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Head};
@@ -21,7 +22,7 @@ use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind, Known, Mirror};
 use crate::model::page::{Directives, Extraction, Fingerprint, Outlink, Page};
 use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
-use crate::model::units::{Millis, Moment};
+use crate::model::units::{Millis, Moment, WallTime};
 use crate::model::url::{Url, host_key_of};
 use crate::parse::{self, Wants, charset};
 use crate::policy::robots;
@@ -77,6 +78,8 @@ pub struct Finished {
     pub evidence: Evidence,
     /// What is remembered of the page.
     pub page: Option<Box<Known>>,
+    /// What counts with it, once it is written.
+    pub share: Share,
     /// Body memory that the record holds until it has left delivery.
     pub memory: Option<Reservation>,
 }
@@ -118,6 +121,11 @@ pub const BUSY_INLINE_BODY: usize = 512 * 1024;
 pub const MAX_WAITING_BODIES: usize = 4 << 20;
 
 impl Desk {
+    #[must_use]
+    pub fn wall_now(&self) -> WallTime {
+        self.clock.wall(self.clock.now())
+    }
+
     /// The record of a job that ends with this attempt, and the links of its page.
     ///
     /// `url` is what was asked, None if nothing was. `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
@@ -128,10 +136,11 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, elapsed, proxy, .. } = attempt;
+        let Attempt { head, mut body, error, first_byte, elapsed, proxy, from_cache, stale, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
         record.proxy = proxy;
+        (record.from_cache, record.stale) = (from_cache, stale);
         record.size = body.bytes.len() as u64;
         record.wire_size = body.wire_size;
         record.truncated = body.truncated;
@@ -249,6 +258,7 @@ impl Desk {
             record: self.needs_record.then(|| Box::new(record)),
             evidence: Evidence::default(),
             page: None,
+            share: Share::default(),
             memory: None,
         }
     }
@@ -355,7 +365,8 @@ impl Desk {
     pub fn seal_race(&self, finished: Finished) -> Finished {
         let Finished { number, counted, record, evidence, page, memory, .. } = finished;
         let json = record.as_ref().filter(|_| self.needs_json).map(|record| record.to_json()).unwrap_or_default();
-        Finished { number, counted, json, record: record.filter(|_| self.needs_record), evidence, page, memory }
+        let record = record.filter(|_| self.needs_record);
+        Finished { number, counted, json, record, evidence, page, share: Share::default(), memory }
     }
 
     fn seal(&self, job: &Job, record: RecordBody, memory: Option<Reservation>) -> Finished {
@@ -373,6 +384,7 @@ impl Desk {
             record: (self.needs_record || is_leg).then(|| Box::new(record)),
             evidence: Evidence::default(),
             page: None,
+            share: Share::default(),
             memory,
         }
     }

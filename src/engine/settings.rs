@@ -112,6 +112,10 @@ pub struct EngineSettings {
     pub body: Option<Bytes>,
     /// What describes that body (`Content-Type`): sent with it, and left out when a redirect drops it.
     pub body_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Nobody is asked: the cache answers, or the URL fails.
+    pub offline: bool,
+    /// What the cache has is given when a fetch has failed, or a breaker is open.
+    pub fallback_stale: bool,
     /// Pages that were known before are visited again: records say what has changed.
     pub again: bool,
     /// What pages are like is remembered for such a run.
@@ -162,6 +166,8 @@ impl Default for EngineSettings {
             method: Method::GET,
             body: None,
             body_headers: Vec::new(),
+            offline: false,
+            fallback_stale: false,
             again: false,
             keep_pages: false,
             max_memory: None,

@@ -84,7 +84,7 @@ pub struct Summary {
     pub work_left: bool,
     /// The input held more than was read: those lines are not in `left`.
     pub input_unread: bool,
-    /// Records written, by earlier processes of this run too.
+    /// Records written, by earlier processes of this run too; but those of failures that were given another chance.
     pub records: u64,
     /// Those of earlier processes.
     pub before: u64,
@@ -128,6 +128,8 @@ pub struct Summary {
 pub struct Tally {
     /// Seeds, lines and links that will have a record.
     pub accepted: u64,
+    /// Failures that were given another chance: neither they nor their records count any more.
+    pub superseded: u64,
     pub records: u64,
     pub outcomes: BTreeMap<Outcome, u64>,
     pub errors: BTreeMap<ErrorKind, u64>,
@@ -182,6 +184,13 @@ impl Tally {
         }
         self.failures -= u64::from(counted.is_failure());
         self.seeds_failed -= u64::from(counted.is_failed_seed());
+    }
+
+    /// A failure is given another chance: what was accepted is the same, and its record counts no more.
+    pub fn supersede(&mut self, counted: Counted) {
+        self.uncount(counted);
+        self.accepted -= 1;
+        self.superseded += 1;
     }
 
     /// Records that are not `skipped`: what `--max-pages` counts.

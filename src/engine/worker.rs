@@ -18,6 +18,7 @@ use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer, S
 use super::flights::{Boarding, Cut};
 use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, MAX_WAITING_BODIES, Verdict};
 use super::pool::ParsePool;
+use crate::fetch::cache::Cache;
 use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Fetcher, Head, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
@@ -33,12 +34,17 @@ use crate::policy::rate_fields::{self, Quota};
 use crate::policy::retry;
 use crate::policy::robots::{self, RobotsRules, RobotsStatus};
 
+pub mod reuse;
+
+use reuse::{Sent, Shelved};
+
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
 const SITEMAP_BODY: u64 = 50 << 20;
 
 /// What all requests of a run share.
 pub struct Workshop<F> {
     pub fetcher: F,
+    pub cache: Option<Arc<Cache>>,
     pub desk: Desk,
     pub pool: ParsePool,
     pub events: UnboundedSender<Event>,
@@ -124,12 +130,14 @@ struct Round<'a, F> {
 impl<F: Fetcher> Round<'_, F> {
     async fn go(&mut self, job: &mut Job, request: Result<Request, FetchError>) -> Next {
         // A copy costs less than reading the URL again for the links of its page.
-        let (asked, attempt) = match request {
-            Ok(request) => {
+        let (asked, sent, attempt) = match request {
+            Ok(mut request) => {
                 let asked = Asked { url: Some(request.url.clone()), method: request.method.clone() };
-                (asked, self.shop.fetcher.fetch(request).await)
+                let sent = self.sent(job, &request);
+                request.headers.extend(conditions(job));
+                (asked, sent, self.shop.fetcher.fetch(request).await)
             }
-            Err(error) => (Asked::default(), Attempt { error: Some(error), ..Attempt::default() }),
+            Err(error) => (Asked::default(), None, Attempt { error: Some(error), ..Attempt::default() }),
         };
         self.progress.reading();
         let (verdict, answered) = self.weigh(job, &asked, &attempt);
@@ -137,10 +145,33 @@ impl<F: Fetcher> Round<'_, F> {
         match verdict {
             retry::Verdict::Retry => Next::Retry,
             retry::Verdict::Refused(_) | retry::Verdict::Anew => Next::Again,
-            retry::Verdict::RateLimited => {
-                self.close(job, &asked, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
+            verdict @ (retry::Verdict::RateLimited | retry::Verdict::Final) => {
+                let refused = verdict == retry::Verdict::RateLimited;
+                self.conclude(job, &asked, sent, attempt, refused).await
             }
-            retry::Verdict::Final => self.settle(job, &asked, attempt).await,
+        }
+    }
+
+    /// The last exchange of a hop is over. `refused`: the server has refused once too often.
+    async fn conclude(
+        &self,
+        job: &mut Job,
+        asked: &Asked,
+        sent: Option<Sent>,
+        attempt: Attempt,
+        refused: bool,
+    ) -> Next {
+        let shelved = match sent {
+            // In a box: what a request may ever await is memory of each, and most runs have no cache.
+            Some(sent) => Box::pin(self.shelve(job, &sent, attempt, refused)).await,
+            None => Shelved::Answer(attempt),
+        };
+        match shelved {
+            Shelved::Answer(attempt) if refused && !attempt.from_cache => {
+                self.close(job, asked, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
+            }
+            Shelved::Answer(attempt) => self.settle(job, asked, attempt).await,
+            Shelved::Anew => Next::Again,
         }
     }
 
@@ -520,6 +551,5 @@ fn build_request(
             }
         }
     }
-    request.headers.extend(conditions(job.chain.as_deref()));
     Ok(request)
 }

@@ -23,6 +23,10 @@ use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 /// What every body may hold without asking.
 const FREE: usize = 256 * 1024;
 
+/// A body may inflate by any ratio up to this size: nothing is won by sending so little in disguise, and pages of nothing
+/// but one line exist.
+const HARMLESS: usize = 1024 * 1024;
+
 /// Unit of the pool: a semaphore counts in 32 bits.
 const UNIT: u64 = 1024;
 
@@ -66,6 +70,12 @@ impl BodyPool {
         let wanted = bytes.map_or(self.size, |bytes| units(bytes).min(self.size));
         let permit = Arc::clone(&self.units).acquire_many_owned(wanted).await;
         Reservation { permit: Some(permit.expect("the pool is never closed")) }
+    }
+
+    /// Memory for a body whose size is known; waits for it, unless it may be had beside the pool. None if it needs none.
+    pub(super) async fn room_for(&self, bytes: u64, beside_pool: bool) -> Option<Reservation> {
+        let wanted = Some(bytes.saturating_sub(FREE as u64)).filter(|wanted| *wanted > 0);
+        if beside_pool { self.try_reserve(Some(wanted?)) } else { Some(self.reserve(Some(wanted?)).await) }
     }
 
     fn try_reserve(&self, bytes: Option<u64>) -> Option<Reservation> {
@@ -112,6 +122,8 @@ pub(super) struct Limits<'a> {
     pub(super) pool: &'a BodyPool,
     /// Decoded bytes.
     pub(super) max_body: Option<u64>,
+    /// Decoded bytes for each one on the wire.
+    pub(super) max_ratio: Option<u32>,
     pub(super) beside_pool: bool,
 }
 
@@ -166,6 +178,11 @@ fn unread(error: FetchError) -> (Body, Option<FetchError>) {
     (Body { truncated: true, ..Body::default() }, Some(error))
 }
 
+fn too_dense(ratio: u32) -> FetchError {
+    let message = format!("the body inflates to more than {ratio} times its size on the wire");
+    FetchError::permanent(ErrorKind::TooLarge, Stage::Body, message)
+}
+
 fn too_large(cap: u64) -> FetchError {
     FetchError::permanent(ErrorKind::TooLarge, Stage::Body, format!("the body is larger than {cap} bytes"))
 }
@@ -213,7 +230,12 @@ impl<'a> Reader<'a> {
             self.wire_size += chunk.len() as u64;
             self.progress.body_bytes(chunk.len() as u64);
             loop {
-                match self.collector.take(&mut chunk) {
+                let taken = self.collector.take(&mut chunk);
+                // All of a chunk has come, whatever of it is decoded: a bomb of one chunk is judged while it inflates.
+                if let Some(ratio) = self.limits.max_ratio.filter(|ratio| self.is_too_dense(*ratio)) {
+                    return Some(too_dense(ratio));
+                }
+                match taken {
                     Ok(Taken::All) => break,
                     Ok(Taken::NeedsMemory) => self.wait_for_memory(deadlines).await,
                     Ok(Taken::Turn) => {
@@ -231,6 +253,11 @@ impl<'a> Reader<'a> {
             }
         }
         self.collector.finish().err().map(broken)
+    }
+
+    fn is_too_dense(&self, ratio: u32) -> bool {
+        let decoded = self.collector.bytes.len();
+        decoded > HARMLESS && decoded as u64 > self.wire_size.saturating_mul(u64::from(ratio))
     }
 
     /// The only wait without a deadline: it ends when others finish, and each of them has deadlines of its own.

@@ -164,8 +164,8 @@ pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> FetchError {
     }
     match io_kind(error) {
         Some(io::ErrorKind::TimedOut) => FetchError::transient(ErrorKind::Timeout, Stage::Head, message),
-        // Only writing fails so.
-        Some(io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero) => {
+        // Only writing fails so. (HTTP/2 has the same word, without a code of the system, for a server that has gone.)
+        Some(io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero) if has_code(error) => {
             FetchError::transient(ErrorKind::Protocol, Stage::Send, message)
         }
         _ => FetchError::transient(ErrorKind::Protocol, Stage::Head, message),
@@ -219,6 +219,13 @@ fn io_errors<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a i
 /// The kind of the innermost I/O error: those around it are wrapped ones.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     io_errors(error).last().map(io::Error::kind)
+}
+
+/// Whether the innermost I/O error is the system's own.
+fn has_code(error: &(dyn Error + 'static)) -> bool {
+    io_errors(error)
+        .last()
+        .is_some_and(|error| error.raw_os_error().is_some() || error.kind() == io::ErrorKind::WriteZero)
 }
 
 fn starts_with(error: &(dyn Error + 'static), text: &str) -> bool {

@@ -26,7 +26,8 @@ use super::classify::{Route, one_line, our_limit};
 use super::connecting::Watch;
 pub use super::deadlines::LowestSpeed;
 use super::deadlines::Times;
-use super::direct::Direct;
+use super::direct::{Direct, NO_HOST};
+use super::heads::MOST_HEADERS;
 use super::once::{Terms, once};
 use super::proxies::{Proxies, ProxyError, ProxyVariables};
 use super::resolve::{Resolver, literal_is_private, no_descriptor};
@@ -61,6 +62,8 @@ pub struct ClientSettings {
     pub lowest_speed: Option<LowestSpeed>,
     /// Memory for bodies beyond 256 KiB each, in bytes.
     pub body_pool: u64,
+    /// Decoded bytes of a body for each one on the wire, beyond its first MiB; None is no limit.
+    pub max_ratio: Option<u32>,
     /// Connections kept open without a request, for each host.
     pub max_idle_per_host: usize,
     /// How long they are kept.
@@ -81,6 +84,7 @@ impl Default for ClientSettings {
             read_timeout: Some(Duration::from_secs(15)),
             lowest_speed: None,
             body_pool: 64 * 1024 * 1024,
+            max_ratio: Some(1000),
             // The requests in flight at a host bound it already.
             max_idle_per_host: usize::MAX,
             // Many servers close after 5 s (Apache httpd, Node). Whoever keeps a connection as long as that sends into a
@@ -113,6 +117,7 @@ pub struct Client {
     headers_with_credentials: HeaderMap,
     read_timeout: Option<Duration>,
     lowest_speed: Option<LowestSpeed>,
+    max_ratio: Option<u32>,
     pool: BodyPool,
 }
 
@@ -128,7 +133,7 @@ impl Client {
     pub(super) fn with_variables(settings: &ClientSettings, variables: &ProxyVariables) -> Result<Self, ClientError> {
         let mut headers = run_headers(settings)?;
         let mut headers_with_credentials = headers.clone();
-        headers.remove(HOST);
+        headers.insert(HOST, NO_HOST);
         overlay(
             &mut headers_with_credentials,
             settings.credentials.iter().cloned().map(|(name, mut value)| {
@@ -156,6 +161,7 @@ impl Client {
             headers_with_credentials,
             read_timeout: settings.read_timeout,
             lowest_speed: settings.lowest_speed,
+            max_ratio: settings.max_ratio,
             pool: BodyPool::new(settings.body_pool),
         })
     }
@@ -214,13 +220,18 @@ impl Client {
 }
 
 impl Fetcher for Client {
+    fn headers(&self, request: &Request) -> HeaderMap {
+        self.headers_for(&mut request.clone())
+    }
+
     async fn fetch(&self, mut request: Request) -> Attempt {
         let proxy = self.settings.proxies.of(&request.url).cloned();
         if self.is_refused(&request, proxy.is_some()) {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
         }
-        let headers = self.headers_for(&mut request);
-        let limits = Limits { pool: &self.pool, max_body: request.max_body, beside_pool: request.beside_pool };
+        let mut headers = self.headers_for(&mut request);
+        let (max_body, max_ratio, beside_pool) = (request.max_body, self.max_ratio, request.beside_pool);
+        let limits = Limits { pool: &self.pool, max_body, max_ratio, beside_pool };
         let times = Times { whole: request.timeout, silence: self.read_timeout, speed: self.lowest_speed };
         let terms = Terms { times, body: limits, progress: &request.progress };
         let body = request.body.filter(|body| !body.is_empty());
@@ -232,6 +243,10 @@ impl Fetcher for Client {
             Ok(client) => client,
             Err(error) => return Attempt { error: Some(error), ..Attempt::default() },
         };
+        // This stack writes its own, which over HTTP/2 is no header.
+        if headers.get(HOST).is_some_and(|host| *host == NO_HOST) {
+            headers.remove(HOST);
+        }
         let mut message = reqwest::Request::new(request.method, request.url);
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
@@ -293,6 +308,7 @@ impl StackSettings {
             .tcp_nodelay(true)
             .pool_max_idle_per_host(self.max_idle_per_host)
             .pool_idle_timeout(self.idle_timeout)
+            .http1_max_headers(MOST_HEADERS)
             // The stack's own limit is 16 KiB, which long security policies and cookies exceed; HTTP/1 has 400 KiB.
             .http2_max_header_list_size(64 * 1024)
             .tls_danger_accept_invalid_certs(self.insecure);
@@ -314,6 +330,7 @@ impl StackSettings {
 
 fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
     let mut headers = HeaderMap::new();
+    headers.insert(HOST, NO_HOST);
     if !settings.user_agent.is_empty() {
         let agent = HeaderValue::from_str(&settings.user_agent)
             .map_err(|_| ClientError::UserAgent(settings.user_agent.escape_debug().to_string()))?;

@@ -263,10 +263,15 @@ impl Decoder {
 /// Calls the inflater and counts what it did; the flag says that its stream has ended.
 fn inflate(decoder: &mut Decompress, input: &[u8], out: &mut [u8], broken: Fault) -> Result<(Step, bool), Fault> {
     let (read, written) = (decoder.total_in(), decoder.total_out());
-    let status = decoder.decompress(input, out, FlushDecompress::None).map_err(|_| broken)?;
+    let status = decoder.decompress(input, out, FlushDecompress::None);
     let count = |now: u64, before: u64| usize::try_from(now - before).expect("a step stays within its slices");
     let step = Step { read: count(decoder.total_in(), read), written: count(decoder.total_out(), written) };
-    Ok((step, status == Status::StreamEnd))
+    match status {
+        Ok(status) => Ok((step, status == Status::StreamEnd)),
+        // What came before the fault counts; the next call meets it again.
+        Err(_) if step.written > 0 => Ok((step, false)),
+        Err(_) => Err(broken),
+    }
 }
 
 fn step_deflate(

@@ -32,6 +32,7 @@ use super::body::{self, Source};
 use super::classify::{self, Headless, Route};
 use super::coding::Pipeline;
 use super::deadlines::Deadlines;
+use super::heads::{Allowance, MOST_HEADERS, Metered};
 use super::idle::{Idle, Reusable};
 use super::once::{Terms, head_of};
 use super::progress::Progress;
@@ -43,6 +44,10 @@ type Request = http::Request<Full<Bytes>>;
 /// A server that closes a connection on our request, which has been idle for less than this, does not do so because it
 /// was idle: the shortest keep-alive times are of a second.
 const WORTH_CLOSING: Duration = Duration::from_millis(500);
+
+/// Keeps the first place for a `Host` that is the URL's own: RFC 9110 7.2 wants it first, and a map of headers gives
+/// places in the order in which names came.
+pub(super) const NO_HOST: HeaderValue = HeaderValue::from_static("");
 
 /// Connections over plain TCP: either to any address, or to public ones only.
 #[derive(Debug)]
@@ -157,11 +162,11 @@ fn authority(url: &Url) -> &str {
     &url[Position::BeforeHost..Position::AfterPort]
 }
 
-/// What goes over the wire: the path in origin form, and the host as a header.
+/// What goes over the wire: the path in origin form, and the host as a header, in the place that was kept for it.
 fn message(url: &Url, method: Method, mut headers: HeaderMap, body: Option<Bytes>) -> Result<Request, FetchError> {
     let path = PathAndQuery::try_from(&url[Position::BeforePath..Position::AfterQuery])
         .map_err(|error| classify::of_request(&error))?;
-    if !headers.contains_key(HOST) {
+    if headers.get(HOST).is_none_or(|host| *host == NO_HOST) {
         let host = HeaderValue::try_from(authority(url)).map_err(|error| classify::of_request(&error))?;
         headers.insert(HOST, host);
     }
@@ -177,15 +182,20 @@ fn message(url: &Url, method: Method, mut headers: HeaderMap, body: Option<Bytes
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Driver,
+    /// Of bytes that come before the head of an answer.
+    allowance: Allowance,
     remote_addr: Option<SocketAddr>,
 }
 
 impl Connection {
     async fn open(stream: TokioIo<TcpStream>) -> hyper::Result<Self> {
         let remote_addr = stream.inner().peer_addr().ok();
-        let (sender, connection) = http1::handshake(stream).await?;
+        let allowance = Allowance::default();
+        let metered = Metered::new(stream.into_inner(), allowance.clone());
+        let (sender, connection) =
+            http1::Builder::new().max_headers(MOST_HEADERS).handshake(TokioIo::new(metered)).await?;
         // In a box: a connection moves often, and has some hundred bytes.
-        Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)) }, remote_addr })
+        Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)) }, allowance, remote_addr })
     }
 
     /// Sends a message, and awaits the head of the answer. (Not an async function, which would keep room for the message.)
@@ -193,11 +203,14 @@ impl Connection {
         &mut self,
         message: Request,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request>>> + Send {
+        self.allowance.begin();
         let answer = self.sender.try_send_request(message);
-        let driver = &mut self.driver;
+        let Self { driver, allowance, .. } = self;
         async move {
             let mut answer = pin!(answer);
-            poll_fn(|cx| driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await
+            let answer = poll_fn(|cx| driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await;
+            allowance.end();
+            answer
         }
     }
 }
@@ -213,7 +226,7 @@ impl Reusable for Connection {
 /// The side of a connection that reads and writes; gone once the connection is closed.
 #[derive(Debug)]
 struct Driver {
-    connection: Option<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
+    connection: Option<Box<http1::Connection<TokioIo<Metered<TcpStream>>, Full<Bytes>>>>,
 }
 
 impl Driver {

@@ -16,6 +16,7 @@ use crate::model::record::SkipReason;
 use crate::model::url::Url;
 
 pub mod body;
+pub mod cache;
 mod classify;
 pub mod client;
 mod coding;
@@ -24,6 +25,7 @@ mod deadlines;
 mod direct;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod heads;
 mod idle;
 mod once;
 pub mod progress;
@@ -42,6 +44,15 @@ pub trait Fetcher: Send + Sync + 'static {
     /// # Cancel safety
     /// Dropping the future closes the connection and gives back the body memory.
     fn fetch(&self, request: Request) -> impl Future<Output = Attempt> + Send;
+
+    /// The headers that would go with a request: those of the run, and its own. A cache has to know them before.
+    fn headers(&self, request: &Request) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &request.headers {
+            headers.append(name, value.clone());
+        }
+        headers
+    }
 }
 
 /// What to send.
@@ -78,6 +89,10 @@ pub struct Attempt {
     /// What came of the body, decoded; empty where none came.
     pub body: Body,
     pub error: Option<FetchError>,
+    /// The answer is the stored one, whether its server was asked or not.
+    pub from_cache: bool,
+    /// It is past its time, and its server could not be asked, or the request wanted it so.
+    pub stale: bool,
     /// The guard refused the address: nothing was sent.
     pub refusal: Option<SkipReason>,
     /// The proxy it went through, or was to go through: its address without credentials.

@@ -125,6 +125,19 @@ pub struct Job {
     pub line: u64,
     pub spec: Option<Box<JobSpec>>,
     pub chain: Option<Box<Chain>>,
+    /// What the cache has of `url`; None until it was looked at. Looked up anew after a redirect, and by another process.
+    #[serde(skip)]
+    pub cached: Option<Box<Cached>>,
+}
+
+/// What a stored answer is good for that could not be used without asking.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cached {
+    /// Its validators, as the server wrote them.
+    pub etag: Option<Box<str>>,
+    pub modified: Option<Box<str>>,
+    /// It may be given if the server cannot be asked.
+    pub rescues: bool,
 }
 
 impl Mirror {
@@ -152,6 +165,7 @@ impl Job {
             line: 0,
             spec: None,
             chain: None,
+            cached: None,
         }
     }
 
@@ -226,8 +240,12 @@ impl Job {
                     .map_or(0, |known| size_of::<Known>() + BLOCK + text(&known.etag) + text(&known.modified))
                 + chain.requests.iter().map(RequestLog::heap_size).sum::<usize>()
         });
+        let cached = self
+            .cached
+            .as_ref()
+            .map_or(0, |cached| size_of::<Cached>() + BLOCK + text(&cached.etag) + text(&cached.modified));
         // The source is shared by all links of a page: its text is not counted for each.
-        size_of::<Self>() + self.url.len() + self.host.len() + 2 * BLOCK + text(&self.input) + spec + chain
+        size_of::<Self>() + self.url.len() + self.host.len() + 2 * BLOCK + text(&self.input) + spec + chain + cached
     }
 }
 

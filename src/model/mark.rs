@@ -12,6 +12,8 @@ pub struct OutputMark {
     pub bytes: u64,
     /// How many of the last of these bytes `tail` speaks of.
     pub tail_bytes: u32,
-    /// XXH3 of these last bytes, by which an output that somebody else has changed is known.
+    /// XXH3 of these last bytes, by which an output that has lost its end is known at once.
     pub tail: u64,
+    /// XXH3 of all bytes, by which one is known that somebody else has changed.
+    pub digest: u64,
 }

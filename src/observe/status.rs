@@ -51,6 +51,13 @@ pub fn text(glance: &Glance, standing: &Standing, resume: Option<&str>) -> Strin
         size(glance.bytes)
     ));
     lines.extend(standing.hosts.iter().map(host));
+    if glance.torn > 0 {
+        lines
+            .push(format!("  the last {} of the journal are not whole: they are dropped on resume", size(glance.torn)));
+    }
+    if standing.superseded > 0 {
+        lines.push(format!("  {} failures were given another chance", count(standing.superseded)));
+    }
     let more = standing.host_count.saturating_sub(standing.hosts.len() as u64);
     if more > 0 {
         lines.push(format!("  and {} more hosts", count(more)));
@@ -88,6 +95,7 @@ pub fn json(glance: &Glance, standing: &Standing, resume: Option<&str>) -> Strin
         "started": glance.begun.started,
         "left": standing.accepted.saturating_sub(standing.records),
         "journal_bytes": glance.bytes,
+        "torn_bytes": glance.torn,
         "resume": resume,
     });
     if let (Some(object), Ok(serde_json::Value::Object(all))) = (object.as_object_mut(), serde_json::to_value(standing))

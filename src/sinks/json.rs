@@ -15,7 +15,7 @@ use crate::model::record_json::write_head;
 pub(super) const FORMAT: Format = Format {
     name: "json",
     endings: &["json"],
-    open: |output, next| Box::new(Json { output, next, is_empty: next == 0, has_failed: false }),
+    open: |output, start| Box::new(Json { output, next: start.next_seq, is_empty: !start.goes_on, has_failed: false }),
 };
 
 struct Json {

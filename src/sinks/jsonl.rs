@@ -10,8 +10,11 @@ use crate::model::mark::OutputMark;
 use crate::model::record_json::write_head;
 
 /// Its entry in the format table.
-pub(super) const FORMAT: Format =
-    Format { name: "jsonl", endings: &["jsonl", "ndjson"], open: |output, next| Box::new(Jsonl { output, next }) };
+pub(super) const FORMAT: Format = Format {
+    name: "jsonl",
+    endings: &["jsonl", "ndjson"],
+    open: |output, start| Box::new(Jsonl { output, next: start.next_seq }),
+};
 
 struct Jsonl {
     output: Output,

@@ -12,6 +12,7 @@ pub mod channel;
 pub mod json;
 pub mod jsonl;
 mod output;
+mod reread;
 
 pub use channel::{ChannelSink, channel};
 pub use output::Output;
@@ -26,8 +27,15 @@ pub struct Format {
     pub name: &'static str,
     /// Endings of file names that stand for it, in lower case and without the dot.
     pub endings: &'static [&'static str],
-    /// With the next `seq`.
-    open: fn(Output, u64) -> Box<dyn Sink>,
+    open: fn(Output, Start) -> Box<dyn Sink>,
+}
+
+/// Where an output begins.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    next_seq: u64,
+    /// Records of this output stand before it. Not so in what cannot be cut back: each process writes its own there.
+    goes_on: bool,
 }
 
 /// The format that a file's ending asks for: `jsonl` if it has none. None if no format has that ending.
@@ -44,35 +52,55 @@ pub fn format_for_path(path: &Path) -> Option<&'static str> {
 /// The file cannot be created (a directory that does not exist is not made), or no format has that name.
 pub fn open(settings: &OutputSettings) -> Result<Box<dyn Sink>, SinkError> {
     let format = format_of(settings)?;
-    Output::open(settings).map(|output| (format.open)(output, 0))
+    Output::open(settings).map(|output| (format.open)(output, Start { next_seq: 0, goes_on: false }))
 }
 
 /// Opens an output to go on with it behind the record before `next_seq`, where `mark` was made: what stands behind it is
-/// cut off. Without a mark nothing is cut, but of a run that has no record yet.
+/// cut off. Without a mark nothing is cut, but of a run that has no record yet, and what is written is whole by itself.
 ///
 /// # Errors
-/// As [`open`], or it is shorter than the mark says, or does not end there as it did.
-pub fn reopen(settings: &OutputSettings, mark: Option<OutputMark>, next_seq: u64) -> Result<Box<dyn Sink>, SinkError> {
+/// As [`open`], or it was changed since it was checked.
+pub fn reopen(
+    settings: &OutputSettings,
+    mark: Option<OutputMark>,
+    next_seq: u64,
+    checked: Checked,
+) -> Result<Box<dyn Sink>, SinkError> {
     let format = format_of(settings)?;
     if next_seq == 0 {
         return open(settings);
     }
-    Output::reopen(settings, mark).map(|output| (format.open)(output, next_seq))
+    Output::reopen(settings, mark, checked)
+        .map(|output| (format.open)(output, Start { next_seq, goes_on: mark.is_some() }))
 }
 
-/// Whether an output holds what it did when the mark was made. True without a mark.
+/// An output that was read again up to its mark, and is what was written.
+#[derive(Debug)]
+pub struct Checked(Option<output::Place>);
+
+/// Reads what an output holds before a mark: all of it, once. None if that is not what was written. Nothing is read
+/// without a mark.
 ///
 /// # Errors
 /// The file is there and cannot be read.
-pub fn holds(settings: &OutputSettings, mark: Option<OutputMark>) -> std::io::Result<bool> {
+pub fn check(settings: &OutputSettings, mark: Option<OutputMark>) -> std::io::Result<Option<Checked>> {
     match (&settings.target, mark) {
         (Target::File(path), Some(mark)) => match std::fs::File::open(path) {
-            Ok(mut file) => output::ends_as(&mut file, mark).map(|tail| tail.is_some()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Ok(mut file) => output::check(&mut file, mark),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         },
-        _ => Ok(true),
+        _ => Ok(Some(Checked(None))),
     }
+}
+
+/// Where an output is not what was written: the first two marks, as bytes from its start, between which something else
+/// stands, or nothing. None if there is no such place, or it cannot be read.
+#[must_use]
+pub fn first_change(settings: &OutputSettings, marks: Vec<OutputMark>) -> Option<std::ops::Range<u64>> {
+    let Target::File(path) = &settings.target else { return None };
+    let mut file = std::fs::File::open(path).ok()?;
+    reread::reread(&mut file, marks).ok()?.err()
 }
 
 fn format_of(settings: &OutputSettings) -> Result<&'static Format, SinkError> {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{OutputSettings, SinkError, Target};
+use super::reread::{Digest, reread};
+use super::{Checked, OutputSettings, SinkError, Target};
 use crate::model::mark::OutputMark;
 
 /// Bytes that are handed over at once. Larger ones gain nothing: a pipe holds 64 KiB.
@@ -39,9 +40,10 @@ pub struct Output {
 
 /// Where a regular file stands behind its last whole line.
 #[derive(Debug, Default)]
-struct Place {
+pub(super) struct Place {
     bytes: u64,
     tail: Vec<u8>,
+    digest: Digest,
 }
 
 /// As many of the last bytes are looked at to know an output again: a record's own times and its place are in them.
@@ -51,6 +53,7 @@ impl Place {
     fn go_on(&mut self, parts: [&[u8]; 3]) {
         self.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         for part in parts {
+            self.digest.add(part);
             let last = &part[part.len().saturating_sub(TAIL)..];
             let keep = TAIL - last.len();
             self.tail.drain(..self.tail.len().saturating_sub(keep));
@@ -74,10 +77,14 @@ impl Output {
     }
 
     /// As [`super::reopen`].
-    pub(super) fn reopen(settings: &OutputSettings, mark: Option<OutputMark>) -> Result<Self, SinkError> {
+    pub(super) fn reopen(
+        settings: &OutputSettings,
+        mark: Option<OutputMark>,
+        checked: Checked,
+    ) -> Result<Self, SinkError> {
         let Target::File(path) = &settings.target else { return Self::open(settings) };
         let target = path.display().to_string();
-        match go_back(path, mark) {
+        match go_back(path, mark, checked) {
             Ok((file, place)) => Ok(Self { place, ..Self::new(target, file) }),
             Err(source) => Err(SinkError { target, written: 0, source }),
         }
@@ -115,9 +122,9 @@ impl Output {
 
     /// As [`super::Sink::mark`]; between batches only.
     pub(super) fn mark(&self) -> Option<OutputMark> {
-        let Place { bytes, tail } = self.place.as_ref()?;
+        let Place { bytes, tail, digest } = self.place.as_ref()?;
         let tail_bytes = u32::try_from(tail.len()).expect("a tail is short");
-        Some(OutputMark { bytes: *bytes, tail_bytes, tail: xxh3_64(tail) })
+        Some(OutputMark { bytes: *bytes, tail_bytes, tail: xxh3_64(tail), digest: digest.value() })
     }
 
     /// As [`super::Sink::file`].
@@ -157,8 +164,15 @@ fn place(settings: &OutputSettings, file: &File) -> Option<Place> {
     (by_name && is_file).then(Place::default)
 }
 
+/// Reads what stands before a mark. None if it is not what was written.
+pub(super) fn check(file: &mut File, mark: OutputMark) -> io::Result<Option<Checked>> {
+    let Some(tail) = ends_as(file, mark)? else { return Ok(None) };
+    let digest = reread(file, [mark])?;
+    Ok(digest.ok().map(|digest| Checked(Some(Place { bytes: mark.bytes, tail, digest }))))
+}
+
 /// The last bytes before a mark, if they are what they were.
-pub(super) fn ends_as(file: &mut File, mark: OutputMark) -> io::Result<Option<Vec<u8>>> {
+fn ends_as(file: &mut File, mark: OutputMark) -> io::Result<Option<Vec<u8>>> {
     let Some(start) = mark.bytes.checked_sub(u64::from(mark.tail_bytes)) else { return Ok(None) };
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() < mark.bytes {
@@ -171,19 +185,20 @@ pub(super) fn ends_as(file: &mut File, mark: OutputMark) -> io::Result<Option<Ve
 }
 
 /// Opens a file and cuts it back to a mark.
-fn go_back(path: &Path, mark: Option<OutputMark>) -> io::Result<(File, Option<Place>)> {
-    let Some(mark) = mark else {
+fn go_back(path: &Path, mark: Option<OutputMark>, checked: Checked) -> io::Result<(File, Option<Place>)> {
+    let Some((mark, place)) = mark.zip(checked.0) else {
         let mut file = File::options().write(true).open(path)?;
         // A pipe or a device: there is nothing to go back to.
         let _ = file.seek(SeekFrom::End(0));
         return Ok((file, None));
     };
     let mut file = File::options().read(true).write(true).open(path)?;
-    let changed = || io::Error::new(io::ErrorKind::InvalidData, "it is not what this run has written");
-    let tail = ends_as(&mut file, mark)?.ok_or_else(changed)?;
+    if ends_as(&mut file, mark)?.is_none() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what this run has written"));
+    }
     file.set_len(mark.bytes)?;
     file.seek(SeekFrom::Start(mark.bytes))?;
-    Ok((file, Some(Place { bytes: mark.bytes, tail })))
+    Ok((file, Some(place)))
 }
 
 fn create(path: &Path) -> io::Result<File> {

@@ -137,7 +137,7 @@ fn a_closed_pipe_tells_what_was_whole() {
         let file = std::os::fd::OwnedFd::from(writer).into();
         #[cfg(windows)]
         let file = std::os::windows::io::OwnedHandle::from(writer).into();
-        let mut sink = open(Output::new("standard output".to_owned(), file), 0);
+        let mut sink = open(Output::new("standard output".to_owned(), file), Start { next_seq: 0, goes_on: false });
         let reading = std::thread::Builder::new().spawn(move || {
             let mut head = vec![0; 100_000];
             reader.read_exact(&mut head).unwrap();
@@ -157,13 +157,13 @@ fn a_closed_pipe_tells_what_was_whole() {
 }
 
 /// A sink on a pipe without a reader.
-fn to_gone(open: fn(Output, u64) -> Box<dyn Sink>) -> Box<dyn Sink> {
+fn to_gone(open: fn(Output, Start) -> Box<dyn Sink>) -> Box<dyn Sink> {
     let (_, writer) = std::io::pipe().unwrap();
     #[cfg(unix)]
     let file = std::os::fd::OwnedFd::from(writer).into();
     #[cfg(windows)]
     let file = std::os::windows::io::OwnedHandle::from(writer).into();
-    open(Output::new("pipe".to_owned(), file), 0)
+    open(Output::new("pipe".to_owned(), file), Start { next_seq: 0, goes_on: false })
 }
 
 /// A limit on the size of files is the one full disk that every machine has. It holds for a whole process, so the test
@@ -254,6 +254,10 @@ fn a_channel_without_a_receiver_is_a_closed_pipe() {
     assert_eq!(sink.commit().unwrap(), 1);
 }
 
+fn holds(settings: &OutputSettings, mark: Option<OutputMark>) -> bool {
+    check(settings, mark).unwrap().is_some()
+}
+
 #[test]
 fn an_output_goes_on_where_it_was_marked() {
     let directory = tempfile::tempdir().unwrap();
@@ -270,22 +274,36 @@ fn an_output_goes_on_where_it_was_marked() {
         }
         sink.finish().unwrap();
         fs::copy(&path, &whole).unwrap();
-        for (next, mark) in marks {
+        for (next, mark) in marks.clone() {
             fs::copy(&whole, &path).unwrap();
-            assert!(holds(&settings, mark).unwrap(), "{format} {next}");
-            let mut sink = reopen(&settings, mark, next).unwrap();
+            assert!(holds(&settings, mark), "{format} {next}");
+            let mut sink = reopen(&settings, mark, next, check(&settings, mark).unwrap().unwrap()).unwrap();
             sink.write(&lines(next..6, length)).unwrap();
             sink.finish().unwrap();
             assert_eq!(fs::read(&path).unwrap(), fs::read(&whole).unwrap(), "{format} {next}");
             if next > 0 {
+                let stale = || check(&settings, mark).unwrap().unwrap_or(Checked(Some(output::Place::default())));
+                // Any byte.
+                let mut bytes = fs::read(&whole).unwrap();
+                let at = usize::try_from(mark.unwrap().bytes).unwrap() / 3;
+                bytes[at] ^= 1;
+                fs::write(&path, &bytes).unwrap();
+                assert!(!holds(&settings, mark), "{format} {next}");
+                let all = marks.iter().filter_map(|(_, mark)| *mark).collect();
+                let range = first_change(&settings, all).unwrap();
+                let bytes = |place: usize| marks[place].1.unwrap().bytes;
+                let between = (1..marks.len()).map(|place| bytes(place - 1)..bytes(place));
+                assert_eq!(between.into_iter().find(|range| range.contains(&(at as u64))), Some(range));
                 // Its last byte before the mark is another one, or is not there.
                 let mut bytes = fs::read(&path).unwrap();
                 let last = usize::try_from(mark.unwrap().bytes).unwrap() - 1;
                 bytes[last] ^= 1;
                 fs::write(&path, &bytes).unwrap();
-                assert!(!holds(&settings, mark).unwrap() && reopen(&settings, mark, next).is_err());
+                assert!(!holds(&settings, mark));
+                assert!(reopen(&settings, mark, next, stale()).is_err(), "changed since it was checked");
                 fs::write(&path, &bytes[..last]).unwrap();
-                assert!(!holds(&settings, mark).unwrap() && reopen(&settings, mark, next).is_err());
+                assert!(!holds(&settings, mark));
+                assert!(reopen(&settings, mark, next, stale()).is_err(), "changed since it was checked");
             }
         }
     }

@@ -121,6 +121,7 @@ fn bad_values_of_flags() {
         ("--rate", "50"),
         ("--host-rate", "0/s"),
         ("--max-filesize", "2 stone"),
+        ("--max-memory", "1k"),
         ("--concurrency", "0"),
         ("--concurrency", "many"),
         ("--retries", "-1"),
@@ -154,6 +155,7 @@ fn units_as_they_are_documented() {
         ("--max-filesize", "1MiB"),
         ("--max-filesize", "2G"),
         ("--max-filesize", "none"),
+        ("--max-memory", "64MiB"),
         ("--max-retry-after", "none"),
     ] {
         lycosa(["fetch", flag, value, &site.url("/")]).run().exits(0);
@@ -186,7 +188,7 @@ fn spellings_of_curl_and_wget_name_ours() {
 
 #[test]
 fn a_flag_that_is_not_built_yet_is_unknown() {
-    for flag in ["--resolve", "--limit-rate", "--cookie-jar", "--cache", "--extract", "--exec", "--save-bodies"] {
+    for flag in ["--resolve", "--limit-rate", "--cookie-jar", "--extract", "--exec", "--save-bodies"] {
         for command in ["crawl", "fetch"] {
             let run = lycosa([command, "http://127.0.0.1:9/", flag, "x"]).run().exits(2);
             assert!(run.stderr.contains(flag), "{flag}: {}", run.stderr);

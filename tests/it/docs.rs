@@ -165,7 +165,7 @@ fn the_judges_of_these_tests_can_say_no() {
         "a | lycosa fetch --retry 3 -",
         "X=1 lycosa fetch -b a=b",
         "$ lycosa crawl --ordered",
-        "cargo run --release -- crawl --cache x",
+        "cargo run --release -- crawl --extract x",
         "lycosa config shown",
         "lycosa config show --retries 3",
     ] {

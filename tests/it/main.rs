@@ -14,10 +14,13 @@
 //! - `race` is about jobs with mirrors: who wins, and how the others are let go.
 //! - `time` is about the deadline of one URL.
 //! - `state` is about runs that are kept on disk: killed at any moment, resumed, and none the worse for it.
+//! - `faults` is about what a machine does to such a run: full and read-only disks, locks, versions, clocks.
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
+//! - `beside` is about what lycosa and curl see of the same servers and proxies, none of which are ours.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
+//! - `cache` is about answers that are kept: what a second run asks, and what it need not.
 //! - `traps` is about sites without an end, and about those that only look so.
 //! - `config` is about flags, environment and files, and what a mistake is told.
 //! - `demo` is about the bundled demonstration.
@@ -31,11 +34,14 @@
 #![expect(clippy::unwrap_used, reason = "whatever goes wrong in a test fails it")]
 
 mod audit;
+mod beside;
+mod cache;
 mod config;
 mod crawl;
 mod demo;
 mod docs;
 mod ending;
+mod faults;
 mod hostile;
 mod http;
 mod input;

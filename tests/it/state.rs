@@ -81,6 +81,11 @@ fn essences(records: &[Value]) -> BTreeMap<(String, String, String, String), usi
     all
 }
 
+/// Requests that stand in records.
+fn requests_told(records: &[Value]) -> u64 {
+    records.iter().map(|record| record["requests"].as_array().unwrap().len() as u64).sum()
+}
+
 struct Kills {
     kills: usize,
     /// Signals that stop cleanly, among them.
@@ -169,6 +174,11 @@ fn kills_leave_no_trace_in_a_crawl() {
         assert!(kills > 1, "it was never killed");
         let status = place.status();
         assert_eq!((&status["state"], &status["left"]), (&"finished".into(), &0.into()), "{status}");
+        let told = requests_told(&place.records("out.jsonl"));
+        let (requests, seen) = (status["requests"].as_u64().unwrap(), told + more as u64);
+        assert!((told..=seen).contains(&requests), "{told} <= {requests} <= {seen}");
+        let host = &status["hosts"][0];
+        assert_eq!((&host["requests"], &host["ok"]), (&status["requests"], &status["outcomes"]["ok"]), "{status}");
         place.resume().run().exits(0);
         assert_eq!(site.pages().len() - before - paths, more, "of a finished run nothing is asked");
         if long() {
@@ -297,6 +307,132 @@ fn one_cron_line_starts_goes_on_and_rests() {
 }
 
 #[test]
+fn the_cron_line_of_another_run_is_refused() {
+    let site = Site::start(|_| text("x"));
+    let place = Place::new();
+    std::fs::write(place.path("urls"), site.url("/b")).unwrap();
+    std::fs::write(place.path("others"), site.url("/c")).unwrap();
+    let (urls, others) = (place.text("urls"), place.text("others"));
+    let [a, b] = ["/a", "/b"].map(|path| site.url(path));
+    let line = |output: &str, words: &[&str]| place.begin("fetch", output).arg("--continue").args(words.to_vec());
+    let first = [&*a, "-i", &urls];
+    line("out.jsonl", &[&["--max-pages", "1"], &first[..]].concat()).run().exits(4);
+    for finished in [false, true] {
+        for (output, words, what) in [
+            ("out.jsonl", &[&*b, "-i", &urls][..], "the URL http"),
+            ("out.jsonl", &[&*a, "-i", &others], "-i /"),
+            ("out.jsonl", &[&*a, &*a, "-i", &urls], "the URLs are"),
+            ("out.jsonl", &[&*a, "-i", &urls, "-X", "DELETE"], "-X is"),
+            ("other.jsonl", &first, "--output is"),
+            ("out.json", &first, "--output is"),
+        ] {
+            let told = line(output, words).run().exits(2).stderr;
+            assert!(told.contains(what) && told.contains("not what the run in the state began with"), "{told}");
+        }
+        if !finished {
+            line("out.jsonl", &[&["--max-pages", "none"], &first[..]].concat()).run().exits(0);
+        }
+        line("out.jsonl", &first).run().exits(0);
+        assert_eq!(place.records("out.jsonl").len(), 2);
+    }
+    assert_eq!(site.hits(), 2);
+}
+
+#[test]
+fn each_process_writes_an_array_of_its_own_to_standard_output() {
+    let site = tree_site(30);
+    let place = Place::new();
+    let begin = lycosa(["crawl", "--format", "json", "--state", &place.text("state"), "--max-pages", "10"]);
+    let first = begin.arg(site.url("/page/0")).run().exits(4);
+    let second = place.resume().args(["--max-pages", "none"]).run().exits(0);
+    let array = |text: &str| serde_json::from_str::<Vec<Value>>(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let all = [array(first.text()), array(second.text())].concat();
+    assert!(all.iter().enumerate().all(|(place, record)| record["seq"] == place), "one sequence over both");
+    assert_eq!(all.len(), 30);
+    assert_eq!(place.resume().run().exits(0).text(), "");
+}
+
+#[test]
+fn a_stop_tells_the_command_in_its_one_line_and_what_was_typed_for_it() {
+    let site = tree_site(40);
+    let place = Place::new();
+    let begin = |place: &Place, quiet: &str| {
+        place.begin("crawl", "out.jsonl").args(["--max-pages", "10", quiet, &site.url("/page/0")]).run().exits(4).stderr
+    };
+    let resume = format!("lycosa resume {}", place.text("state"));
+    let told = begin(&place, "-q");
+    assert!(told.lines().count() == 1 && told.trim_end().ends_with(&resume), "{told}");
+    assert_eq!(begin(&Place::new(), "-qq"), "");
+    // How the first process looked is no business of the next one; what it was told is.
+    let words = ["--max-pages", "20", "-j", "3", "--no-fail-early", "-H", "X-Api-Key: hunter2"];
+    let told = place.resume().args(&words[..5]).run().exits(4).stderr;
+    let overrides = ["--max-pages=20", "--concurrency=3", "--no-fail-early"];
+    let line = told.lines().find(|line| line.contains(&resume)).unwrap();
+    assert!(told.lines().count() > 1 && overrides.iter().all(|word| line.contains(word)), "{told}");
+    let (_, typed) = line.split_once("lycosa ").unwrap();
+    let told = lycosa(typed.split(' ')).run().exits(4).stderr;
+    assert!(overrides.iter().all(|word| told.contains(word)), "{told}");
+}
+
+#[test]
+fn a_refused_start_leaves_no_directory() {
+    let place = Place::new();
+    for words in [&["not a url"][..], &["http://a.test/", "-o", "/no/such/dir/out.jsonl"], &["-i", "/no/such/list"]] {
+        let run = lycosa(["fetch", "--state", &place.text("state")]).args(words.to_vec()).run();
+        assert!(matches!(run.code, 2 | 3), "{}", run.stderr);
+        assert!(!place.path("state").exists(), "{words:?}");
+    }
+    // One that was there stays.
+    std::fs::create_dir(place.path("state")).unwrap();
+    lycosa(["fetch", "--state", &place.text("state"), "not a url"]).run().exits(2);
+    assert!(place.path("state").is_dir());
+}
+
+#[test]
+fn damage_is_named_by_whoever_looks() {
+    let site = tree_site(60);
+    let place = Place::new();
+    place.begin("crawl", "out.jsonl").args(["--durability", "each", &site.url("/page/0")]).run().exits(0);
+    let journal = place.path("state/journal");
+    let whole = std::fs::read(&journal).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    std::fs::write(&journal, &flipped).unwrap();
+    for command in ["status", "resume"] {
+        let told = lycosa([command, &place.text("state")]).run().exits(2).stderr;
+        assert!(told.contains("journal is damaged at byte ") && told.lines().count() == 1, "{command}: {told}");
+    }
+    for bytes in [1, 19, 60] {
+        std::fs::write(&journal, &whole[..bytes]).unwrap();
+        for command in ["status", "resume"] {
+            let told = lycosa([command, &place.text("state")]).run().exits(2).stderr;
+            assert!(told.contains(&format!("ends at byte {bytes}, within its first block")), "{command}: {told}");
+        }
+        assert_eq!(std::fs::metadata(&journal).unwrap().len(), bytes as u64, "nothing was altered");
+    }
+}
+
+#[test]
+fn a_run_that_is_copied_with_its_outputs_goes_on_there() {
+    let site = tree_site(40);
+    let (place, copy) = (Place::new(), Place::new());
+    let words = format!("crawl --state run/state -o out.jsonl --max-pages 20 {}", site.url("/page/0"));
+    let (binary, directory) = (env!("CARGO_BIN_EXE_lycosa"), place.directory.path().display());
+    std::fs::create_dir(place.path("run")).unwrap();
+    program("sh", ["-c", &format!("cd {directory} && exec {binary} {words}")]).run().exits(4);
+    std::fs::create_dir_all(copy.path("run/state")).unwrap();
+    for file in ["run/state/journal", "out.jsonl"] {
+        std::fs::copy(place.path(file), copy.path(file)).unwrap();
+    }
+    lycosa(["resume", &copy.text("run/state"), "--max-pages", "none"]).run().exits(0);
+    assert_eq!((place.records("out.jsonl").len(), copy.records("out.jsonl").len()), (20, 40));
+    // The old one goes on in its own place, also if the state alone has moved.
+    std::fs::rename(place.path("run/state"), copy.path("moved")).unwrap();
+    lycosa(["resume", &copy.text("moved"), "--max-pages", "none"]).run().exits(0);
+    assert_eq!(place.records("out.jsonl").len(), 40);
+}
+
+#[test]
 fn a_living_run_keeps_others_out_and_can_be_looked_at() {
     let site = Site::start(|_| text("x").after_ms(300));
     let place = Place::new();
@@ -387,15 +523,35 @@ fn failures_get_another_chance_when_asked_for() {
     let urls = ["/good", "/bad"].map(|path| site.url(path));
     place.begin("fetch", "out.jsonl").args(["--retries", "0"]).args(urls.clone()).run().exits(1);
     place.resume().run().exits(0);
-    place.resume().arg("--retry-failed").run();
+    assert_eq!(place.status()["outcomes"], serde_json::json!({"ok": 1, "http_error": 1}));
+    let told = place.resume().arg("--retry-failed").run().exits(0).stderr;
+    assert!(told.contains("2 records in"), "{told}");
     let records = place.records("out.jsonl");
     assert_eq!(records.len(), 3);
+    let status = place.status();
+    let counts = ["accepted", "records", "left", "superseded", "requests"].map(|key| status[key].as_u64().unwrap());
+    assert_eq!((counts, &status["outcomes"]), ([2, 2, 0, 1, 3], &serde_json::json!({"ok": 2})), "{status}");
     let failed = records.iter().find(|record| record["outcome"] == "http_error").unwrap();
     assert_eq!((&records[2]["url"], &records[2]["outcome"]), (&urls[1].clone().into(), &"ok".into()));
     assert_eq!(records[2]["retry_of"], failed["seq"]);
     assert!(records[..2].iter().all(|record| record["retry_of"].is_null()));
     place.resume().arg("--retry-failed").run();
     assert_eq!(place.records("out.jsonl").len(), 3, "it has had its chance");
+}
+
+#[test]
+fn a_failure_is_not_asked_again_without_its_own_credentials() {
+    let tries = AtomicUsize::new(0);
+    let site = Site::start(move |_| if tries.fetch_add(1, Ordering::SeqCst) == 0 { status(500) } else { text("x") });
+    let url = site.url("/secret").replace("http://", "http://me:hunter2@");
+    let place = Place::new();
+    place.begin("fetch", "out.jsonl").args(["--retries", "0", "-i", "-"]).stdin(&*url).run().exits(1);
+    let told = place.resume().arg("--retry-failed").run().exits(2).stderr;
+    assert!(told.contains("credentials are not kept") && told.contains("/secret"), "{told}");
+    assert_eq!((site.hits(), place.status()["state"].clone()), (1, "finished".into()));
+    place.resume().arg("--retry-failed").stdin(&*url).run().exits(0);
+    assert_eq!(place.records("out.jsonl")[1]["retry_of"], 0);
+    assert!(site.pages().iter().all(|hit| hit.header("authorization").is_some()));
 }
 
 #[test]
@@ -427,6 +583,17 @@ fn an_output_that_was_changed_is_found() {
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let told = place.resume().run().exits(2).stderr;
     assert!(told.contains("out.jsonl does not hold what this run has written"), "{told}");
+    // Of the same length, and changed in the middle: found, named, and nothing is altered.
+    let mut edited = whole.clone();
+    let at = whole.len() / 3;
+    edited[at] ^= 2;
+    std::fs::write(&path, &edited).unwrap();
+    let told = place.resume().args(["--max-pages", "none"]).run().exits(2).stderr;
+    let (_, range) = told.split_once("between bytes ").unwrap_or_else(|| panic!("{told}"));
+    let words: Vec<&str> = range.split(' ').collect();
+    let (start, end): (usize, usize) = (words[0].parse().unwrap(), words[2].parse().unwrap());
+    assert!((start..end).contains(&at) && end <= whole.len(), "{told}");
+    assert!(edited == std::fs::read(&path).unwrap() && !told.contains("lost its end"), "{told}");
     // What somebody added behind is cut off; what was written stands.
     std::fs::write(&path, [&whole[..], b"{\"torn\":"].concat()).unwrap();
     place.resume().args(["--max-pages", "none"]).run().exits(0);
@@ -542,9 +709,38 @@ fn a_finished_run_is_visited_again_and_says_what_has_changed() {
     round.store(2, Ordering::SeqCst);
     again("2.jsonl").args(["--max-pages", "3"]).run().exits(4);
     place.resume().args(["--max-pages", "none"]).run().exits(0);
-    let expected = "/ unchanged,/edited changed,/flaky unchanged,/fresh unchanged,/lost -,/moved unchanged,\
+    assert_eq!(place.records("2.jsonl").len(), 9);
+    let expected = "/ unchanged,/edited changed,/flaky unchanged,/fresh unchanged,/lost unchanged,/moved unchanged,\
         /same unchanged,/tagged unchanged,/unlinked unchanged";
     assert_eq!(changes("2.jsonl"), expected.split(',').map(str::to_owned).collect());
+}
+
+#[test]
+fn the_limit_of_a_visit_is_its_own_and_the_first_finds_all_new() {
+    let visits = AtomicUsize::new(0);
+    // Three pages at first, six later; one of them is gone for a visit.
+    let site = Site::start(move |request: &Request| match request.path() {
+        "/" => {
+            let visit = visits.fetch_add(1, Ordering::SeqCst);
+            html(index((1..if visit == 0 { 4 } else { 7 }).map(|page| format!("/{page}"))))
+        }
+        "/3" if visits.load(Ordering::SeqCst) == 2 => status(410),
+        _ => html("x"),
+    });
+    let place = Place::new();
+    let visit = |output: &str, limits: &[&str]| {
+        place.begin("crawl", output).args(["--again", &site.url("/")]).args(limits.to_vec()).run().exits(0);
+        let mut changes = BTreeMap::<String, usize>::new();
+        for record in place.records(output) {
+            *changes.entry(record["change"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        changes
+    };
+    let words = |words: &[(&str, usize)]| words.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect();
+    assert_eq!(visit("0.jsonl", &["--max-pages", "5", "--deadline", "1h"]), words(&[("new", 4)]));
+    let expected = words(&[("changed", 1), ("gone", 1), ("new", 3), ("unchanged", 2)]);
+    assert_eq!(visit("1.jsonl", &[]), expected, "and no limit");
+    assert_eq!(visit("2.jsonl", &["--max-pages", "9"]), words(&[("new", 1), ("unchanged", 6)]), "it is back");
 }
 
 #[test]

@@ -346,7 +346,7 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
         setting.kind,
         Kind::Whole { .. }
             | Kind::Duration
-            | Kind::Size
+            | Kind::Size { .. }
             | Kind::Rate
             | Kind::FailOn
             | Kind::HedgeAfter
@@ -553,10 +553,10 @@ mod tests {
     /// Every flag of this version, by the commands that have it; a flag that comes later is unknown.
     #[test]
     fn flags_are_those_of_this_version() {
-        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait color concurrency config \
-            connect-timeout continue deadline delay durability fail-early fail-on format grace header \
+        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cache cache-size color concurrency config \
+            connect-timeout continue deadline delay durability fail-early fail-on fallback format grace header \
             hedge-after host-concurrency host-rate input-file insecure ip-concurrency location log-format \
-            max-crawl-delay max-filesize max-memory max-pages max-redirs max-retry-after no-config no-progress output \
+            max-crawl-delay max-filesize max-memory max-pages max-ratio max-redirs max-retry-after no-config no-progress offline output \
             proxy quiet race rate read-timeout referer retries retry-all robots silent speed-limit speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
@@ -577,7 +577,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in ["--cookie-jar j", "--cache d", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
+        for later in ["--cookie-jar j", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }

@@ -48,7 +48,15 @@ pub fn quiet() -> u32 {
     std::env::var("LYCOSA_QUIET").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// What one command line is for stands in it: its URLs, its request, and where its run is kept. A run that went on, or was
+/// visited again, because of a variable that somebody has set long ago would be a surprise.
+const NO_SETTINGS: [&str; 5] = ["state", "continue", "again", "retry-failed", "input-file"];
+
 fn unknown(name: &str) -> String {
+    let key = name[PREFIX.len()..].to_ascii_lowercase().replace('_', "-");
+    if NO_SETTINGS.contains(&&*key) {
+        return format!("{name} is no setting: --{key} is given with each command");
+    }
     let key = name[PREFIX.len()..].replace('_', "-");
     match nearest(&key, SETTINGS.iter().map(|setting| setting.name)).and_then(crate::settings::setting) {
         Some(near) => format!("{name} is no setting; did you mean {}?", near.variable()),
@@ -70,6 +78,8 @@ mod tests {
             let name = setting.variable();
             assert!(name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{name}");
         }
+        let (_, warnings) = read(&[("LYCOSA_STATE", "x")]).unwrap();
+        assert_eq!(warnings, ["LYCOSA_STATE is no setting: --state is given with each command"]);
         let (layer, warnings) = read(&[("LYCOSA_HOST_RATE", "5/s"), ("PATH", "/bin")]).unwrap();
         assert_eq!(layer.get("host-rate").unwrap().texts, ["5/s"]);
         assert_eq!(layer.get("host-rate").unwrap().origin.to_string(), "environment LYCOSA_HOST_RATE");

@@ -31,7 +31,8 @@ pub fn start(display: &Display, console: &Console) {
     }
 }
 
-/// Which events are shown: ours by `-v` and `-q`, those of libraries only as warnings.
+/// Which events are shown: ours by `-v` and `-q`, those of libraries only as errors. Their warnings are about what servers
+/// send, one for each frame: a flood of pings wrote 90,000 lines a second.
 fn filter(display: &Display) -> Targets {
     let ours = match (display.quiet, display.verbose) {
         (2.., _) => LevelFilter::OFF,
@@ -44,7 +45,7 @@ fn filter(display: &Display) -> Targets {
     let snapshot = if display.quiet < 2 { LevelFilter::INFO } else { LevelFilter::OFF };
     let notice = if display.quiet == 0 { LevelFilter::INFO } else { ours };
     Targets::new()
-        .with_default(ours.min(LevelFilter::WARN))
+        .with_default(ours.min(LevelFilter::ERROR))
         .with_target("lycosa", ours)
         .with_target(NOTICE, notice.max(ours))
         .with_target(SNAPSHOT, snapshot)

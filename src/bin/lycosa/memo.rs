@@ -19,8 +19,11 @@ use crate::settings::{Given, Layer, Origin, Run, UsageError, setting};
 pub struct Memo {
     /// `crawl` or `fetch`.
     command: String,
-    /// Where it was typed: relative paths begin there.
+    /// Where it was typed: relative paths begin there,
     directory: PathBuf,
+    /// while the state lies here; else see [`Memo::home`].
+    #[serde(default)]
+    state: PathBuf,
     /// Those that are not at their default.
     settings: BTreeMap<String, Vec<String>>,
     urls: Vec<String>,
@@ -58,6 +61,7 @@ impl Memo {
         Ok(Self {
             command: flags.run.as_str().to_owned(),
             directory: std::env::current_dir().unwrap_or_default(),
+            state: flags.keep.as_ref().and_then(|keep| std::path::absolute(&keep.dir).ok()).unwrap_or_default(),
             settings,
             urls: flags.urls.iter().map(|url| without_user(url)).collect(),
             inputs: flags.inputs.clone(),
@@ -89,9 +93,9 @@ impl Memo {
     }
 
     /// The same with other settings, for a run that begins anew here.
-    pub fn with(&self, layers: &Layer) -> Self {
+    pub fn with(&self, layers: &Layer, state: &Path) -> Self {
         let directory = std::env::current_dir().unwrap_or_default();
-        let mut memo = Self { directory, settings: BTreeMap::new(), ..self.clone() };
+        let mut memo = Self { directory, state: state.to_owned(), settings: BTreeMap::new(), ..self.clone() };
         for (name, given) in layers.iter().filter(|(_, given)| given.origin != Origin::Default) {
             if let Some(texts) = kept(name, &given.texts, &mut memo.missing) {
                 memo.settings.insert(name.to_owned(), texts);
@@ -109,6 +113,39 @@ impl Memo {
         urls.iter().map(|url| without_user(url)).eq(self.urls.iter().cloned())
     }
 
+    /// What was typed to say what is to be fetched, and is not what it began with. What is not typed again is as it was.
+    pub fn other_input(&self, flags: &RunFlags, state: &Path) -> Option<String> {
+        if !flags.urls.is_empty() && !self.has_urls(&flags.urls) {
+            return Some(match flags.urls.iter().find(|url| !self.urls.contains(&without_user(url))) {
+                Some(url) => format!("the URL {} is", without_user(url)),
+                None => "the URLs are".to_owned(),
+            });
+        }
+        if !flags.inputs.is_empty() {
+            let here = std::env::current_dir().unwrap_or_default();
+            let inputs = if self.implicit { vec![PathBuf::from("-")] } else { self.inputs.clone() };
+            let places = |paths: &[PathBuf], home: &Path| -> Vec<PathBuf> {
+                paths.iter().map(|path| if path == Path::new("-") { path.clone() } else { home.join(path) }).collect()
+            };
+            let (now, then) = (places(&flags.inputs, &here), places(&inputs, &self.home(state)));
+            if now != then {
+                let other = flags.inputs.iter().zip(&now).find(|(_, place)| !then.contains(place));
+                return Some(match other {
+                    Some((typed, _)) => format!("-i {} is", typed.display()),
+                    None => "the list of -i is".to_owned(),
+                });
+            }
+        }
+        let request = &flags.request;
+        let named = [
+            ("-X", request.method.is_some() && request.method != self.method),
+            ("-d", !request.data.is_empty() && request.data != self.data),
+            ("--json", !request.json.is_empty() && request.json != self.json),
+            ("-I", request.head && !self.head),
+        ];
+        named.into_iter().find(|(_, differs)| *differs).map(|(flag, _)| format!("{flag} is"))
+    }
+
     /// Whether `--user` of a later process may stand for the credentials of the URLs that were typed.
     pub fn lacks_user(&self) -> bool {
         self.user_in_urls && !self.has_user()
@@ -119,9 +156,29 @@ impl Memo {
         self.missing.iter().any(|name| name == "user")
     }
 
-    /// The directory in which its command was typed.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    /// Where relative paths of its command begin, for a state that lies here now (absolute): in the directory in which
+    /// it was typed. Of a state that was copied or moved along with what lay beside it, in the same place as seen from
+    /// the state.
+    pub fn home(&self, state: &Path) -> PathBuf {
+        let beside = self.state.strip_prefix(&self.directory).map(|below| below.components().count());
+        let moved = match beside {
+            Ok(levels) if levels > 0 && state != self.state => state.ancestors().nth(levels),
+            _ => None,
+        };
+        let files = self.settings.get("output").into_iter().flatten().map(|text| output_path(text));
+        let mut files = files.chain(self.inputs.iter().map(PathBuf::as_path)).filter(|path| is_relative(path));
+        match moved {
+            Some(home) if !self.directory.is_dir() || files.any(|path| home.join(path).exists()) => home.to_owned(),
+            _ => self.directory.clone(),
+        }
+    }
+
+    /// Whether its outputs are other files if its command is typed here.
+    pub fn has_other_outputs(&self, here: &Path, state: &Path) -> bool {
+        let mut outputs = self.settings.get("output").into_iter().flatten();
+        let home = self.home(state);
+        let same = home.canonicalize().ok().zip(here.canonicalize().ok()).is_some_and(|(home, here)| home == here);
+        !same && outputs.any(|text| is_relative(output_path(text)))
     }
 
     /// The settings, as if they had been typed.
@@ -216,6 +273,16 @@ impl Memo {
             None => Ok(()),
         }
     }
+}
+
+/// The file of a `-o`, which may have its format before it.
+fn output_path(text: &str) -> &Path {
+    let is_format = |prefix: &str| lycosa::sinks::FORMATS.iter().any(|format| format.name == prefix);
+    Path::new(text.split_once(':').filter(|(prefix, _)| is_format(prefix)).map_or(text, |(_, path)| path))
+}
+
+fn is_relative(path: &Path) -> bool {
+    path != Path::new("-") && path.is_relative()
 }
 
 /// What a flag of this command line says, and no variable.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::outcome::Counted;
+use crate::engine::spending::Share;
 use crate::model::job::JobKind;
 use crate::model::units::Millis;
 use crate::policy::traps::Evidence;
@@ -48,6 +49,7 @@ fn front(race: &Race, leg: usize, outcome: Outcome, started: u64) -> Front {
         record: Some(Box::new(record)),
         evidence: Evidence::default(),
         page: None,
+        share: Share::default(),
         memory: None,
     };
     Front { job, finished, outlinks: Vec::new() }

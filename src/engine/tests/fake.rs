@@ -354,6 +354,7 @@ pub async fn run_input(
         run: "test".into(),
         settings,
         fetcher: Fake(world.clone()),
+        cache: None,
         frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
         input,
         past: None,

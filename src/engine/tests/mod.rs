@@ -2,6 +2,7 @@
 
 mod audit;
 pub(super) mod fake;
+mod large;
 mod outage;
 mod paced;
 mod races;

@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use super::fake::{Fake, Reply, World, mirrored, seeds};
 use crate::engine::settings::EngineSettings;
+use crate::engine::standing::{HostStanding, Standing};
 use crate::engine::stats::Summary;
 use crate::engine::{Controls, Parts, input, ledger, run};
 use crate::frontier::journal::{
-    Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Replay, StateDir,
+    Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Replay, StateDir, glance,
 };
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
+use crate::model::record::Outcome;
 use crate::seeds::Seed;
-use crate::sinks::{OutputSettings, Target, holds, open, reopen};
+use crate::sinks::{OutputSettings, Target, check, open, reopen};
 
 /// Runs in a directory until `cut`, or to the end. None if it was cut off.
-async fn run_kept(
+pub(super) async fn run_kept(
     world: &Arc<World>,
     directory: &Path,
     settings: &EngineSettings,
@@ -39,11 +41,12 @@ async fn run_kept(
         Opened::Run(file) => {
             let replay = Replay::scan(&dir, file).unwrap().unwrap();
             let mark = replay.marks().first().copied().flatten();
-            assert!(holds(&output, mark).unwrap());
-            let wants = LoadSettings { retry_interrupted: true, ..LoadSettings::default() };
+            let checked = check(&output, mark).unwrap().unwrap();
+            let seen = settings.seen_limit.clone();
+            let wants = LoadSettings { retry_interrupted: true, seen, ..LoadSettings::default() };
             let past = replay.load(&mut memory, wants).unwrap();
             given.drain(..usize::try_from(past.input.taken).unwrap());
-            let sink = reopen(&output, mark, replay.next_seq()).unwrap();
+            let sink = reopen(&output, mark, replay.next_seq(), checked).unwrap();
             (replay.resume(journal_settings()).unwrap(), Some(Box::new(past)), sink)
         }
     };
@@ -52,6 +55,7 @@ async fn run_kept(
         run: "test".into(),
         settings: settings.clone(),
         fetcher: Fake(world.clone()),
+        cache: None,
         frontier: Box::new(DurableFrontier::new(memory, journal, dir)),
         input: if ended { input::Input::Ended } else { input::Input::Inline(Box::new(given.into_iter())) },
         past,
@@ -63,7 +67,7 @@ async fn run_kept(
     tokio::time::timeout(cut, run(parts)).await.ok()
 }
 
-fn records(directory: &Path) -> Vec<serde_json::Value> {
+pub(super) fn records(directory: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(directory.join("out.jsonl")).unwrap();
     let records: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (place, record) in records.iter().enumerate() {
@@ -112,6 +116,37 @@ fn essence(records: &[serde_json::Value]) -> BTreeMap<String, usize> {
     all
 }
 
+fn standing(directory: &Path) -> Standing {
+    Standing::seen(&glance(&directory.join("state")).unwrap())
+}
+
+/// Wherever a run was cut off, what it says of itself is what its records say, and what the servers saw.
+fn judge_what_was_spent(world: &World, directory: &Path) {
+    let standing = standing(directory);
+    // Behind them there may be some whose writing was not committed.
+    let text = std::fs::read_to_string(directory.join("out.jsonl")).unwrap();
+    let records: Vec<serde_json::Value> = text
+        .lines()
+        .take(usize::try_from(standing.records).unwrap())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: usize = records.iter().map(|record| record["requests"].as_array().unwrap().len()).sum();
+    let (told, seen) = (told as u64, world.requests().len() as u64);
+    assert!((told..=seen).contains(&standing.requests), "{told} <= {} <= {seen}", standing.requests);
+    assert_eq!(standing.hosts.iter().map(|host| host.requests).sum::<u64>(), standing.requests);
+    let by_host = |count: fn(&HostStanding) -> u64| standing.hosts.iter().map(count).sum::<u64>();
+    let counts = [
+        (Outcome::Ok, by_host(|host| host.ok)),
+        (Outcome::HttpError, by_host(|host| host.http_error)),
+        (Outcome::Failed, by_host(|host| host.failed)),
+    ];
+    for (outcome, at_hosts) in counts {
+        let count = records.iter().filter(|record| record["outcome"] == outcome.as_str()).count() as u64;
+        let all = standing.outcomes.get(&outcome).copied().unwrap_or(0);
+        assert_eq!((all, at_hosts), (count, count), "{outcome:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn wherever_it_is_cut_off_the_records_are_the_same() {
     let world = || World::new(|request, tries| answer(request.url.path(), tries));
@@ -122,9 +157,9 @@ async fn wherever_it_is_cut_off_the_records_are_the_same() {
         EngineSettings { refused: true, concurrency: 2, ..crawl() },
     ] {
         let whole = tempfile::tempdir().unwrap();
-        let summary = run_kept(&world(), whole.path(), &settings, given(), Duration::MAX).await.unwrap();
+        let of_whole = run_kept(&world(), whole.path(), &settings, given(), Duration::MAX).await.unwrap();
         let expected = essence(&records(whole.path()));
-        assert!(summary.records > 150 && expected.contains_key("redirected"));
+        assert!(of_whole.records > 150 && expected.contains_key("redirected"));
         assert_eq!(expected.contains_key("\"http://a.test/only-here\" \"ok\" 200"), settings.sitemaps);
         for seed in 0..25 {
             let directory = tempfile::tempdir().unwrap();
@@ -132,9 +167,19 @@ async fn wherever_it_is_cut_off_the_records_are_the_same() {
             let (world, mut cuts) = (world(), 0);
             loop {
                 let cut = Duration::from_millis(random.u64(1..400 + 100 * cuts));
-                match run_kept(&world, directory.path(), &settings, given(), cut).await {
+                let ended = run_kept(&world, directory.path(), &settings, given(), cut).await;
+                judge_what_was_spent(&world, directory.path());
+                match ended {
                     None => cuts += 1,
                     Some(summary) => {
+                        let standing = standing(directory.path());
+                        assert_eq!((summary.requests, &summary.refused), (standing.requests, &standing.refused));
+                        assert_eq!(summary.refused, of_whole.refused);
+                        assert_eq!(summary.hosts.iter().map(|host| host.requests).sum::<u64>(), summary.requests);
+                        assert_eq!(
+                            summary.hosts.iter().map(|host| host.ok).sum::<u64>(),
+                            summary.outcomes[&Outcome::Ok]
+                        );
                         assert_eq!((summary.records, summary.left), (records(directory.path()).len() as u64, 0));
                         break;
                     }

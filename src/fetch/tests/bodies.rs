@@ -226,3 +226,134 @@ async fn a_dropped_request_gives_its_memory_back() {
     assert!(cut.is_err());
     assert_eq!(client.body_pool().available(), 1 << 20);
 }
+
+/// A body in a coding that inflates by more than a thousand.
+fn dense(coding: &str, zeros: usize) -> Vec<u8> {
+    let body = vec![0; zeros];
+    match coding {
+        "zstd" => zstd::encode_all(&body[..], 19).unwrap(),
+        "br" => {
+            let mut out = Vec::new();
+            let parameters = brotli::enc::BrotliEncoderParams { quality: 5, ..Default::default() };
+            brotli::BrotliCompress(&mut &body[..], &mut out, &parameters).unwrap();
+            out
+        }
+        "gzip" => gzip(&body),
+        // Each by itself stays within what gzip can do.
+        "gzip, gzip" => gzip(&gzip(&body)),
+        _ => unreachable!("{coding}"),
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_inflates_too_much_is_given_up() {
+    for (coding, ratio, whole) in [
+        ("zstd", Some(1000), false),
+        ("br", Some(1000), false),
+        ("gzip, gzip", Some(1000), false),
+        ("gzip", Some(500), false),
+        ("gzip", Some(2000), true),
+        ("zstd", None, true),
+    ] {
+        let wire = dense(coding, 8 << 20);
+        let on_the_wire = wire.len() as u64;
+        let header = format!("Content-Encoding: {coding}\r\n");
+        let server = Server::start(move |_| vec![ok(&header, &wire)]).await;
+        let client = client_with(|settings| settings.max_ratio = ratio);
+        let attempt = client.fetch(Request { max_body: Some(16 << 20), ..get(&server.url("/")) }).await;
+        if whole {
+            assert_eq!((&attempt.error, attempt.body.bytes.len()), (&None, 8 << 20), "{coding} {ratio:?}");
+            continue;
+        }
+        assert_fails(&attempt, ErrorKind::TooLarge, Stage::Body, false);
+        assert!(failure(&attempt).message.contains("times its size on the wire"), "{coding}");
+        assert!(attempt.body.wire_size <= on_the_wire && attempt.body.bytes.len() <= 6 << 20, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_body_may_be_as_dense_as_it_likes() {
+    let wire = dense("br", 1 << 20);
+    assert!(wire.len() * 2000 < 1 << 20);
+    let server = Server::start(move |_| vec![ok("Content-Encoding: br\r\n", &wire)]).await;
+    let attempt = client_with(|settings| settings.max_ratio = Some(10)).fetch(get(&server.url("/"))).await;
+    assert_eq!((attempt.error, attempt.body.bytes.len()), (None, 1 << 20));
+}
+
+/// What a server may do with the frame of a body, and what comes of it: its bytes, and whether it is whole.
+#[tokio::test]
+async fn frames_right_and_wrong() {
+    let chunks = |rest: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n{rest}");
+    let length = |headers: &str, body: &str| format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n{body}");
+    let cases: Vec<(&str, String, Option<(ErrorKind, Stage)>, &str)> = vec![
+        ("no length", length("X: y", "hello"), None, "hello"),
+        ("its length", length("Content-Length: 5", "hello"), None, "hello"),
+        ("the same length twice", length("Content-Length: 5\r\nContent-Length: 5", "hello"), None, "hello"),
+        ("longer than said", length("Content-Length: 5", "hello, you"), None, "hello"),
+        ("shorter than said", length("Content-Length: 9", "hello"), Some((ErrorKind::Body, Stage::Body)), "hello"),
+        (
+            "two lengths",
+            length("Content-Length: 5\r\nContent-Length: 6", "hello!"),
+            Some((ErrorKind::Protocol, Stage::Head)),
+            "",
+        ),
+        ("no number", length("Content-Length: five", "hello"), Some((ErrorKind::Protocol, Stage::Head)), ""),
+        ("negative", length("Content-Length: -5", "hello"), Some((ErrorKind::Protocol, Stage::Head)), ""),
+        (
+            "length and chunks",
+            length("Content-Length: 3\r\nTransfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+            None,
+            "hello",
+        ),
+        ("trailers", chunks("0\r\nX-Sum: 1\r\n\r\n"), None, "hello"),
+        ("an extension", length("Transfer-Encoding: chunked", "5;a=b\r\nhello\r\n0\r\n\r\n"), None, "hello"),
+        ("no last chunk", chunks(""), Some((ErrorKind::Body, Stage::Body)), "hello"),
+        ("a cut chunk", chunks("5\r\nwor"), Some((ErrorKind::Body, Stage::Body)), "hellowor"),
+        (
+            "early hints",
+            format!("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n{}", length("Content-Length: 5", "hello")),
+            None,
+            "hello",
+        ),
+        (
+            "continue, twice",
+            format!(
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n{}",
+                length("Content-Length: 5", "hello")
+            ),
+            None,
+            "hello",
+        ),
+        (
+            "a part",
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/10\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+            None,
+            "hello",
+        ),
+        ("an empty coded one", length("Content-Encoding: gzip\r\nContent-Length: 0", ""), None, ""),
+        ("reset content", "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n".to_owned(), None, ""),
+    ];
+    for (name, answer, failure, body) in cases {
+        let server = Server::start(move |_| vec![send(&answer), Act::Close]).await;
+        let attempt = fetch(&server.url("/")).await;
+        assert_eq!(attempt.error.as_ref().map(|error| (error.kind, error.stage)), failure, "{name}");
+        assert_eq!(String::from_utf8_lossy(&attempt.body.bytes), body, "{name}");
+        let cut = failure.is_some_and(|(_, stage)| stage == Stage::Body);
+        assert_eq!((attempt.body.truncated, attempt.body.wire_size), (cut, body.len() as u64), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn heads_may_have_500_lines_and_not_100000() {
+    for (lines, whole) in [(99, true), (500, true), (600, false), (100_000, false)] {
+        let headers: String = (0..lines).map(|n| format!("x-{n}: y\r\n")).collect();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{headers}\r\nok");
+        let server = Server::start(move |_| vec![send(&answer), Act::Close]).await;
+        let attempt = fetch(&server.url("/")).await;
+        if whole {
+            assert_eq!((&attempt.error, attempt.head.unwrap().headers.len()), (&None, lines + 1));
+        } else {
+            assert_fails(&attempt, ErrorKind::Protocol, Stage::Head, false);
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! A finished run begun anew: its journal becomes that of a new run, in which every URL that it knew waits again, with what
 //! was known of it.
 //!
-//! Decides what is carried over: each job once, by its first URL, but not what was gone, nor what was never to be asked. The
+//! Decides what is carried over: each job once, by its first URL, also what was gone and may
+//! come back, but not what was never to be asked. The
 //! new journal is written beside the old one and takes its place when it is whole: who is killed on the way has the old one
 //! still. Takes about 80 bytes of memory for each page while it is done.
 
@@ -68,7 +69,7 @@ impl Replay {
             each(entries, |entry| {
                 match entry {
                     Entry::Page { number, known } => drop(pages.insert(number, Some(known.into_owned()))),
-                    Entry::Retried { old, number } => retried.push((old, number)),
+                    Entry::Retried { old, number } => retried.push((old.number, number)),
                     _ => {}
                 }
                 Ok(())
@@ -111,7 +112,6 @@ fn again(
     let before = job.chain.take().and_then(|chain| chain.known);
     let known = match pages.remove(&job.number) {
         Some(None) => return Ok(()),
-        Some(Some(known)) if known.gone => return Ok(()),
         Some(Some(known)) => Some(Box::new(known)),
         // It failed this time: what was known before is known still.
         None => before,

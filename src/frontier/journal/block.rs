@@ -25,7 +25,7 @@ pub(super) const PREAMBLE_LENGTH: usize = 20;
 pub(super) const PREAMBLE_BYTES: u64 = PREAMBLE_LENGTH as u64;
 /// To be raised with every change of what blocks or entries mean. That a job or an entry has other fields is found by
 /// itself, by [`super::entry::layout`].
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const MAGIC: [u8; 4] = *b"\xf7LyB";
 const CHECKED_FROM: usize = 12;

@@ -22,6 +22,9 @@ pub enum StateError {
     /// No directory, no journal in it.
     #[error("{} holds no run", path.display())]
     NoRun { path: PathBuf },
+    /// Not even what began a run is whole.
+    #[error("{} holds no run: its journal ends at byte {bytes}, within its first block; start it anew", path.display())]
+    Torn { path: PathBuf, bytes: u64 },
     #[error(
         "the run in {} was made by another version of lycosa (format {format:08x}; this one has {:08x}): finish it with that version, or start it anew in another directory",
         path.display(),
@@ -53,6 +56,8 @@ impl StateError {
 pub struct StateDir {
     path: PathBuf,
     lock: File,
+    /// It was made by this process.
+    made: bool,
 }
 
 /// What is in a state directory.
@@ -71,13 +76,13 @@ impl StateDir {
     /// # Errors
     /// A living run holds it, or it cannot be made or written.
     pub fn lock(path: &Path) -> Result<Self, StateError> {
-        match std::fs::create_dir(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(StateError::io("make the state directory", path)(error));
-            }
-            _ => {}
-        }
-        Self::take(path)
+        let made = match std::fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(StateError::io("make the state directory", path)(error)),
+            Ok(()) => true,
+        };
+        let (path, lock) = Self::take(path)?;
+        Ok(Self { path, lock, made })
     }
 
     /// Takes the lock of a directory that is there.
@@ -88,10 +93,11 @@ impl StateDir {
         if !path.join(JOURNAL).is_file() {
             return Err(StateError::NoRun { path: path.to_owned() });
         }
-        Self::take(path)
+        let (path, lock) = Self::take(path)?;
+        Ok(Self { path, lock, made: false })
     }
 
-    fn take(path: &Path) -> Result<Self, StateError> {
+    fn take(path: &Path) -> Result<(PathBuf, File), StateError> {
         // It is found again although the process goes elsewhere.
         let path = &std::path::absolute(path).map_err(StateError::io("find", path))?;
         let name = path.join(LOCK);
@@ -118,7 +124,7 @@ impl StateDir {
         // The number is for messages only: that a run is alive is known by the lock.
         let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         noted.map_err(StateError::io("write", &name))?;
-        Ok(Self { path: path.to_owned(), lock })
+        Ok((path.to_owned(), lock))
     }
 
     #[must_use]
@@ -130,6 +136,15 @@ impl StateDir {
     #[must_use]
     pub fn journal_path(&self) -> PathBuf {
         self.path.join(JOURNAL)
+    }
+
+    /// Whether there may be a run in the journal: else it is left as it is.
+    ///
+    /// # Errors
+    /// It has not come as far as its first block.
+    pub fn holds_blocks(&self) -> Result<(), StateError> {
+        let bytes = std::fs::metadata(self.journal_path()).map_or(0, |journal| journal.len());
+        if bytes > PREAMBLE_BYTES { Ok(()) } else { Err(no_run(&self.path, bytes)) }
     }
 
     /// Opens the journal, made if there is none.
@@ -153,9 +168,26 @@ impl StateDir {
     }
 }
 
+impl StateDir {
+    /// Nothing has begun in a directory that was made for it: nothing of it is left behind.
+    fn remove_unused(&self) {
+        let journal = self.journal_path();
+        if std::fs::metadata(&journal).is_ok_and(|journal| journal.len() > PREAMBLE_BYTES) {
+            return;
+        }
+        let _ = std::fs::remove_file(journal);
+        let _ = std::fs::remove_file(self.path.join(LOCK));
+        // It stays if there is anything else in it.
+        let _ = std::fs::remove_dir(&self.path);
+    }
+}
+
 impl Drop for StateDir {
     fn drop(&mut self) {
         let _ = self.lock.set_len(0);
+        if self.made {
+            self.remove_unused();
+        }
         let _ = self.lock.unlock();
     }
 }
@@ -170,8 +202,10 @@ pub(super) fn open_to_read(path: &Path) -> Result<(File, PathBuf, Option<String>
         }
         Err(error) => return Err(StateError::io("read", &name)(error)),
     };
-    if file.metadata().is_ok_and(|metadata| metadata.len() < PREAMBLE_BYTES) {
-        return Err(StateError::NoRun { path: path.to_owned() });
+    if let Ok(metadata) = file.metadata()
+        && metadata.len() < PREAMBLE_BYTES
+    {
+        return Err(no_run(path, metadata.len()));
     }
     check_preamble(&mut file, &name)?;
     let living = File::open(path.join(LOCK)).ok().and_then(|mut lock| {
@@ -181,6 +215,12 @@ pub(super) fn open_to_read(path: &Path) -> Result<(File, PathBuf, Option<String>
         (held && read.is_ok()).then(|| pid.trim().to_owned())
     });
     Ok((file, name, living))
+}
+
+/// There is a journal of so many bytes, and none of its blocks is whole.
+pub(super) fn no_run(path: &Path, bytes: u64) -> StateError {
+    let path = path.to_owned();
+    if bytes == 0 || bytes == PREAMBLE_BYTES { StateError::NoRun { path } } else { StateError::Torn { path, bytes } }
 }
 
 fn check_preamble(file: &mut File, path: &Path) -> Result<(), StateError> {

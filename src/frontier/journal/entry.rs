@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::invalid;
+use super::spent::{HostSpent, Spent};
 use crate::model::fetch_error::ErrorKind;
 use crate::model::job::{Chain, Job, JobKind, JobSpec, Known, Mirror};
 use crate::model::record::{Outcome, RequestKind, RequestLog, SkipReason};
@@ -137,13 +138,15 @@ pub enum Entry<'a> {
         number: u64,
         known: Cow<'a, Known>,
     },
-    /// This failure has been given another chance: as the job `number`.
+    /// This failure has been given another chance, as the job `number`, and counts no more.
     Retried {
-        old: u64,
+        old: Ending,
         number: u64,
     },
     /// Nothing is left to do.
     Finished,
+    /// What was spent since the entry of this kind before.
+    Spent(Cow<'a, Spent>),
 }
 
 /// Bytes that are left free before the entries of a block, for its header.
@@ -245,7 +248,8 @@ impl Encoder {
     }
 }
 
-/// Changes with the fields of what entries are made of: a hash of one job in which all of them are, and of an ending.
+/// Changes with the fields of what entries are made of: a hash of one job in which all of them are, of an ending, and of
+/// sums.
 pub(super) fn layout() -> u32 {
     let request = RequestLog {
         url: "u".into(),
@@ -260,7 +264,13 @@ pub(super) fn layout() -> u32 {
     job.spec = Some(Box::new(JobSpec { mirrors: vec![mirror], ..JobSpec::default() }));
     job.chain = Some(Box::new(Chain { requests: vec![request], known: Some(Box::default()), ..Chain::default() }));
     let ending = Ending { number: 1, typed: true, outcome: Outcome::Ok, error: None, skip: None };
-    let entries = (Entry::Job { job: Cow::Owned(job), bare: false }, Entry::Written(vec![ending].into()));
+    let mut spent = Spent::default();
+    spent.hosts.insert("h".into(), HostSpent::default());
+    let entries = (
+        Entry::Job { job: Cow::Owned(job), bare: false },
+        Entry::Written(vec![ending].into()),
+        Entry::Spent(Cow::Owned(spent)),
+    );
     let bytes = postcard::to_allocvec(&entries).expect("entries are made of types that postcard knows");
     u32::try_from(xxh3_64(&bytes) >> 40).expect("24 bits are left")
 }

@@ -17,6 +17,7 @@ use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use super::block::{Block, Chain, Commit, PREAMBLE_BYTES, search};
 use super::dir::{StateDir, StateError};
 use super::entry::{Begun, Ending, Entry, InputPosition, Owed, OwedKind, each, each_link, each_url, revived};
+use super::spent::Spent;
 use super::writer::Writer;
 use super::{Journal, JournalSettings, invalid};
 use crate::frontier::memory::MemoryFrontier;
@@ -33,8 +34,8 @@ const BATCH: usize = 1024;
 
 /// A place between two blocks, and what is committed there.
 #[derive(Debug, Clone)]
-struct Point {
-    end: u64,
+pub(super) struct Point {
+    pub end: u64,
     /// The next block's number.
     number: u64,
     commit: Commit,
@@ -93,13 +94,26 @@ pub struct Past {
     pub own: Vec<Job>,
     /// Jobs that may not be asked twice, and perhaps were.
     pub interrupted: Vec<Job>,
-    /// Jobs that are not done, and whose credentials were not kept.
+    /// Jobs that are to be asked, and whose credentials were not kept.
     pub bare: Vec<Job>,
-    /// Jobs that failed, with the `seq` of their record; those that had another chance left out.
-    pub failures: Vec<(Job, u64)>,
+    /// Failures that had another chance: their records are written, and count no more.
+    pub superseded: u64,
+    /// Jobs that failed; those that had another chance left out.
+    pub failures: Vec<Failure>,
+    /// Failures whose jobs are in [`Past::bare`], by number.
+    pub bare_failures: HashMap<u64, (Ending, u64)>,
     /// The engine's notes on hosts, the last for each.
     pub hosts: HashMap<Box<str>, Vec<u8>>,
-    pub totals: Vec<u8>,
+    pub spent: Spent,
+}
+
+/// A job that failed.
+#[derive(Debug)]
+pub struct Failure {
+    pub job: Job,
+    pub ending: Ending,
+    /// Of its record.
+    pub seq: u64,
 }
 
 impl Replay {
@@ -111,7 +125,7 @@ impl Replay {
         let path = dir.journal_path();
         match scan(&file) {
             Ok(Scanned::Empty) => Ok(None),
-            Ok(Scanned::Damaged(at)) => Err(damaged(path, at, "what was written here is not what stands here")),
+            Ok(Scanned::Damaged(at)) => Err(damaged(path, at, DAMAGED)),
             Ok(Scanned::Whole { begun, last, epoch, torn }) => {
                 let torn = (last.end, torn);
                 Ok(Some(Self { file, path, begun: *begun, last, epoch, torn }))
@@ -129,6 +143,21 @@ impl Replay {
     #[must_use]
     pub fn marks(&self) -> &[Option<OutputMark>] {
         &self.last.commit.marks
+    }
+
+    /// All places of one output that the journal tells of, in the order in which they were written.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn marks_of(&self, output: usize) -> Result<Vec<OutputMark>, StateError> {
+        let io = |source| StateError::Io { action: "read", path: self.path.clone(), source };
+        let mut marks: Vec<OutputMark> = Vec::new();
+        let mut chain = Chain::new(&self.file, self.last.end).map_err(io)?;
+        while let Some((_, block)) = chain.next().map_err(io)? {
+            let mark = block.commit.marks.get(output).copied().flatten();
+            marks.extend(mark.filter(|mark| marks.last().is_none_or(|last| last.bytes < mark.bytes)));
+        }
+        Ok(marks)
     }
 
     #[must_use]
@@ -231,17 +260,21 @@ impl Journal {
     }
 }
 
-fn damaged(path: PathBuf, at: u64, what: &str) -> StateError {
+/// What there is to say of a block that is not whole.
+pub(super) const DAMAGED: &str = "what was written here is not what stands here";
+
+pub(super) fn damaged(path: PathBuf, at: u64, what: &str) -> StateError {
     StateError::Damaged { path, at, what: what.to_owned() }
 }
 
-enum Scanned {
+/// A journal whose blocks were read to their end.
+pub(super) enum Scanned {
     Empty,
     Damaged(u64),
     Whole { begun: Box<Begun>, last: Point, epoch: Option<Point>, torn: u64 },
 }
 
-fn scan(file: &File) -> io::Result<Scanned> {
+pub(super) fn scan(file: &File) -> io::Result<Scanned> {
     let length = file.metadata()?.len();
     let mut chain = Chain::new(file, length)?;
     let mut begun = None;
@@ -331,8 +364,8 @@ struct Reading {
     /// May not be asked twice, and were perhaps.
     started: HashSet<u64>,
     own: BTreeMap<Box<str>, Job>,
-    /// `seq` of failures, by number.
-    failed: HashMap<u64, u64>,
+    /// Failures and the `seq` of their records, by number.
+    failed: HashMap<u64, (Ending, u64)>,
     past: Past,
 }
 
@@ -353,9 +386,11 @@ impl Reading {
             own: Vec::new(),
             interrupted: Vec::new(),
             bare: Vec::new(),
+            superseded: 0,
             failures: Vec::new(),
+            bare_failures: HashMap::new(),
             hosts: HashMap::new(),
-            totals: Vec::new(),
+            spent: Spent::default(),
         };
         Self {
             settings,
@@ -385,7 +420,7 @@ impl Reading {
     fn first(&mut self, entry: Entry<'_>) -> io::Result<()> {
         match entry {
             // Known already; and of use to the next run.
-            Entry::Begun(_) | Entry::Page { .. } => {}
+            Entry::Begun(_) | Entry::Page { .. } | Entry::Totals(_) => {}
             Entry::Job { job, .. } => {
                 self.accept(job.number);
                 self.claim(&job);
@@ -422,8 +457,8 @@ impl Reading {
             Entry::Started(number) => drop(self.started.insert(number)),
             Entry::Written(endings) => endings.iter().try_for_each(|ending| self.end(ending))?,
             Entry::Host(key, state) => drop(self.past.hosts.insert(key.as_ref().into(), state.into_owned())),
-            Entry::Totals(totals) => self.past.totals = totals.into_owned(),
-            Entry::Retried { old, .. } => drop(self.failed.remove(&old)),
+            Entry::Retried { old, .. } => self.supersede(&old)?,
+            Entry::Spent(part) => self.past.spent.add(&part),
             Entry::Finished => self.past.finished = true,
         }
         Ok(())
@@ -484,9 +519,20 @@ impl Reading {
             Outcome::Ok => false,
         };
         if self.settings.failures && again {
-            self.failed.insert(number, self.past.next_seq);
+            self.failed.insert(number, (*ending, self.past.next_seq));
         }
         self.past.next_seq += 1;
+        Ok(())
+    }
+
+    /// A failure counts no more: the job that was made of it does.
+    fn supersede(&mut self, old: &Ending) -> io::Result<()> {
+        self.failed.remove(&old.number);
+        match self.past.counted.get_mut(&counted(old)) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => return Err(invalid(format!("job {} is asked again and has not failed", old.number))),
+        }
+        self.past.superseded += 1;
         Ok(())
     }
 
@@ -521,8 +567,14 @@ impl Reading {
 
     fn take(&mut self, job: Job, bare: bool, waiting: &mut Vec<Job>) {
         let number = job.number;
-        if let Some(seq) = self.failed.get(&number) {
-            self.past.failures.push((revived(job), *seq));
+        if let Some(&(ending, seq)) = self.failed.get(&number) {
+            let job = revived(job);
+            if bare {
+                self.past.bare_failures.insert(number, (ending, seq));
+                self.past.bare.push(job);
+            } else {
+                self.past.failures.push(Failure { job, ending, seq });
+            }
         } else if self.done.contains(number) {
             // Its record is written.
         } else if self.started.contains(&number) && !self.settings.retry_interrupted {

@@ -37,6 +37,7 @@ mod entry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod load;
+mod spent;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,8 @@ mod writer;
 
 pub use dir::{Opened, StateDir, StateError};
 pub use entry::{Begun, Ending, Entry, InputPosition, Owed, OwedKind, has_credentials};
-pub use load::{Counted, LoadSettings, Past, Replay};
+pub use load::{Counted, Failure, LoadSettings, Past, Replay};
+pub use spent::{HostSpent, Spent};
 pub use status::{Glance, glance};
 
 /// Records written and not committed yet from which on a commit is due at once: with what is in flight and in delivery

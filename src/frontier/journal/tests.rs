@@ -339,7 +339,7 @@ fn an_output_that_lost_its_end_undoes_what_came_after_the_last_epoch() {
     let (dir, mut journal) = begin(directory.path(), Durability::Each);
     let jobs: Vec<Job> = (0..10).map(|number| job(number, "a")).collect();
     journal.accepted(&jobs);
-    let mark = |bytes| vec![Some(OutputMark { bytes, tail_bytes: 0, tail: 0 })];
+    let mark = |bytes| vec![Some(OutputMark { bytes, tail_bytes: 0, tail: 0, digest: 0 })];
     journal.written(&[ok(0), ok(1)], mark(20));
     journal.commit_and_wait().unwrap();
     drop(journal);
@@ -399,14 +399,15 @@ fn failures_are_found_once_with_their_place() {
     let robots = Ending { outcome: Outcome::Skipped, skip: Some(SkipReason::Robots), ..ok(4) };
     journal.written(&[ok(5), failed(3), robots, failed(0)], Vec::new());
     journal.accepted(&[job(6, "a")]);
-    journal.note(&Entry::Retried { old: 3, number: 6 });
+    journal.note(&Entry::Retried { old: failed(3), number: 6 });
     journal.close().unwrap();
     let Opened::Run(file) = dir.open().unwrap() else { panic!("no run") };
     let mut memory = memory();
     let wants = LoadSettings { failures: true, ..LoadSettings::default() };
     let past = Replay::scan(&dir, file).unwrap().unwrap().load(&mut memory, wants).unwrap();
-    let failures: Vec<(&str, u64)> = past.failures.iter().map(|(job, seq)| (&*job.url, *seq)).collect();
+    let failures: Vec<(&str, u64)> = past.failures.iter().map(|failure| (&*failure.job.url, failure.seq)).collect();
     assert_eq!(failures, [("http://a/0", 3)]);
+    assert_eq!((past.superseded, past.counted[&super::load::counted(&failed(0))]), (1, 1), "3 counts no more");
     assert_eq!(memory.counts().pending, 3, "1, 2 and the second chance of 3");
 }
 
@@ -468,11 +469,13 @@ fn another_version_is_refused_with_what_to_do() {
 #[test]
 fn a_glance_counts_what_came_after_the_last_totals() {
     let directory = tempfile::tempdir().unwrap();
-    let (_dir, mut journal) = begin(directory.path(), Durability::Commit);
+    let (dir, mut journal) = begin(directory.path(), Durability::Commit);
     let jobs: Vec<Job> = (0..30_000).map(|number| job(number, "a")).collect();
     for (some, totals) in jobs.chunks(100).zip(0_u32..) {
         journal.accepted(some);
         journal.written(&some[..10].iter().map(|job| ok(job.number)).collect::<Vec<_>>(), Vec::new());
+        let part = Spent { requests: 11, ..Spent::default() };
+        journal.note(&Entry::Spent(std::borrow::Cow::Owned(part)));
         if totals == 7 {
             journal.note(&Entry::Totals((&b"seven"[..]).into()));
         }
@@ -480,11 +483,25 @@ fn a_glance_counts_what_came_after_the_last_totals() {
     }
     journal.commit_and_wait().unwrap();
     let seen = glance(directory.path()).unwrap();
-    assert_eq!((&seen.totals[..], seen.records, seen.finished), (&b"seven"[..], 3000, false));
-    assert_eq!(seen.since.values().sum::<u64>(), 3000 - 80);
+    assert_eq!((&seen.totals[..], seen.written, seen.finished), (&b"seven"[..], 3000, false));
+    assert_eq!((seen.counted.values().sum::<i64>(), seen.spent.requests), (3000 - 80, 3300 - 88));
     journal.note(&Entry::Finished);
     journal.close().unwrap();
     assert!(glance(directory.path()).unwrap().finished);
+    // Where no process goes on, all of it is read.
+    let path = dir.journal_path();
+    drop((dir, journal));
+    let seen = glance(directory.path()).unwrap();
+    assert!(seen.whole && seen.finished && seen.process.is_none());
+    assert_eq!((seen.counted.values().sum::<i64>(), seen.spent.requests, seen.torn), (3000, 3300, 0));
+    let whole = fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 16;
+    fs::write(&path, &flipped).unwrap();
+    let error = glance(directory.path()).unwrap_err();
+    assert!(matches!(error, StateError::Damaged { at, .. } if at > 20 && at <= whole.len() as u64 / 2), "{error}");
+    fs::write(&path, [&whole[..], b"torn"].concat()).unwrap();
+    assert_eq!(glance(directory.path()).unwrap().torn, 4);
 }
 
 /// `cargo test --release --lib journal::tests::ten_million -- --ignored --nocapture`; with `LINKS` another number of them,

@@ -37,7 +37,7 @@ pub struct StatusFlags {
 
 /// Whether a later process may have another value than the first.
 pub fn may_change(setting: &Setting) -> bool {
-    const FIXED: [&str; 2] = ["max-filesize", "robots"];
+    const FIXED: [&str; 3] = ["max-filesize", "max-ratio", "robots"];
     const FREE: [&str; 9] =
         ["durability", "header", "proxy", "retry-all", "summary", "user", "color", "quiet", "verbose"];
     if FREE.contains(&setting.name) {
@@ -120,7 +120,7 @@ pub fn resume_command() -> Command {
         settings.iter().filter(|setting| setting.kind == Kind::Switch).map(|setting| negative_flag(setting));
     Command::new("resume")
         .about("Go on with a run that was stopped or killed, with its settings")
-        .after_help("Input that had not ended is given again from its start: what was read is passed over. Without it what was\naccepted is finished, and the exit code is 4. Of a finished run: exit code 0, and no record.")
+        .after_help("Input that had not ended is given again from its start: what was read is passed over.\nWithout it what was accepted is finished, and the exit code is 4.\nOf a finished run: exit code 0, and no record.")
         .args_override_self(true)
         .arg(state_dir())
         .arg(

@@ -55,13 +55,15 @@ pub struct Ended {
 pub struct Kept {
     pub state: State,
     pub options: StateOptions,
+    /// What this process was told and the state does not keep, as words of a command line.
+    pub overrides: Vec<String>,
 }
 
 /// Runs, writes the summary, and decides the exit code.
 pub fn close(resolved: Resolved, implicit_input: bool, kept: Option<Kept>, console: &Console) -> u8 {
     let (fail_on, summary_path) = (resolved.fail_on, resolved.summary.clone());
     let limited = resolved.settings.engine.max_memory.is_some();
-    let resume = kept.as_ref().map(|kept| resume_line(kept.state.path()));
+    let resume = kept.as_ref().map(|kept| resume_line(kept.state.path(), &kept.overrides));
     let mut summary_file = None;
     let ended = conduct(resolved.settings, kept, console, || {
         summary_file = summary_path.as_deref().map(create_summary).transpose()?;
@@ -86,11 +88,12 @@ pub fn close(resolved: Resolved, implicit_input: bool, kept: Option<Kept>, conso
         console.failure(&failure.message);
         code = code_after(code, failure.code);
     }
-    show(console, summary, code);
+    let resume = resume.filter(|_| summary.work_left || summary.stopped_by != StoppedBy::Done);
+    show(console, summary, code, resume.as_deref());
     if let Some(bytes) = peak_memory().filter(|_| limited) {
         console.report(&report::peak(bytes));
     }
-    if let Some(resume) = resume.filter(|_| summary.work_left || summary.stopped_by != StoppedBy::Done) {
+    if let Some(resume) = resume {
         console.notice(&format!("to go on: {resume}"));
     }
     code
@@ -102,14 +105,15 @@ fn code_after(code: u8, other: u8) -> u8 {
     if place(other) < place(code) { other } else { code }
 }
 
-fn show(console: &Console, summary: &Summary, code: u8) {
+fn show(console: &Console, summary: &Summary, code: u8, resume: Option<&str>) {
     match console.quiet() {
         // `… | head` has read what it wanted.
         _ if summary.stopped_by == StoppedBy::Pipe && code == 0 => {}
         0 => console.report(&report::text(summary)),
         1 if code != 0 => {
             let line = summary.output_error.clone().unwrap_or_else(|| report::one_line(summary, code));
-            console.failure(&line);
+            let resume = resume.map_or_else(String::new, |resume| format!("; to go on: {resume}"));
+            console.failure(&(line + &resume));
         }
         _ => {}
     }
@@ -129,11 +133,11 @@ pub fn conduct(
     fit_descriptors(&mut settings.engine, console);
     let writes_closed = to_stdout(&settings) && standard::output_was_closed();
     let internal = |error: std::io::Error| Failure { code: exit::INTERNAL, message: format!("cannot start: {error}") };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let runtime = lycosa::runtime().map_err(internal)?;
     let progress = Progress::new(!settings.engine.follow);
     let ended = runtime.block_on(async {
         let crawl = match kept {
-            Some(Kept { state, options }) => Crawl::with_state(settings, state, options)?,
+            Some(Kept { state, options, .. }) => Crawl::with_state(settings, state, options)?,
             None => Crawl::new(settings)?,
         };
         if writes_closed {
@@ -176,12 +180,16 @@ fn concurrency_within(limit: u64, wanted: usize) -> usize {
 }
 
 /// The command that goes on with a run, as it can be typed in the directory it was begun in and in any other.
-pub fn resume_line(dir: &Path) -> String {
+pub fn resume_line(dir: &Path, overrides: &[String]) -> String {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    let text = dir.display().to_string();
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c));
-    let quoted = if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
-    format!("lycosa resume {quoted}")
+    let words = std::iter::once(dir.display().to_string()).chain(overrides.iter().cloned());
+    words.fold("lycosa resume".to_owned(), |line, word| line + " " + &quoted(&word))
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// How quiet a run is that has no settings yet.
@@ -269,6 +277,13 @@ mod tests {
         let fits = |limit, wanted| concurrency_within(limit, wanted);
         assert_eq!([fits(1024, 64), fits(192, 64), fits(191, 64), fits(64, 200)], [64, 64, 64, 16]);
         assert_eq!([fits(12, 64), fits(0, 1), fits(u64::MAX, 100_000)], [1, 1, 100_000]);
+    }
+
+    #[test]
+    fn the_resume_line_can_be_typed() {
+        let words = ["--rate=5/s".to_owned(), "--summary=/a b/it's".to_owned()];
+        let line = resume_line(Path::new("/x/dir"), &words);
+        assert_eq!(line, r"lycosa resume /x/dir --rate=5/s '--summary=/a b/it'\''s'");
     }
 
     #[test]

@@ -200,7 +200,7 @@ fn property(setting: &Setting, default: Option<&Given>) -> Value {
         Kind::Duration => {
             json!({ "type": ["string", "number"], "examples": ["200ms", "30s", "5m", "2h", "1d", "none"] })
         }
-        Kind::Size => json!({ "type": ["string", "integer"], "examples": ["512k", "16MiB", "1G", "none"] }),
+        Kind::Size { .. } => json!({ "type": ["string", "integer"], "examples": ["512k", "16MiB", "1G", "none"] }),
         Kind::Rate => json!({ "type": "string", "examples": ["20/s", "30/m", "100/h", "500/d", "none"] }),
         Kind::Word(words) => json!({ "enum": words }),
         Kind::Statuses => json!({ "type": ["string", "integer"], "examples": ["200..299,304"] }),

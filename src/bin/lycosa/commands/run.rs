@@ -33,6 +33,8 @@ pub fn run(flags: &RunFlags) -> u8 {
         Ok(resolved) => resolved,
         Err(error) => return crate::usage(&error, quiet(&layers)),
     };
+    // Of a run that knows nothing before, all pages are new.
+    resolved.settings.engine.again = flags.keep.as_ref().is_some_and(|keep| keep.again);
     let console = Console::new(&resolved.display, to_stdout(&resolved.settings));
     logging::start(&resolved.display, &console);
     for warning in warnings.iter().chain(&resolved.warnings) {
@@ -64,7 +66,7 @@ fn kept(
         retry_all: resolved.settings.engine.retry.all_methods,
         ..StateOptions::default()
     };
-    Ok(Kept { state, options })
+    Ok(Kept { state, options, overrides: Vec::new() })
 }
 
 fn gathered(flags: &RunFlags) -> Result<(Layer, Vec<String>), UsageError> {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use lycosa::crawl::{StartError, State, StateOptions};
 use lycosa::engine::standing::Standing;
-use lycosa::frontier::journal::{Glance, glance};
+use lycosa::frontier::journal::glance;
 use lycosa::observe::status;
 use lycosa::seeds::{SeedSettings, Source};
 use lycosa::sinks::Target;
@@ -23,7 +23,7 @@ use crate::file;
 use crate::memo::Memo;
 use crate::settings::resolve::{Resolved, resolve};
 use crate::settings::table::DISPLAY;
-use crate::settings::{Layer, Setting, UsageError, setting};
+use crate::settings::{Kind, Layer, Setting, UsageError, setting};
 use crate::{env, logging};
 
 /// What `--state` comes to.
@@ -48,7 +48,7 @@ pub fn start(keep: &Keep, flags: &RunFlags) -> Result<Start, Failure> {
     }
     if keep.go_on || (keep.again && begun.again) {
         let memo = Memo::read(&begun.settings).map_err(usage)?;
-        let changes = changes(&memo, flags).map_err(usage)?;
+        let changes = changes(&memo, flags, state.path()).map_err(usage)?;
         let urls = &flags.urls;
         let flags = ResumeFlags { dir: keep.dir.clone(), flags: changes, retry_failed: false };
         return Ok(Start::Ended(go_on(state, &memo, &flags, urls, Stage::of(finished))));
@@ -57,7 +57,7 @@ pub fn start(keep: &Keep, flags: &RunFlags) -> Result<Start, Failure> {
     let message = if finished {
         format!("{dir} holds a finished run: --again visits it again; for a new run choose another directory")
     } else {
-        format!("{dir} holds an unfinished run; to go on with it: {}", resume_line(&keep.dir))
+        format!("{dir} holds an unfinished run; to go on with it: {}", resume_line(&keep.dir, &[]))
     };
     Err(Failure { code: exit::USAGE, message })
 }
@@ -70,9 +70,11 @@ fn visit_again(state: State, memo: &Memo, flags: &RunFlags, dir: &Path) -> Resul
         return Err(usage(error));
     }
     let mut all = memo.layer();
+    // They were meant for the visit that has ended.
+    all.keep_only(|setting| !matches!(setting.name, "max-pages" | "deadline"));
     all.lay_over(flags.flags.clone());
     let credentials_of_run = flags.flags.get("user").is_some() && !memo.has_user();
-    let memo = memo.with(&all);
+    let memo = memo.with(&all, state.path());
     // Secrets were typed now or stand in the environment, as for any resumed run.
     let mut typed = flags.flags.clone();
     typed.keep_only(|setting| is_secret(setting) || setting.heading == DISPLAY);
@@ -108,12 +110,19 @@ fn same_command(memo: &Memo, flags: &RunFlags) -> Result<(), UsageError> {
 }
 
 /// What was typed with `--continue` and differs from what the run began with.
-fn changes(memo: &Memo, flags: &RunFlags) -> Result<Layer, UsageError> {
+fn changes(memo: &Memo, flags: &RunFlags, state: &Path) -> Result<Layer, UsageError> {
     same_command(memo, flags)?;
+    if let Some(what) = memo.other_input(flags, state) {
+        let error = UsageError::new(format!("{what} not what the run in the state began with"));
+        return Err(error.with_hint("for another run choose another directory"));
+    }
     let stored = memo.layer();
     let mut changes = flags.flags.clone();
     for (name, given) in flags.flags.iter() {
         let same = stored.get(name).is_some_and(|stored| stored.texts == given.texts);
+        // The same words name another file elsewhere.
+        let here = std::env::current_dir().unwrap_or_default();
+        let same = same && !(name == "output" && memo.has_other_outputs(&here, state));
         match setting(name) {
             Some(setting) if !same && !may_change(setting) => {
                 let why = why_fixed(setting);
@@ -188,7 +197,7 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage:
     if memo.has_urls(urls) {
         run.urls = urls.to_vec();
     }
-    let mut resolved = match at_home(memo, || resolve(run.run, &layers, &run.request)) {
+    let mut resolved = match at_home(&memo.home(state.path()), || resolve(run.run, &layers, &run.request)) {
         Ok(resolved) => resolved,
         Err(error) => return crate::usage(&error, quiet(&layers)),
     };
@@ -222,13 +231,34 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage:
         credentials_of_run: memo.lacks_user() && flags.flags.get("user").is_some(),
         no_stdin: std::io::stdin().is_terminal(),
     };
-    close(resolved, false, Some(Kept { state, options }), &console)
+    let overrides = overrides(&run.flags, &flags.flags);
+    close(resolved, false, Some(Kept { state, options, overrides }), &console)
+}
+
+/// What was typed now, in words: the next process is told it again. Credentials are not repeated, and how a call looks is
+/// no business of the next one.
+fn overrides(layers: &Layer, typed: &Layer) -> Vec<String> {
+    let mut words = Vec::new();
+    for (name, _) in typed.iter() {
+        let Some(setting) = setting(name).filter(|setting| !is_secret(setting) && setting.heading != DISPLAY) else {
+            continue;
+        };
+        // There paths are absolute.
+        for text in layers.get(name).map_or(&[][..], |given| &given.texts) {
+            words.push(match (setting.kind, text.as_str()) {
+                (Kind::Switch, "true") => format!("--{name}"),
+                (Kind::Switch, _) => format!("--no-{name}"),
+                _ => format!("--{name}={text}"),
+            });
+        }
+    }
+    words
 }
 
 /// Does something where the run was begun, if that place is there: files that were named then are found from it.
-fn at_home<T>(memo: &Memo, act: impl FnOnce() -> T) -> T {
+fn at_home<T>(home: &Path, act: impl FnOnce() -> T) -> T {
     // One thread so far, and everything that was typed now is absolute already.
-    let _ = std::env::set_current_dir(memo.directory());
+    let _ = std::env::set_current_dir(home);
     act()
 }
 
@@ -284,32 +314,12 @@ pub fn status(flags: &StatusFlags) -> u8 {
         Ok(glance) => glance,
         Err(error) => return refuse(&Failure::from(StartError::from(error)), 0),
     };
-    let standing = standing(&glance);
-    let resume = (!glance.finished && glance.process.is_none()).then(|| resume_line(&flags.dir));
+    let standing = Standing::seen(&glance);
+    let resume = (!glance.finished && glance.process.is_none()).then(|| resume_line(&flags.dir, &[]));
     let text = if flags.json {
         status::json(&glance, &standing, resume.as_deref())
     } else {
         status::text(&glance, &standing, resume.as_deref())
     };
     crate::print(text.as_bytes())
-}
-
-/// What the run last said of itself, and what it has written since.
-fn standing(glance: &Glance) -> Standing {
-    let mut standing = Standing::read(&glance.totals);
-    for (&(_, outcome, error, skip), &count) in &glance.since {
-        *standing.outcomes.entry(outcome).or_default() += count;
-        if let Some(kind) = error {
-            *standing.errors.entry(kind).or_default() += count;
-        }
-        if let Some(reason) = skip {
-            *standing.skips.entry(reason).or_default() += count;
-        }
-    }
-    standing.records = glance.records;
-    standing.accepted = standing.accepted.max(glance.accepted).max(standing.records);
-    if glance.process.is_none() {
-        standing.in_flight = 0;
-    }
-    standing
 }

@@ -101,6 +101,7 @@ pub fn settings(start: &str) -> Settings {
         client: ClientSettings { proxy: Some(String::new()), ..ClientSettings::default() },
         seeds: vec![Source::Arguments(vec![start.to_owned()])].into(),
         outputs: Vec::new(),
+        cache: None,
     }
 }
 

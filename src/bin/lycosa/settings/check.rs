@@ -34,7 +34,7 @@ pub fn check(kind: Kind, text: &str) -> Result<(), Bad> {
         Kind::Count => whole(text, 0, 2, false).map(drop),
         Kind::Whole { least, most, none } => whole(text, least, most, none).map(drop),
         Kind::Duration => duration(text).map(drop),
-        Kind::Size => size(text).map(drop),
+        Kind::Size { least } => size_from(text, least).map(drop),
         Kind::Rate => rate(text).map(drop),
         Kind::Word(words) => word(text, words).map(drop),
         Kind::Words(words) => text.split(',').try_for_each(|part| word(part.trim(), words).map(drop)),
@@ -132,6 +132,17 @@ pub fn size(text: &str) -> Result<Option<u64>, Bad> {
             };
             Err(unit_error(&error, text, unit, |meant| parse_size(meant).is_ok()))
         }
+    }
+}
+
+/// The same, at least so many bytes.
+pub fn size_from(text: &str, least: u64) -> Result<Option<u64>, Bad> {
+    match size(text)? {
+        Some(size) if size < least => Err(Bad::new(format!(
+            "{text} is less than lycosa can do with: at least {}MiB, or none for no limit",
+            least >> 20
+        ))),
+        size => Ok(size),
     }
 }
 
@@ -275,6 +286,10 @@ mod tests {
         assert_eq!(duration("1.5"), Ok(Some(Duration::from_millis(1500))));
         assert_eq!(size("0"), Ok(None));
         assert_eq!(size("1k"), Ok(Some(1024)));
+        assert_eq!(size_from("16MiB", 16 << 20), Ok(Some(16 << 20)));
+        assert_eq!((size_from("none", 16 << 20), size_from("0", 16 << 20)), (Ok(None), Ok(None)));
+        let told = size_from("1k", 16 << 20).unwrap_err().message;
+        assert_eq!(told, "1k is less than lycosa can do with: at least 16MiB, or none for no limit");
         assert_eq!(rate("none"), Ok(None));
         assert!(rate("0/s").is_err());
         assert_eq!(whole("none", 0, 9, true), Ok(None));

@@ -56,8 +56,8 @@ pub enum Kind {
     Whole { least: u32, most: u32, none: bool },
     /// Also `none` and 0, which switch it off.
     Duration,
-    /// Also `none` and 0, which switch it off.
-    Size,
+    /// Bytes, at least so many. Also `none` and 0, which switch it off.
+    Size { least: u64 },
     /// Also `none`.
     Rate,
     /// One of these.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lycosa::crawl::Settings;
 use lycosa::engine::settings::{EngineSettings, IpLimit, RaceMode, With};
+use lycosa::fetch::cache::CacheSettings;
 use lycosa::fetch::client::{ClientSettings, LowestSpeed};
 use lycosa::frontier::journal::Durability;
 use lycosa::model::units::Rate;
@@ -17,6 +18,7 @@ use lycosa::sinks::{OutputSettings, Target, format_for_path};
 
 use super::check::{self, Bad, Patience};
 use super::request::{Headers, RequestFlags};
+use super::table::LEAST_MEMORY;
 use super::{Kind, Layer, Origin, Run, UsageError, setting};
 use crate::exit::FailOn;
 
@@ -74,6 +76,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         credentials: headers.credentials,
         proxy,
         insecure: values.switch("insecure"),
+        max_ratio: values.whole("max-ratio")?,
         connect_timeout: values.duration("connect-timeout")?,
         read_timeout: values.duration("read-timeout")?,
         lowest_speed: values
@@ -95,7 +98,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         summary: summary(&values, &outputs)?,
         strict_input: values.switch("strict-input"),
         durability: if values.word("durability")? == "each" { Durability::Each } else { Durability::Commit },
-        settings: Settings { engine, client, seeds, outputs },
+        settings: Settings { engine, client, seeds, outputs, cache: cache(&values)? },
         warnings,
     })
 }
@@ -141,7 +144,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         },
         max_pages: values.whole("max-pages")?.map(u64::from),
         max_filesize: values.read("max-filesize", check::size)?,
-        max_memory: values.read("max-memory", check::size)?,
+        max_memory: values.read("max-memory", |text| check::size_from(text, LEAST_MEMORY))?,
         max_redirs: values.whole("max-redirs")?.unwrap_or(u32::MAX),
         accept: values.read("accept", check::statuses)?,
         obey_robots: values.word("robots")? == "obey",
@@ -152,6 +155,8 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         } else {
             EngineSettings::default().max_per_pattern
         },
+        offline: values.switch("offline"),
+        fallback_stale: values.word("fallback")? == "stale",
         refused: values.switch("refused"),
         sitemaps: values.switch("sitemaps"),
         ordered: values.switch("ordered"),
@@ -163,6 +168,21 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         seed: fastrand::u64(..),
         ..EngineSettings::default()
     })
+}
+
+/// Where answers are kept; what only a cache can do needs one.
+fn cache(values: &Values<'_>) -> Result<Option<CacheSettings>, UsageError> {
+    let Some(dir) = values.text("cache") else {
+        let wanting = [("offline", values.switch("offline")), ("fallback", values.word("fallback")? == "stale")];
+        return match wanting.into_iter().find(|(_, wanted)| *wanted) {
+            Some((name, _)) => {
+                let bad = Bad::new("there is no cache to answer");
+                Err(values.error(name, Bad { hint: Some("name its directory: --cache DIR".to_owned()), ..bad }))
+            }
+            None => Ok(None),
+        };
+    };
+    Ok(Some(CacheSettings { dir: dir.into(), size: values.read("cache-size", check::size)? }))
 }
 
 fn scope(values: &Values<'_>) -> Result<ScopeSettings, UsageError> {
@@ -394,6 +414,7 @@ mod tests {
         let outputs = [OutputSettings { target: Target::Stdout, format: "jsonl" }];
         assert_eq!(resolved.settings.outputs, outputs);
         assert_eq!(resolved.settings.client.connect_timeout, Some(Duration::from_secs(10)));
+        assert_eq!(resolved.settings.client.max_ratio, ClientSettings::default().max_ratio);
         assert_eq!(resolved.settings.client.read_timeout, Some(Duration::from_secs(15)));
     }
 
@@ -465,6 +486,17 @@ mod tests {
         assert!(message(&[("summary", "-")]).starts_with("--summary: standard output carries"));
         assert_eq!(message(&[("summary", "a"), ("output", "a")]), "--summary: 'a' is an output already");
         assert!(message(&[("user", "s3cret")]).starts_with("--user: no password"));
+    }
+
+    #[test]
+    fn what_only_a_cache_can_do_needs_one() {
+        let cache = |set: &[(&str, &str)]| resolve_with(Run::Crawl, set).map(|resolved| resolved.settings.cache);
+        assert_eq!(cache(&[]), Ok(None));
+        let kept = Some(CacheSettings { dir: "d".into(), size: Some(1 << 30) });
+        assert_eq!(cache(&[("cache", "d"), ("offline", "true"), ("fallback", "stale")]), Ok(kept));
+        assert_eq!(cache(&[("cache", "d"), ("cache-size", "none")]).unwrap().unwrap().size, None);
+        assert_eq!(message(&[("offline", "true")]), "--offline: there is no cache to answer");
+        assert_eq!(message(&[("fallback", "stale")]), "--fallback: there is no cache to answer");
     }
 
     #[test]

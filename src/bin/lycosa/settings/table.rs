@@ -20,6 +20,9 @@ pub const FORMATS: &[&str] = &["jsonl", "json"];
 
 const NO_LIMIT: u32 = u32::MAX;
 
+/// A crawl of one page takes 11 to 12 MiB.
+pub const LEAST_MEMORY: u64 = 16 << 20;
+
 pub const SETTINGS: &[Setting] = &[
     // Input
     Setting::new("mirrors", Kind::Switch, "", "All URLs of one line (or all arguments) are mirrors of one document: the first to answer is its record")
@@ -66,6 +69,12 @@ pub const SETTINGS: &[Setting] = &[
     .only(Run::Crawl)
     .under(SCOPE),
     // Requests
+    Setting::new("cache", Kind::Text, "DIR", "Keep answers there as RFC 9111 allows, use those that are fresh, and ask about the others with their validators")
+        .under(REQUESTS)
+        .not_local(),
+    Setting::new("cache-size", Kind::Size { least: 0 }, "SIZE", "Bytes of the cache; beyond it what was not used for the longest time goes").under(REQUESTS),
+    Setting::new("fallback", Kind::Word(&["none", "stale"]), "MODE", "stale: give the stored answer when a fetch fails or a breaker is open (none, stale)")
+        .under(REQUESTS),
     Setting::new("header", Kind::Texts, "LINE", "Send this header; 'Name:' removes one, 'Name;' sends it empty, @FILE reads lines; repeatable")
         .short('H')
         .under(REQUESTS)
@@ -80,6 +89,7 @@ pub const SETTINGS: &[Setting] = &[
         "Redirects followed for one URL; one more is a failure (kind redirect)",
     )
     .under(REQUESTS),
+    Setting::new("offline", Kind::Switch, "", "Ask nobody: the cache answers, or the URL fails").under(REQUESTS),
     Setting::new("proxy", Kind::Text, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: no proxy; environment: as http_proxy and its kin say")
         .short('x')
         .under(REQUESTS)
@@ -125,8 +135,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("connect-timeout", Kind::Duration, "DUR", "Time to connect, TLS included").under(LIMITS),
     Setting::new("deadline", Kind::Duration, "DUR", "Time for the whole run").under(LIMITS),
     Setting::new("grace", Kind::Duration, "DUR", "Time for requests in flight after the first stop").under(LIMITS),
-    Setting::new("max-filesize", Kind::Size, "SIZE", "Bytes of a body after decoding; more is the failure 'too_large'").under(LIMITS),
-    Setting::new("max-memory", Kind::Size, "SIZE", "Memory of the process: URLs seen and waiting go to disk, and nothing new starts while there is more")
+    Setting::new("max-filesize", Kind::Size { least: 0 }, "SIZE", "Bytes of a body after decoding; more is the failure 'too_large'").under(LIMITS),
+    Setting::new("max-memory", Kind::Size { least: LEAST_MEMORY }, "SIZE", "Memory of the process: URLs seen and waiting go to disk, and nothing new starts while there is more")
         .under(LIMITS),
     Setting::new(
         "max-pages",
@@ -135,8 +145,15 @@ pub const SETTINGS: &[Setting] = &[
         "Stop after N records that are not 'skipped'",
     )
     .under(LIMITS),
+    Setting::new(
+        "max-ratio",
+        Kind::Whole { least: 1, most: NO_LIMIT, none: true },
+        "N",
+        "Decoded bytes of a body for each byte on the wire, beyond 1 MiB; more is the failure 'too_large'",
+    )
+    .under(LIMITS),
     Setting::new("read-timeout", Kind::Duration, "DUR", "Longest silence in a body").under(LIMITS),
-    Setting::new("speed-limit", Kind::Size, "SIZE", "Lowest speed of a body, in bytes on the wire a second; below it for too long is the failure 'too_slow'")
+    Setting::new("speed-limit", Kind::Size { least: 0 }, "SIZE", "Lowest speed of a body, in bytes on the wire a second; below it for too long is the failure 'too_slow'")
         .under(LIMITS),
     Setting::new("speed-time", Kind::Duration, "DUR", "How long a body may be slower than --speed-limit").under(LIMITS),
     Setting::new("timeout", Kind::Duration, "DUR", "Time for one request, whole").short('m').alias("max-time").under(LIMITS),

@@ -1,0 +1,332 @@
+//! What the cache does in the task of a request: answers without one, turns a 304 into the page it speaks of, gives what
+//! is stored when a fetch has failed, and stores what came.
+//!
+//! Decides when `policy::freshness` is asked and what follows; never when a look-up may start (`engine::caching`).
+//! Answers of races are stored by nobody and come from nowhere but their servers: which mirror would have won is not known
+//! of a stored one. Nor are answers to requests with credentials.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use http::header::{CONTENT_LOCATION, DATE, LOCATION};
+use http::{HeaderMap, HeaderName, Method};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Asked, Ended, Event, Next, Round, Workshop, build_request, location_text};
+use crate::engine::changes::validator;
+use crate::engine::flights::Boarding;
+use crate::fetch::cache::{Cache, Entry, Opened};
+use crate::fetch::{Attempt, Body, Fetcher, Head, Request};
+use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
+use crate::model::job::{Cached, Job};
+use crate::model::record::RequestKind;
+use crate::model::units::Moment;
+use crate::model::url::{self, origin_of};
+use crate::policy::freshness::{self, Reuse, Stored};
+
+/// Why the cache is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The turn of the job has come.
+    Reuse,
+    /// Its host cannot be asked: `--fallback stale`.
+    Rescue,
+}
+
+/// A look into the cache, with a permit and no place at any host.
+pub struct LookUp {
+    pub job: Job,
+    pub purpose: Purpose,
+    pub permit: OwnedSemaphorePermit,
+    pub started: Moment,
+    /// As of the request that would be made.
+    pub credentials: bool,
+    pub beside_pool: bool,
+    pub boarding: Boarding,
+}
+
+/// Looks, and reports one event: there is no exchange whose place would be free before.
+pub async fn look_up<F: Fetcher>(shop: Arc<Workshop<F>>, errand: LookUp) {
+    let LookUp { mut job, purpose, permit, started, credentials, beside_pool, boarding } = errand;
+    let Boarding { id: flight, progress, cut } = boarding;
+    let request = build_request(&shop.desk, &job, credentials, true, beside_pool, &progress);
+    let (host, kind) = (0, RequestKind::Page);
+    let (probe, counted_at, in_budget, reported) = (false, None, false, true);
+    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, in_budget, progress, reported };
+    let over = tokio::select! {
+        biased;
+        done = AssertUnwindSafe(round.reuse(&mut job, request, purpose)).catch_unwind() => Ok(done),
+        Ok(why) = cut => Err(why),
+    };
+    let next = match over {
+        Ok(Ok(next)) => next,
+        Ok(Err(_)) => round.panicked(&mut job),
+        Err(why) => round.cut_off(&mut job, why),
+    };
+    let _ = shop.events.send(Event::LookedUp(Box::new(Ended { job, host, next, permit, flight })));
+}
+
+/// A request as the cache sees it: without the conditions that are ours.
+pub(super) struct Sent {
+    method: Method,
+    headers: HeaderMap,
+    /// A GET that a stored answer may answer.
+    is_plain: bool,
+}
+
+/// What the cache makes of an answer.
+pub(super) enum Shelved {
+    /// The answer of the job, perhaps another than the one that came.
+    Answer(Attempt),
+    /// What was stored is gone or another: the job is asked again, without conditions.
+    Anew,
+}
+
+impl<F: Fetcher> Round<'_, F> {
+    /// None without a cache.
+    pub(super) fn sent(&self, job: &Job, request: &Request) -> Option<Sent> {
+        self.shop.cache.as_ref()?;
+        let headers = self.shop.fetcher.headers(request);
+        let is_plain = request.method == Method::GET
+            && request.body.is_none()
+            && job.has_record()
+            && job.leg().is_none()
+            && freshness::concerns(&headers);
+        Some(Sent { method: request.method.clone(), headers, is_plain })
+    }
+
+    async fn reuse(&mut self, job: &mut Job, request: Result<Request, FetchError>, purpose: Purpose) -> Next {
+        let offline = self.shop.desk.settings.offline;
+        let Ok(request) = request else { return self.unused(job, Cached::default()) };
+        let asked = Asked { url: Some(request.url.clone()), method: request.method.clone() };
+        let sent = self.sent(job, &request).filter(|sent| sent.is_plain);
+        let cache = self.shop.cache.clone();
+        let (Some(sent), Some(cache)) = (sent, cache) else { return self.unused(job, Cached::default()) };
+        let Some(opened) = self.find(&cache, job, &sent).await else { return self.unused(job, Cached::default()) };
+        let verdict = self.verdict(&opened.entry, &sent);
+        let stale = match verdict {
+            Reuse::Fresh => false,
+            Reuse::StaleWanted => true,
+            Reuse::Ask { when_cut_off: true, stale } if offline || purpose == Purpose::Rescue => stale,
+            Reuse::Ask { when_cut_off, .. } => {
+                let known = cached(&opened.entry, when_cut_off && self.shop.desk.settings.fallback_stale);
+                return self.unused(job, known);
+            }
+        };
+        match self.take_down(&cache, opened, request.max_body, request.beside_pool, stale).await {
+            Some(attempt) => {
+                tracing::debug!(request_id = %job.id(), url = %job.url, stale, "answered from the cache");
+                self.settle(job, &asked, attempt).await
+            }
+            None => self.unused(job, Cached::default()),
+        }
+    }
+
+    /// The cache has no answer: the server is asked, or nobody is.
+    fn unused(&self, job: &mut Job, known: Cached) -> Next {
+        let stored = known.etag.is_some() || known.modified.is_some();
+        job.cached = Some(Box::new(known));
+        if self.shop.desk.settings.offline {
+            return self.give_up(job, not_in_cache(stored));
+        }
+        Next::Ask
+    }
+
+    /// The stored answer of this URL that a request with these headers may select.
+    async fn find(&self, cache: &Cache, job: &Job, sent: &Sent) -> Option<Opened> {
+        let opened = cache.look_up(&job.url, self.shop.desk.wall_now()).await?;
+        let selected = opened.entry.selecting.iter().all(|(name, stored)| {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            name.is_ok_and(|name| freshness::selecting(&sent.headers, &name).as_deref() == stored.as_deref())
+        });
+        selected.then_some(opened)
+    }
+
+    fn verdict(&self, entry: &Entry, sent: &Sent) -> Reuse {
+        let headers = entry.headers();
+        let stored = Stored { headers: &headers, requested: entry.requested, received: entry.received };
+        freshness::reuse(stored, &sent.headers, seconds(self.shop.desk.wall_now().0))
+    }
+
+    async fn take_down(
+        &self,
+        cache: &Cache,
+        opened: Opened,
+        most: Option<u64>,
+        beside_pool: bool,
+        stale: bool,
+    ) -> Option<Attempt> {
+        let (entry, body) = cache.read_body(opened, most, beside_pool).await?;
+        let head =
+            Head { status: entry.status, headers: entry.headers(), version: version(entry.version), remote_addr: None };
+        Some(Attempt { head: Some(head), body, from_cache: true, stale, ..Attempt::default() })
+    }
+
+    /// A final answer of a hop goes by the cache. `refused`: the run gives the URL up although the server has answered.
+    pub(super) async fn shelve(&self, job: &mut Job, sent: &Sent, attempt: Attempt, refused: bool) -> Shelved {
+        let Some(cache) = self.shop.cache.as_deref() else { return Shelved::Answer(attempt) };
+        let status = attempt.head.as_ref().map(|head| head.status);
+        if freshness::is_unsafe(sent.method.as_str()) {
+            if let Some(head) = attempt.head.as_ref().filter(|head| (200..400).contains(&head.status)) {
+                invalidate(cache, &job.url, head);
+            }
+            return Shelved::Answer(attempt);
+        }
+        if !sent.is_plain || attempt.refusal.is_some() {
+            return Shelved::Answer(attempt);
+        }
+        let is_conditional = job.cached.as_ref().is_some_and(|known| known.etag.is_some() || known.modified.is_some());
+        if status == Some(304) && attempt.error.is_none() && is_conditional {
+            return self.confirmed(cache, job, sent, attempt).await;
+        }
+        let accepted = status.is_some_and(|status| self.shop.desk.settings.accept.contains(status));
+        let failed = attempt.error.is_some() || (matches!(status, Some(500 | 502 | 503 | 504)) && !accepted);
+        if failed || refused {
+            return Shelved::Answer(self.rescue(cache, job, sent, attempt).await);
+        }
+        self.keep(cache, job, sent, &attempt);
+        Shelved::Answer(attempt)
+    }
+
+    /// 304: the stored answer stands, with what is new of its head (RFC 9111 4.3.4).
+    async fn confirmed(&self, cache: &Cache, job: &mut Job, sent: &Sent, attempt: Attempt) -> Shelved {
+        let known = job.cached.take().unwrap_or_default();
+        job.cached = Some(Box::default());
+        let desk = &self.shop.desk;
+        let Some(head) = &attempt.head else { return Shelved::Anew };
+        // Another run may have stored another version meanwhile.
+        let opened = self.find(cache, job, sent).await.filter(|opened| {
+            let now = cached(&opened.entry, known.rescues);
+            now == *known && freshness::confirms(&opened.entry.headers(), &head.headers)
+        });
+        let Some(opened) = opened else {
+            cache.remove(&job.url);
+            return Shelved::Anew;
+        };
+        let limit = desk.settings.max_filesize;
+        let Some((entry, body)) = cache.read_body(opened, limit, false).await else {
+            cache.remove(&job.url);
+            return Shelved::Anew;
+        };
+        let stored = entry.headers();
+        let mut merged = stored.clone();
+        freshness::freshen(&mut merged, &head.headers);
+        if must_rewrite(&stored, &merged) {
+            self.store(cache, job, sent, (entry.status, entry.version), &merged, &body);
+        }
+        let head = Head { status: entry.status, headers: merged, ..head.clone() };
+        let body = Body { wire_size: attempt.body.wire_size, ..body };
+        Shelved::Answer(Attempt { head: Some(head), body, from_cache: true, ..attempt })
+    }
+
+    /// `--fallback stale`: what is stored, if it may be shown.
+    async fn rescue(&self, cache: &Cache, job: &Job, sent: &Sent, attempt: Attempt) -> Attempt {
+        if !job.cached.as_ref().is_some_and(|known| known.rescues) {
+            return attempt;
+        }
+        let Some(opened) = self.find(cache, job, sent).await else { return attempt };
+        let Reuse::Ask { when_cut_off: true, stale } = self.verdict(&opened.entry, sent) else { return attempt };
+        let most = self.shop.desk.settings.max_filesize;
+        let Some(stored) = self.take_down(cache, opened, most, false, stale).await else { return attempt };
+        let error = attempt.error.as_ref().map(|error| &*error.message);
+        let status = attempt.head.as_ref().map(|head| head.status);
+        tracing::warn!(request_id = %job.id(), url = %job.url, status, error, "the fetch failed: the stored answer is given");
+        Attempt { elapsed: attempt.elapsed, ..stored }
+    }
+
+    /// Stores an answer if it may be; one that may not be puts an end to what was stored before it.
+    fn keep(&self, cache: &Cache, job: &Job, sent: &Sent, attempt: &Attempt) {
+        let Some(head) = &attempt.head else { return };
+        if attempt.body.truncated {
+            return;
+        }
+        if freshness::may_store(head.status, &head.headers) {
+            let kind = (head.status, version_number(head.version));
+            self.store(cache, job, sent, kind, &freshness::storable(&head.headers), &attempt.body);
+        } else if !matches!(head.status, 304 | 429 | 500..) && cache.may_have(&job.url) {
+            cache.remove(&job.url);
+        }
+    }
+
+    fn store(
+        &self,
+        cache: &Cache,
+        job: &Job,
+        sent: &Sent,
+        (status, version): (u16, u8),
+        headers: &HeaderMap,
+        body: &Body,
+    ) {
+        let Some(names) = freshness::nominated(headers) else { return };
+        let clock = &self.shop.desk.clock;
+        let (requested, now) = (clock.wall(self.started), self.shop.desk.wall_now());
+        let mut entry = Entry::new(&job.url, status, version, headers, seconds(requested.0), seconds(now.0));
+        let value = |name: &HeaderName| freshness::selecting(&sent.headers, name).map(Vec::into_boxed_slice);
+        entry.selecting = names.iter().map(|name| (name.as_str().into(), value(name))).collect();
+        cache.store(entry, body.bytes.clone(), now);
+    }
+}
+
+/// Why a URL has no answer in a run that asks nobody. Nothing was connected to, and it never left the queue.
+pub fn not_in_cache(stored: bool) -> FetchError {
+    let message = if stored {
+        "--offline: the stored answer may not be used without asking its server"
+    } else {
+        "--offline: the cache has no answer"
+    };
+    FetchError::permanent(ErrorKind::Connect, Stage::Queue, message)
+}
+
+/// What a job remembers of a stored answer.
+fn cached(entry: &Entry, rescues: bool) -> Cached {
+    let headers = entry.headers();
+    let (etag, modified) = freshness::validators(&headers);
+    Cached { etag: validator(etag), modified: validator(modified), rescues }
+}
+
+/// Whether a confirmed answer is worth to be written again: a new `Date` alone is not, unless its time counts from it.
+fn must_rewrite(stored: &HeaderMap, merged: &HeaderMap) -> bool {
+    let differs = stored.keys_len() != merged.keys_len()
+        || merged
+            .keys()
+            .filter(|name| **name != DATE)
+            .any(|name| !merged.get_all(name).iter().eq(stored.get_all(name).iter()));
+    differs || freshness::is_dated(merged)
+}
+
+/// A successful unsafe request: what is stored of its URL, and of those of its origin that the answer names, may be
+/// another now (RFC 9111 4.4).
+fn invalidate(cache: &Cache, url: &str, head: &Head) {
+    cache.remove(url);
+    let Ok(base) = url::parse(url) else { return };
+    for name in [LOCATION, CONTENT_LOCATION] {
+        let Some(value) = head.headers.get(name) else { continue };
+        if let Ok(target) = url::join(&base, location_text(value.as_bytes()).trim()) {
+            let target = url::canonical(&target);
+            if origin_of(&target) == origin_of(url) {
+                cache.remove(&target);
+            }
+        }
+    }
+}
+
+fn seconds(millis: i64) -> u64 {
+    u64::try_from(millis / 1000).unwrap_or(0)
+}
+
+fn version(number: u8) -> &'static str {
+    match number {
+        10 => "HTTP/1.0",
+        20 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn version_number(version: &str) -> u8 {
+    match version {
+        "HTTP/1.0" => 10,
+        "HTTP/2" => 20,
+        _ => 11,
+    }
+}

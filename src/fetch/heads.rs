@@ -1,0 +1,169 @@
+//! How much a server may send until the head of its answer is complete, and how much at a time.
+//!
+//! The stack caps one head, and not how many informational ones (RFC 9110 15.2) come before it: a server that sends
+//! nothing else keeps a thread busy until the deadline. And it reads on as long as there is something to read: a megabyte
+//! of a chunk size that is all zeros is read byte by byte, while everybody else waits. Decides those two caps only.
+//! Called by `direct`.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Lines of a head over HTTP/1. The stack's own limit is 100, which sites with long security policies and many cookies
+/// come near; the head as a whole has 400 KiB.
+pub(super) const MOST_HEADERS: usize = 512;
+
+/// Bytes until the head is complete: more than twice what the stack reads of one head, with the start of its body.
+const MOST: u64 = 1024 * 1024;
+
+/// Bytes after which others get their turn.
+const TURN: usize = 64 * 1024;
+
+/// Between the two ends of a connection: who sends the request sets it, and what is read counts it down.
+#[derive(Debug, Clone)]
+pub(super) struct Allowance(Arc<AtomicU64>);
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(MOST)))
+    }
+}
+
+impl Allowance {
+    /// A request is sent: its head may come.
+    pub(super) fn begin(&self) {
+        self.0.store(MOST, Ordering::Relaxed);
+    }
+
+    /// The head is here: bodies have limits of their own.
+    pub(super) fn end(&self) {
+        self.0.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let left = self.0.load(Ordering::Relaxed);
+        if left == u64::MAX {
+            return Ok(());
+        }
+        let left = left.checked_sub(bytes).ok_or_else(|| io::Error::other("no head of an answer within 1 MiB"))?;
+        self.0.store(left, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A connection whose reading is counted.
+#[derive(Debug)]
+pub(super) struct Metered<S> {
+    stream: S,
+    allowance: Allowance,
+    /// Bytes since others had their turn.
+    turn: usize,
+}
+
+impl<S> Metered<S> {
+    pub(super) fn new(stream: S, allowance: Allowance) -> Self {
+        Self { stream, allowance, turn: 0 }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.turn >= TURN {
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let read = buffer.filled().len() - before;
+        self.turn = if polled.is_ready() { self.turn + read } else { 0 };
+        if matches!(polled, Poll::Ready(Ok(()))) && read > 0 {
+            self.allowance.take(read as u64)?;
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_before_a_head_is_counted_and_what_comes_after_it_is_not() {
+        let (mut server, client) = tokio::io::duplex(64 * 1024);
+        let sending = async move {
+            for _ in 0..64 {
+                if server.write_all(&[b'x'; 64 * 1024]).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let allowance = Allowance::default();
+        let mut metered = Metered::new(client, allowance.clone());
+        let reading = async move {
+            let mut buffer = vec![0; 1024 * 1024];
+            allowance.begin();
+            metered.read_exact(&mut buffer[..1000]).await.unwrap();
+            allowance.end();
+            metered.read_exact(&mut buffer).await.unwrap();
+            metered.read_exact(&mut buffer).await.unwrap();
+            allowance.begin();
+            metered.read_exact(&mut buffer).await.unwrap();
+            assert!(metered.read_u8().await.is_err());
+        };
+        tokio::join!(sending, reading);
+    }
+
+    #[tokio::test]
+    async fn whoever_has_much_to_read_lets_others_have_their_turn() {
+        let all = vec![b'x'; 4 * TURN];
+        let mut metered = Metered::new(&all[..], Allowance::default());
+        let mut buffer = vec![0; TURN / 2];
+        let turns = std::cell::Cell::new(0);
+        let others = async {
+            loop {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        let reading = async {
+            for _ in 0..8 {
+                metered.read_exact(&mut buffer).await.unwrap();
+            }
+        };
+        tokio::select! { biased; () = others => {}, () = reading => {} }
+        assert_eq!(turns.get(), 4);
+    }
+}

@@ -1,0 +1,254 @@
+//! Servers that mean harm, or behave as if: each ends in time with the right record, and memory has a bound.
+//!
+//! One table, of one row for each thing that a server can do, by idea: `heads`, `bodies`, `bombs`, `redirects`, `tls`,
+//! `http2`, `pages` (with robots.txt and sitemaps). All rows are crawled in one run, beside a healthy site that must not
+//! notice; what may take memory is fetched once more alone. `table` says how a row is read, `server` does what it says,
+//! and `apart` has what no server can do alone.
+
+mod apart;
+mod bodies;
+mod bombs;
+mod heads;
+mod http2;
+mod pages;
+mod redirects;
+mod server;
+mod table;
+mod tls;
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use self::server::{Cast, Host};
+use self::table::{RELAY, Row, Time, Want, verdict_of};
+use crate::support::*;
+
+/// What a body may have, decoded. A quarter of the default: a build without optimisation takes half a second for 16 MiB.
+pub const MAX_FILESIZE: u64 = 4 << 20;
+
+/// The terms of every run here; `Time` in `table` speaks of them.
+const TERMS: [&str; 20] = [
+    "--timeout",
+    "10s",
+    "--read-timeout",
+    "3s",
+    "--connect-timeout",
+    "3s",
+    "--speed-limit",
+    "100",
+    "--max-filesize",
+    "4MiB",
+    "--speed-time",
+    "4s",
+    "--retries",
+    "0",
+    "--max-retry-after",
+    "1s",
+    "--breaker-failures",
+    "3",
+    "--format",
+    "jsonl",
+];
+
+/// In milliseconds, as `TERMS` has them.
+const READ_TIMEOUT: f64 = 3000.0;
+const TIMEOUT: f64 = 10_000.0;
+
+/// Pages of the healthy site, and how long it takes for each: so the crawl of it has a length that can be compared.
+const HEALTHY: usize = 300;
+const THINKING_MS: u64 = 20;
+
+fn table() -> Vec<Row> {
+    [
+        heads::rows(),
+        bodies::rows(),
+        bombs::rows(),
+        redirects::rows(),
+        redirects::chains(),
+        tls::rows(),
+        http2::rows(),
+        pages::rows(),
+    ]
+    .concat()
+}
+
+fn healthy() -> Site {
+    Site::start(|request| match request.path() {
+        "/" => html(index((0..HEALTHY).map(|n| format!("/page-{n}")))),
+        "/robots.txt" => status(404),
+        _ => html("<title>well</title>").after_ms(THINKING_MS),
+    })
+}
+
+/// How long it took the site to be crawled, by its own log.
+fn span(site: &Site) -> f64 {
+    let log = site.log();
+    let (Some(first), Some(last)) = (log.first(), log.last()) else { return 0.0 };
+    last.arrived.duration_since(first.arrived).as_secs_f64()
+}
+
+/// A crawl of the healthy site and of these hosts, and how long the healthy site took.
+fn crawl(cast: &Cast, site: &Site) -> (Run, f64) {
+    let seeds = std::iter::once(site.url("/")).chain(cast.hosts.iter().map(|host| host.url()));
+    let run = lycosa(["crawl", "-j", "64", "--sitemaps", "--summary", "summary.json"])
+        .args(TERMS)
+        .env("SSL_CERT_FILE", cast.authority().display().to_string())
+        .lines(seeds)
+        .run();
+    (run, span(site))
+}
+
+#[test]
+fn the_hostile_table() {
+    /// How much longer the healthy site may take than beside as many hosts that do no harm.
+    const DISTURBED: f64 = 8.0;
+    let _measuring = measuring();
+    let harmless = table().iter().map(|row| table::row(row.name, [table::page("well")], "ok 200")).collect();
+    let (run, control) = crawl(&Cast::start(harmless, true), &healthy());
+    run.exits(0);
+
+    let cast = Cast::start(table(), true);
+    let site = healthy();
+    let (run, beside) = crawl(&cast, &site);
+    let run = run.exits(1);
+    let records = run.records();
+    let mut faults = judge_all(&cast, &records);
+    judge_healthy(&site, &records, &mut faults);
+    if beside > DISTURBED * control {
+        faults.push(format!("the healthy site took {beside:.2} s, and {control:.2} s beside harmless hosts"));
+    }
+    if run.peak_kib > 300 * 1000 {
+        faults.push(format!("peak memory {} KiB", run.peak_kib));
+    }
+    let summary = run.summary();
+    if summary.text("stopped_by") != "done" || summary.number("left") != 0 || summary.records() != records.len() as u64
+    {
+        faults.push(format!("it did not end as a run ends: {}", summary.0));
+    }
+    if run.stderr.contains('\u{1b}') {
+        faults.push("a server's escape code is on standard error".to_owned());
+    }
+    assert!(
+        faults.is_empty(),
+        "{} faults in {} rows; peak {} KiB, healthy {control:.2} s beside harmless hosts and {beside:.2} s beside these:\n{}",
+        faults.len(),
+        cast.hosts.len(),
+        run.peak_kib,
+        faults.join("\n")
+    );
+}
+
+/// The pages of the healthy site: all of them well, and asked once each.
+fn judge_healthy(site: &Site, records: &[Value], faults: &mut Vec<String>) {
+    let its_own = |record: &&Value| field(record, "host_key") == site.host();
+    let well = records.iter().filter(its_own).filter(|record| verdict_of(record) == "ok 200").count();
+    if well != HEALTHY + 1 || site.pages().len() != HEALTHY + 1 {
+        faults.push(format!("the healthy site: {well} pages well, {} asked", site.pages().len()));
+    }
+}
+
+/// What is wrong, by rows: each has exactly the records that it says.
+fn judge_all(cast: &Cast, records: &[Value]) -> Vec<String> {
+    let mut of_hosts: HashMap<&str, Vec<&Value>> = HashMap::new();
+    for record in records {
+        let url = field(record, "url");
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        of_hosts.entry(rest.split('/').next().unwrap_or_default()).or_default().push(record);
+    }
+    let no_answer = cast.hosts.iter().find(|host| host.row.name == "no answer").expect("the row to compare with");
+    let timeout = of_hosts.get(&*no_answer.authority).map_or(0.0, |records| longest_request(records[0]));
+    let mut faults = Vec::new();
+    for host in &cast.hosts {
+        let url = host.url();
+        let authority = url.split('/').nth(2).unwrap_or_default();
+        let found = of_hosts.get(authority).map_or(&[][..], Vec::as_slice);
+        for fault in judge(host, found, timeout) {
+            faults.push(format!("{}: {fault}", host.row.name));
+        }
+    }
+    faults
+}
+
+/// What is wrong with the records of a row.
+fn judge(host: &Host, records: &[&Value], timeout: f64) -> Vec<String> {
+    let row = &host.row;
+    let mut faults = Vec::new();
+    let mut expected: BTreeMap<String, &Want> = BTreeMap::from([(host.url(), &row.want)]);
+    expected.extend(row.also.iter().map(|(path, want)| (format!("http://{}{path}", host.authority), want)));
+    for record in records {
+        let url = field(record, "url");
+        let Some(want) = expected.remove(url) else {
+            faults.push(format!("a record of {url:.100} that is not expected: {}", verdict_of(record)));
+            continue;
+        };
+        judge_record(record, want, &mut faults);
+    }
+    faults.extend(expected.keys().map(|url| format!("no record of {url}")));
+    let pages = host.pages();
+    if !row.hits.contains(&pages.len()) {
+        faults.push(format!("{} requests, and not {:?}", pages.len(), row.hits));
+    }
+    let Some(seed) = records.iter().find(|record| field(record, "url") == host.url()) else { return faults };
+    if row.title.is_some_and(|title| title != field(seed, "title")) {
+        faults.push(format!("title {}, and not {:?}", seed["title"], row.title));
+    }
+    let took = longest_request(seed);
+    let in_time = match row.time {
+        Time::AtOnce => took < timeout,
+        Time::Silence => took >= READ_TIMEOUT && took < timeout,
+        Time::Whole => took >= TIMEOUT && took < 2.0 * timeout,
+    };
+    if !in_time {
+        faults.push(format!("took {took:.0} ms, and that is not {:?} (no answer takes {timeout:.0} ms)", row.time));
+    }
+    faults
+}
+
+fn judge_record(record: &Value, want: &Want, faults: &mut Vec<String>) {
+    let verdict = verdict_of(record);
+    if !want.verdict.split(" | ").any(|one| one == verdict) {
+        faults.push(format!("{verdict}, and not {} ({})", want.verdict, record["error"]["message"]));
+    }
+    let (size, wire) = (record["size"].as_u64().unwrap_or(0), record["wire_size"].as_u64().unwrap_or(0));
+    if !want.size.contains(&size) {
+        faults.push(format!("{size} bytes, and not {:?}", want.size));
+    }
+    if !want.wire.contains(&wire) {
+        faults.push(format!("{wire} bytes on the wire, and not {:?}", want.wire));
+    }
+    if record["outcome"] == "failed" && field(&record["error"], "message").is_empty() {
+        faults.push("no word on why it failed".to_owned());
+    }
+}
+
+/// In milliseconds.
+fn longest_request(record: &Value) -> f64 {
+    let requests = record["requests"].as_array().map_or(&[][..], Vec::as_slice);
+    requests.iter().filter_map(|request| request["ms"].as_f64()).fold(0.0, f64::max)
+}
+
+#[test]
+fn what_may_take_memory_takes_no_more_than_its_row_says() {
+    let rows: Vec<_> = table().into_iter().filter(|row| row.memory.is_some() || row.name == RELAY).collect();
+    let cast = Cast::start(rows, false);
+    let fetch = |host: &Host| {
+        let command = if host.row.scripts_robots() { "crawl" } else { "fetch" };
+        lycosa([command, "--sitemaps"][..1 + usize::from(command == "crawl")].iter().copied())
+            .args(TERMS)
+            .env("SSL_CERT_FILE", cast.authority().display().to_string())
+            .arg(host.url())
+            .run()
+    };
+    let relay = cast.hosts.iter().find(|host| host.row.name == RELAY).expect("a page of nothing");
+    let nothing = fetch(relay).peak_kib;
+    let mut faults = Vec::new();
+    for host in &cast.hosts {
+        let Some(allowed) = host.row.memory else { continue };
+        let mebibytes = fetch(host).peak_kib.saturating_sub(nothing) / 1024;
+        if mebibytes > allowed {
+            faults.push(format!("{}: {mebibytes} MiB, and not {allowed}", host.row.name));
+        }
+    }
+    assert!(faults.is_empty(), "a page of nothing takes {nothing} KiB;\n{}", faults.join("\n"));
+}
