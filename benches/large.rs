@@ -167,6 +167,7 @@ fn part(directory: &Path, pages: u64, cut: u64, max_memory: Option<u64>) {
         run: "bench".into(),
         settings,
         fetcher: site,
+        cache: None,
         frontier: Box::new(DurableFrontier::new(memory, journal, dir)),
         input,
         past,

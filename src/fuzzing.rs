@@ -21,6 +21,8 @@ targets! {
     html = crate::parse::html::fuzz::HTML,
     html_twice = crate::parse::html::fuzz::HTML_TWICE,
     references = crate::parse::html::fuzz::REFERENCES,
+    documents = crate::parse::fuzz::DOCUMENTS,
+    link_headers = crate::parse::fuzz::LINK_HEADERS,
     charset = crate::parse::fuzz::CHARSET,
     sitemap = crate::parse::fuzz::SITEMAP,
     bodies = crate::fetch::fuzz::BODIES,

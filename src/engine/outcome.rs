@@ -120,6 +120,17 @@ pub const BUSY_INLINE_BODY: usize = 512 * 1024;
 /// grow.
 pub const MAX_WAITING_BODIES: usize = 4 << 20;
 
+/// Where a body came from, and what was said of it.
+struct Came<'a> {
+    /// None if nothing was asked.
+    url: Option<&'a Url>,
+    head: Option<&'a Head>,
+    /// Empty if there is none.
+    media_type: &'a str,
+    /// As the server wrote it.
+    header_charset: Option<&'a str>,
+}
+
 impl Desk {
     #[must_use]
     pub fn wall_now(&self) -> WallTime {
@@ -136,9 +147,14 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, elapsed, proxy, from_cache, stale, .. } = attempt;
+        let Attempt { head, mut body, error, first_byte, timings, elapsed, proxy, from_cache, stale, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
+        if let Some(timings) = timings {
+            record.dns_ms = timings.dns.map(Millis::from);
+            record.connect_ms = timings.connect.map(Millis::from);
+            record.tls_ms = timings.tls.map(Millis::from);
+        }
         record.proxy = proxy;
         (record.from_cache, record.stale) = (from_cache, stale);
         record.size = body.bytes.len() as u64;
@@ -164,8 +180,9 @@ impl Desk {
         }
         let page = head.as_ref().and_then(|head| self.remember(&mut record, job, head, &body.bytes));
         let held = body.bytes.len();
-        let Read { mut outlinks, words } =
-            self.read_page(&mut record, job, url, body.bytes, &media_type, header_charset.as_deref());
+        let came =
+            Came { url, head: head.as_ref(), media_type: &media_type, header_charset: header_charset.as_deref() };
+        let Read { mut outlinks, words } = self.read_page(&mut record, job, &came, body.bytes);
         if asked.nofollow {
             for link in &mut outlinks {
                 link.nofollow = true;
@@ -312,34 +329,35 @@ impl Desk {
     }
 
     /// Title, links and what was asked for with `--with`.
-    fn read_page(
-        &self,
-        record: &mut RecordBody,
-        job: &Job,
-        url: Option<&Url>,
-        body: Bytes,
-        media_type: &str,
-        header_charset: Option<&str>,
-    ) -> Read {
+    fn read_page(&self, record: &mut RecordBody, job: &Job, came: &Came<'_>, body: Bytes) -> Read {
         let with = self.settings.with;
+        let &Came { url, head, media_type, header_charset } = came;
         if with.digest && record.status.is_some() {
             record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(&body)));
         }
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
         let follow = self.settings.follow && record.outcome == Outcome::Ok;
         let mut read = Read::default();
-        if let Some(extractor) = parse::extractor_for(media_type).filter(|_| complete && !body.is_empty())
-            && let Some(url) = url
+        let wants = self.wanted_links(follow);
+        if let (Some(url), Some(head)) = (url, head)
+            && wants.links
+            && complete
+        {
+            read.outlinks = parse::headers::outlinks(url, &head.headers, wants);
+        }
+        if let Some(url) = url
+            && let Some(extractor) = parse::extractor_for(media_type, url).filter(|_| complete && !body.is_empty())
         {
             let agent = &*self.settings.product_token;
             let page = Page { url, media_type, header_charset, body: &body, agent };
             let words = follow && self.settings.max_per_pattern.is_some() && wants_words(&job.url, job.strand);
-            let wants = Wants { links: follow || with.links, link_details: with.links, words };
+            let wants = Wants { words, ..wants };
             let Extraction { title, outlinks, directives, charset, words } = extractor.extract(&page, wants);
             record.title = title;
             record.noindex |= directives.noindex;
             record.charset = charset.map(Into::into);
-            read = Read { outlinks, words };
+            read.outlinks.extend(outlinks);
+            read.words = words;
         }
         if with.body {
             add_body(record, media_type, header_charset, body);
@@ -349,8 +367,21 @@ impl Desk {
         }
         if !follow {
             read.outlinks.clear();
+        } else if wants.everywhere {
+            read.outlinks.retain(|link| self.settings.what_to_follow.wants(link));
         }
         read
+    }
+
+    fn wanted_links(&self, follow: bool) -> Wants {
+        let (with, js_links) = (self.settings.with.links, self.settings.js_links);
+        Wants {
+            links: follow || with,
+            link_details: with,
+            everywhere: with || (follow && (js_links || self.settings.what_to_follow.everywhere())),
+            scripts: js_links && (follow || with),
+            words: false,
+        }
     }
 
     /// The keys of `--with` for a record without an answer.

@@ -9,6 +9,7 @@ use crate::frontier::seen::SeenLimit;
 use crate::model::units::Rate;
 use crate::policy::accept::StatusSet;
 use crate::policy::breaker::BreakerSettings;
+use crate::policy::follow::Follow;
 use crate::policy::retry::RetrySettings;
 use crate::policy::scope::ScopeSettings;
 
@@ -55,6 +56,10 @@ pub struct IpLimit {
 pub struct EngineSettings {
     /// Follow links (crawl), or ask exactly the input (fetch).
     pub follow: bool,
+    /// Which links of a page a crawl follows.
+    pub what_to_follow: Follow,
+    /// Also look for links in string literals of scripts.
+    pub js_links: bool,
     /// Ask each canonical URL once. Always so in a crawl.
     pub unique: bool,
     /// Requests in flight, whole run; at least 1.
@@ -132,6 +137,8 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             follow: false,
+            what_to_follow: Follow::default(),
+            js_links: false,
             unique: false,
             concurrency: 64,
             host_concurrency: 8,

@@ -8,6 +8,7 @@
 //! Called by `once` and `direct`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,6 +18,7 @@ use super::Body;
 use super::classify;
 use super::coding::{Fault, Pipeline};
 use super::deadlines::Deadlines;
+use super::pace::Pace;
 use super::progress::Progress;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 
@@ -125,6 +127,8 @@ pub(super) struct Limits<'a> {
     /// Decoded bytes for each one on the wire.
     pub(super) max_ratio: Option<u32>,
     pub(super) beside_pool: bool,
+    /// Bytes on the wire a second.
+    pub(super) rate: Option<u64>,
 }
 
 /// A body on its way: what its bytes are read from.
@@ -219,6 +223,7 @@ impl<'a> Reader<'a> {
             // Known to be needed: waits before the first byte is read.
             self.wait_for_memory(deadlines).await;
         }
+        let mut pace = self.limits.rate.map(|rate| (Pace::new(rate, Duration::ZERO), Instant::now()));
         loop {
             let mut chunk = match deadlines.within_silence(source.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
@@ -229,6 +234,14 @@ impl<'a> Reader<'a> {
             deadlines.received(chunk.len());
             self.wire_size += chunk.len() as u64;
             self.progress.body_bytes(chunk.len() as u64);
+            if let Some((pace, start)) = &mut pace {
+                // After the last bytes too: most bodies come in one piece.
+                let wait = pace.read(chunk.len(), start.elapsed());
+                if let Err(late) = deadlines.within_whole(tokio::time::sleep(wait)).await {
+                    return Some(late.error(Stage::Body));
+                }
+                deadlines.pause_for(wait);
+            }
             loop {
                 let taken = self.collector.take(&mut chunk);
                 // All of a chunk has come, whatever of it is decoded: a bomb of one chunk is judged while it inflates.

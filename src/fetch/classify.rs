@@ -14,7 +14,9 @@ use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use super::Attempt;
+use super::dial::DialError;
 use super::resolve::{NameError, ResolveError, is_our_limit};
+use super::secure::ConnectLate;
 use super::tls_words;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::SkipReason;
@@ -67,6 +69,17 @@ pub(super) fn before_head(error: &reqwest::Error, route: Route) -> Headless {
     }
 }
 
+/// The same of the pool of our own connections with TLS.
+pub(super) fn of_pool(error: &hyper_util::client::legacy::Error, route: Route) -> Headless {
+    if !error.is_connect() {
+        Headless::Failed(of_exchange(error))
+    } else if find::<ConnectLate>(error).is_some() {
+        Headless::Failed(connect_timeout())
+    } else {
+        of_connection(error, route)
+    }
+}
+
 /// What an error means that came instead of a connection.
 pub(super) fn of_connection(error: &(dyn Error + 'static), route: Route) -> Headless {
     if let Some(NameError { cause, of_proxy }) = find(error) {
@@ -76,7 +89,14 @@ pub(super) fn of_connection(error: &(dyn Error + 'static), route: Route) -> Head
             other => Headless::Failed(of_resolve(other, *of_proxy)),
         };
     }
-    Headless::Failed(of_connect(error, route).before_sending())
+    match find(error) {
+        Some(DialError::Private) => Headless::Refused,
+        Some(error @ DialError::Family(_)) => {
+            let message = one_line(&error.to_string());
+            Headless::Failed(FetchError::permanent(ErrorKind::Dns, Stage::Dns, message).before_sending())
+        }
+        _ => Headless::Failed(of_connect(error, route).before_sending()),
+    }
 }
 
 /// What cannot be put into a request.
@@ -145,6 +165,10 @@ fn is_of_connecting(error: &io::Error) -> bool {
 
 /// The connection stood; no complete head came.
 pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> FetchError {
+    // With TLS 1.3 a server that wants another client certificate says so only now.
+    if let Some(tls @ rustls::Error::AlertReceived(_)) = find(error) {
+        return FetchError::permanent(ErrorKind::Tls, Stage::Tls, one_line(&tls_words::of(tls)));
+    }
     let message = innermost(error);
     let Some(cause) = find::<hyper::Error>(error) else {
         return FetchError::transient(ErrorKind::Protocol, Stage::Head, message);

@@ -1,13 +1,13 @@
-//! The HTTP client of a run: plain http over hyper, TLS and proxies over reqwest with what it would do on its own
-//! switched off.
+//! The HTTP client of a run: straight to the server over connections of our own, through proxies over reqwest with what it
+//! would do on its own switched off.
 //!
 //! Decides what is sent: the run's headers, credentials where they may go, the proxy. Redirects, retries, cookies and
 //! decompression of the stack are off: a hop or a retry it made would be a request that nobody admitted, and a body it
 //! inflated would have no cap. Called by the engine through [`Fetcher`].
 //!
 //! There are several stacks, each with its own connections: for hosts the user named, and guarded ones for discovered
-//! links, which connect to public addresses only; plain, with TLS, and through a proxy. Those of reqwest are made when they
-//! are first needed.
+//! links, which connect to public addresses only; plain, with TLS (with and without the client certificate, which is a
+//! credential), and through each proxy. All but the plain ones are made when they are first needed.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,11 +26,14 @@ use super::classify::{Route, one_line, our_limit};
 use super::connecting::Watch;
 pub use super::deadlines::LowestSpeed;
 use super::deadlines::Times;
+use super::dial::{DialSettings, Dialer, Interface, ProxyNames};
 use super::direct::{Direct, NO_HOST};
 use super::heads::MOST_HEADERS;
 use super::once::{Terms, once};
-use super::proxies::{Proxies, ProxyError, ProxyVariables};
+use super::proxies::{Chosen, Proxies, ProxyError, ProxyVariables};
 use super::resolve::{Resolver, literal_is_private, no_descriptor};
+use super::secure::Secure;
+use super::tls::{Tls, TlsFileError, TlsSettings};
 use super::{Attempt, Fetcher, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::SkipReason;
@@ -50,14 +53,20 @@ pub struct ClientSettings {
     pub removed: Vec<HeaderName>,
     /// Sent only with requests that may carry the run's credentials.
     pub credentials: Vec<(HeaderName, HeaderValue)>,
-    /// `-x`; empty is no proxy at all, None is what the environment says.
-    pub proxy: Option<String>,
-    /// Certificates are not checked.
-    pub insecure: bool,
+    /// `-x`, of which each host gets one; an empty list is no proxy at all, None is what the environment says.
+    pub proxy: Option<Vec<String>>,
+    /// `--noproxy`: the hosts that are asked without a proxy; None is what the environment says.
+    pub noproxy: Option<String>,
+    pub tls: TlsSettings,
+    pub dial: DialSettings,
     /// Name, connection and TLS handshake; None is no limit.
     pub connect_timeout: Option<Duration>,
     /// Longest silence in a body; None is no limit.
     pub read_timeout: Option<Duration>,
+    /// Compressed bodies are asked for, and decoded; else they are kept as they come.
+    pub compressed: bool,
+    /// `--limit-rate`: bytes on the wire a second, of each body.
+    pub limit_rate: Option<u64>,
     /// Bodies that stay slower for so long are given up; None is no limit.
     pub lowest_speed: Option<LowestSpeed>,
     /// Memory for bodies beyond 256 KiB each, in bytes.
@@ -79,9 +88,13 @@ impl Default for ClientSettings {
             removed: Vec::new(),
             credentials: Vec::new(),
             proxy: None,
-            insecure: false,
+            noproxy: None,
+            tls: TlsSettings::default(),
+            dial: DialSettings::default(),
             connect_timeout: Some(Duration::from_secs(10)),
             read_timeout: Some(Duration::from_secs(15)),
+            compressed: true,
+            limit_rate: None,
             lowest_speed: None,
             body_pool: 64 * 1024 * 1024,
             max_ratio: Some(1000),
@@ -102,6 +115,13 @@ pub enum ClientError {
     Proxy(#[from] ProxyError),
     #[error("'{0}' cannot be sent as a user agent")]
     UserAgent(String),
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
+    #[error("--interface: {0}")]
+    Interface(std::io::Error),
+    /// A proxy connects to what the URL says.
+    #[error("--connect-to cannot lead through a proxy: name the hosts that it is for in --noproxy, or all with '*'")]
+    ConnectToAndProxy,
 }
 
 /// Performs requests. See [`Fetcher`].
@@ -111,13 +131,17 @@ pub struct Client {
     /// For any address, and guarded.
     direct: [Direct; 2],
     /// By [`Kind::place`]: made when first needed, since the certificates of authorities alone cost 3 ms to read.
-    stacks: [OnceLock<reqwest::Client>; 4],
+    secure: Box<[OnceLock<Secure>; Kind::COUNT]>,
+    /// For each proxy, by [`Kind::place`].
+    stacks: Vec<OnceLock<reqwest::Client>>,
     /// The run's headers, without and with its credentials.
     headers: HeaderMap,
     headers_with_credentials: HeaderMap,
     read_timeout: Option<Duration>,
     lowest_speed: Option<LowestSpeed>,
     max_ratio: Option<u32>,
+    compressed: bool,
+    limit_rate: Option<u64>,
     pool: BodyPool,
 }
 
@@ -141,27 +165,40 @@ impl Client {
                 (name, value)
             }),
         );
+        let proxies = Proxies::new(settings.proxy.as_deref(), settings.noproxy.as_deref(), variables)?;
+        if proxies.len() > 0 && !proxies.is_off() && settings.dial.overrides.lead_elsewhere() {
+            return Err(ClientError::ConnectToAndProxy);
+        }
+        if let Some(interface) = &settings.dial.interface {
+            interface.check().map_err(ClientError::Interface)?;
+        }
+        let stacks = (0..proxies.len() * Kind::COUNT).map(|_| OnceLock::new()).collect();
+        let dial = Arc::new(settings.dial.clone());
         let stack = StackSettings {
-            proxies: Proxies::new(settings.proxy.as_deref(), variables)?,
+            proxies,
             user_agent: headers.get(USER_AGENT).cloned(),
-            insecure: settings.insecure,
+            tls: Box::new(Tls::new(&settings.tls)?),
+            dial: Arc::clone(&dial),
             connect_timeout: settings.connect_timeout,
             max_idle_per_host: settings.max_idle_per_host,
             idle_timeout: settings.idle_timeout,
         };
         let direct = [false, true].map(|guarded| {
-            let resolver = Resolver::new(guarded, Arc::default());
-            Direct::new(resolver, settings.connect_timeout, settings.idle_timeout)
+            let dialer = Dialer::new(guarded, Arc::clone(&dial));
+            Direct::new(dialer, settings.connect_timeout, settings.idle_timeout)
         });
         Ok(Self {
             settings: stack,
             direct,
-            stacks: Default::default(),
+            secure: Default::default(),
+            stacks,
             headers,
             headers_with_credentials,
             read_timeout: settings.read_timeout,
             lowest_speed: settings.lowest_speed,
             max_ratio: settings.max_ratio,
+            compressed: settings.compressed,
+            limit_rate: settings.limit_rate,
             pool: BodyPool::new(settings.body_pool),
         })
     }
@@ -174,23 +211,34 @@ impl Client {
 
     /// Whether the guard forbids a request by what its URL says.
     fn is_refused(&self, request: &Request, proxied: bool) -> bool {
-        request.guarded && (literal_is_private(&request.url) || (proxied && self.is_proxy(&request.url)))
+        let url = &request.url;
+        request.guarded
+            && if proxied {
+                literal_is_private(url) || self.is_proxy(url)
+            } else {
+                literal_is_private(url) && !self.settings.dial.is_typed(url)
+            }
     }
 
-    /// The stack of reqwest for a request.
-    fn stack(&self, kind: Kind) -> Result<&reqwest::Client, FetchError> {
-        let place = &self.stacks[kind.place()];
+    /// The stack of TLS for a request.
+    fn secure(&self, kind: Kind) -> Result<&Secure, FetchError> {
+        let place = &self.secure[kind.place()];
+        if let Some(secure) = place.get() {
+            return Ok(secure);
+        }
+        let config = self.settings.tls.config(kind.identity).map_err(|error| no_stack(&error))?;
+        Ok(place.get_or_init(|| self.settings.secure(kind, config)))
+    }
+
+    /// The stack of reqwest for a request through a proxy.
+    fn stack(&self, kind: Kind, proxy: &Chosen) -> Result<&reqwest::Client, FetchError> {
+        let place = &self.stacks[proxy.place * Kind::COUNT + kind.place()];
         if let Some(client) = place.get() {
             return Ok(client);
         }
-        match self.settings.build(kind) {
-            Ok(client) => Ok(place.get_or_init(|| client)),
-            Err(error) => {
-                let message = one_line(&error.to_string());
-                let broken = || FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending();
-                Err(no_descriptor().map_or_else(broken, |limit| our_limit(&limit)))
-            }
-        }
+        let config = self.settings.tls.config(kind.identity).map_err(|error| no_stack(&error))?;
+        let client = self.settings.proxied(kind, proxy, config).map_err(|error| no_stack(&error))?;
+        Ok(place.get_or_init(|| client))
     }
 
     /// The guard lets the names of proxies pass, so a discovered link must not use that.
@@ -219,54 +267,77 @@ impl Client {
     }
 }
 
+/// Why no stack could be made.
+fn no_stack(error: &dyn std::error::Error) -> FetchError {
+    let message = one_line(&error.to_string());
+    let broken = || FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending();
+    no_descriptor().map_or_else(broken, |limit| our_limit(&limit))
+}
+
 impl Fetcher for Client {
     fn headers(&self, request: &Request) -> HeaderMap {
         self.headers_for(&mut request.clone())
     }
 
     async fn fetch(&self, mut request: Request) -> Attempt {
-        let proxy = self.settings.proxies.of(&request.url).cloned();
+        let proxy = self.settings.proxies.of(&request.url);
         if self.is_refused(&request, proxy.is_some()) {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
         }
         let mut headers = self.headers_for(&mut request);
-        let (max_body, max_ratio, beside_pool) = (request.max_body, self.max_ratio, request.beside_pool);
-        let limits = Limits { pool: &self.pool, max_body, max_ratio, beside_pool };
+        let limits = Limits {
+            pool: &self.pool,
+            max_body: request.max_body,
+            max_ratio: self.max_ratio,
+            beside_pool: request.beside_pool,
+            rate: self.limit_rate,
+        };
         let times = Times { whole: request.timeout, silence: self.read_timeout, speed: self.lowest_speed };
-        let terms = Terms { times, body: limits, progress: &request.progress };
+        let terms = Terms { times, body: limits, progress: &request.progress, decode: self.compressed };
         let body = request.body.filter(|body| !body.is_empty());
         if proxy.is_none() && request.url.scheme() == "http" {
             let direct = &self.direct[usize::from(request.guarded)];
             return direct.once(&request.url, request.method, headers, body, terms).await;
         }
-        let client = match self.stack(Kind { guarded: request.guarded, proxied: proxy.is_some() }) {
-            Ok(client) => client,
-            Err(error) => return Attempt { error: Some(error), ..Attempt::default() },
-        };
-        // This stack writes its own, which over HTTP/2 is no header.
+        // The other stacks write their own, which over HTTP/2 is no header.
         if headers.get(HOST).is_some_and(|host| *host == NO_HOST) {
             headers.remove(HOST);
         }
+        let failed = |error| Attempt { error: Some(error), ..Attempt::default() };
+        let identity = request.credentials && self.settings.tls.has_identity();
+        let kind = Kind { guarded: request.guarded, identity };
+        let Some(proxy) = proxy else {
+            return match self.secure(kind) {
+                Ok(secure) => Box::pin(secure.once(&request.url, request.method, headers, body, terms)).await,
+                Err(error) => failed(error),
+            };
+        };
+        let client = match self.stack(kind, proxy) {
+            Ok(client) => client,
+            Err(error) => return failed(error),
+        };
         let mut message = reqwest::Request::new(request.method, request.url);
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
-        let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, proxy.is_some()))).await;
-        Attempt { proxy, ..attempt }
+        let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, true))).await;
+        Attempt { proxy: Some(Arc::clone(&proxy.shown)), ..attempt }
     }
 }
 
-/// Which of the stacks of reqwest: each has its own connections.
+/// Which of the stacks of one route: each has its own connections.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
     /// Connects to public addresses only.
     guarded: bool,
-    /// Goes through a proxy, always.
-    proxied: bool,
+    /// Shows the client certificate.
+    identity: bool,
 }
 
 impl Kind {
+    const COUNT: usize = 4;
+
     fn place(self) -> usize {
-        2 * usize::from(self.guarded) + usize::from(self.proxied)
+        2 * usize::from(self.guarded) + usize::from(self.identity)
     }
 }
 
@@ -275,56 +346,50 @@ impl Kind {
 struct StackSettings {
     proxies: Proxies,
     user_agent: Option<HeaderValue>,
-    insecure: bool,
+    tls: Box<Tls>,
+    dial: Arc<DialSettings>,
     connect_timeout: Option<Duration>,
     max_idle_per_host: usize,
     idle_timeout: Duration,
 }
 
 impl StackSettings {
-    fn build(&self, kind: Kind) -> reqwest::Result<reqwest::Client> {
-        let builder = || self.builder(kind);
-        builder().build().or_else(|error| {
-            // The certificates are files: without a descriptor there seem to be none.
-            if no_descriptor().is_some() {
-                return Err(error);
-            }
-            // A machine without any CA certificate (a bare container) can still fetch http, and each https request will
-            // say that the certificate is not trusted.
-            tracing::warn!(%error, "no certificates of authorities were found: https will fail");
-            builder().tls_certs_only([]).build()
-        })
+    fn secure(&self, kind: Kind, config: rustls::ClientConfig) -> Secure {
+        let dialer = Dialer::new(kind.guarded, Arc::clone(&self.dial));
+        Secure::new(dialer, config, self.connect_timeout, self.idle_timeout)
     }
 
-    fn builder(&self, kind: Kind) -> reqwest::ClientBuilder {
-        let names = if kind.proxied { Arc::clone(self.proxies.names()) } else { Arc::default() };
+    fn proxied(&self, kind: Kind, proxy: &Chosen, config: rustls::ClientConfig) -> reqwest::Result<reqwest::Client> {
+        let resolver = Resolver::new(kind.guarded, Arc::clone(self.proxies.names()));
+        let names = ProxyNames::new(resolver, proxy.address.clone(), Arc::clone(&self.dial));
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
+            .proxy(proxy.rule.clone())
             .connector_layer(Watch)
-            .dns_resolver(Resolver::new(kind.guarded, names))
+            .dns_resolver(names)
             .tcp_nodelay(true)
             .pool_max_idle_per_host(self.max_idle_per_host)
             .pool_idle_timeout(self.idle_timeout)
             .http1_max_headers(MOST_HEADERS)
             // The stack's own limit is 16 KiB, which long security policies and cookies exceed; HTTP/1 has 400 KiB.
             .http2_max_header_list_size(64 * 1024)
-            .tls_danger_accept_invalid_certs(self.insecure);
+            .tls_backend_preconfigured(config);
         if let Some(time) = self.connect_timeout {
             builder = builder.connect_timeout(time);
         }
-        if kind.proxied {
-            for rule in self.proxies.rules() {
-                builder = builder.proxy(rule.clone());
-            }
-            if let Some(agent) = &self.user_agent {
-                // For the CONNECT request, which has no other headers of ours.
-                builder = builder.user_agent(agent.clone());
-            }
+        match &self.dial.interface {
+            None => {}
+            Some(Interface::Address(address)) => builder = builder.local_address(*address),
+            Some(Interface::Name(name)) => builder = builder.interface(name),
         }
-        builder
+        if let Some(agent) = &self.user_agent {
+            // For the CONNECT request, which has no other headers of ours.
+            builder = builder.user_agent(agent.clone());
+        }
+        builder.build()
     }
 }
 
@@ -337,7 +402,9 @@ fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
         headers.insert(USER_AGENT, agent);
     }
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    headers.insert(ACCEPT_ENCODING, CODINGS);
+    if settings.compressed {
+        headers.insert(ACCEPT_ENCODING, CODINGS);
+    }
     for name in &settings.removed {
         headers.remove(name);
     }

@@ -5,34 +5,67 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::Timings;
+
 tokio::task_local! {
     /// Of the request that is polled now.
-    static REQUEST: Arc<AtomicBool>;
+    static REQUEST: Arc<Word>;
 }
 
-/// Set while a request waits for a connection of its own.
+/// What is left with a request.
+#[derive(Debug, Default)]
+struct Word {
+    /// Set while it waits for a connection of its own.
+    waits: AtomicBool,
+    /// How long that took.
+    timings: OnceLock<Timings>,
+    /// Of the server that it is for; 0 where nobody has to know.
+    port: AtomicU16,
+}
+
+/// Of one request: its connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Connecting(Arc<AtomicBool>);
+pub(super) struct Connecting(Arc<Word>);
+
+/// Leaves the times of a connection with the request that waits for it. One that its request has left to a task of the
+/// stack is nobody's.
+pub(super) fn note(timings: Timings) {
+    let _ = REQUEST.try_with(|request| request.timings.set(timings));
+}
+
+/// The port of the server that is connected to now: the stack asks its resolver for a name alone.
+pub(super) fn port() -> Option<u16> {
+    REQUEST.try_with(|request| request.port.load(Ordering::Relaxed)).ok().filter(|port| *port > 0)
+}
 
 impl Connecting {
+    pub(super) fn to_port(&self, port: u16) {
+        self.0.port.store(port, Ordering::Relaxed);
+    }
+
     pub(super) async fn watch<F: Future>(&self, request: F) -> F::Output {
         REQUEST.scope(Arc::clone(&self.0), request).await
     }
 
     /// For a connection that its request opens itself.
     pub(super) fn set(&self, waits: bool) {
-        self.0.store(waits, Ordering::Relaxed);
+        self.0.waits.store(waits, Ordering::Relaxed);
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.waits.load(Ordering::Relaxed)
+    }
+
+    /// How long the connection took that was opened for this request; None: it got one that stood.
+    pub(super) fn timings(&self) -> Option<Timings> {
+        self.0.timings.get().copied()
     }
 }
 
@@ -51,6 +84,12 @@ impl<S> Layer<S> for Watch {
 /// A connector that leaves word.
 #[derive(Debug, Clone)]
 pub(super) struct Watched<S>(S);
+
+impl<S> Watched<S> {
+    pub(super) fn around(connector: S) -> Self {
+        Self(connector)
+    }
+}
 
 impl<S, T> Service<T> for Watched<S>
 where
@@ -75,7 +114,7 @@ where
                 let polled = connection.as_mut().poll(cx);
                 // A request that got a connection which became free leaves its own to a task of the stack.
                 let is_its_own = REQUEST.try_with(|now| Arc::ptr_eq(now, &request)).unwrap_or(false);
-                request.store(is_its_own && polled.is_pending(), Ordering::Relaxed);
+                request.waits.store(is_its_own && polled.is_pending(), Ordering::Relaxed);
                 polled
             })
             .await

@@ -67,6 +67,11 @@ impl Deadlines {
     /// Puts off the end by a wait that is not the server's fault.
     pub(super) fn stop_for(&mut self, time: Duration) {
         self.whole = self.whole.and_then(|whole| whole.checked_add(time));
+        self.pause_for(time);
+    }
+
+    /// Takes a wait of our own out of the measure of speed; the whole request goes on.
+    pub(super) fn pause_for(&mut self, time: Duration) {
         self.window = self.window.and_then(|(since, bytes)| Some((since.checked_add(time)?, bytes)));
     }
 

@@ -20,23 +20,20 @@ use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{TrySendError, http1};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tower_service::Service as _;
 use url::{Position, Url};
 
-use super::Attempt;
 use super::body::{self, Source};
 use super::classify::{self, Headless, Route};
-use super::coding::Pipeline;
 use super::deadlines::Deadlines;
+use super::dial::Dialer;
 use super::heads::{Allowance, MOST_HEADERS, Metered};
 use super::idle::{Idle, Reusable};
 use super::once::{Terms, head_of};
 use super::progress::Progress;
-use super::resolve::Resolver;
+use super::{Attempt, Timings};
 use crate::model::fetch_error::{FetchError, Stage};
 
 type Request = http::Request<Full<Bytes>>;
@@ -52,17 +49,15 @@ pub(super) const NO_HOST: HeaderValue = HeaderValue::from_static("");
 /// Connections over plain TCP: either to any address, or to public ones only.
 #[derive(Debug)]
 pub(super) struct Direct {
-    connector: HttpConnector<Resolver>,
+    dialer: Dialer,
     connect_timeout: Option<Duration>,
     idle: Idle<Connection>,
 }
 
 impl Direct {
     /// `connect_timeout` covers the name too; idle connections are kept for `idle_timeout`.
-    pub(super) fn new(resolver: Resolver, connect_timeout: Option<Duration>, idle_timeout: Duration) -> Self {
-        let mut connector = HttpConnector::new_with_resolver(resolver);
-        connector.set_nodelay(true);
-        Self { connector, connect_timeout, idle: Idle::new(idle_timeout) }
+    pub(super) fn new(dialer: Dialer, connect_timeout: Option<Duration>, idle_timeout: Duration) -> Self {
+        Self { dialer, connect_timeout, idle: Idle::new(idle_timeout) }
     }
 
     /// Sends a request and reads its answer to the end. `url` has the scheme http.
@@ -85,10 +80,11 @@ impl Direct {
             Err(headless) => return headless.attempt(start.elapsed()),
         };
         let first_byte = Some(start.elapsed());
-        let pipeline = Pipeline::of(response.headers());
+        let pipeline = terms.pipeline(response.headers());
         let (parts, incoming) = response.into_parts();
         let head = head_of(parts.status, parts.version, parts.headers, connection.remote_addr);
         terms.progress.head(head.status);
+        let timings = connection.timings.take();
         let mut arriving = Arriving { connection: &mut connection, incoming };
         let (body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
         drop(arriving);
@@ -96,7 +92,7 @@ impl Direct {
         if connection.is_usable(&mut Context::from_waker(Waker::noop())) {
             self.idle.put(authority(url), connection);
         }
-        Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
+        Attempt { head: Some(head), body, error, first_byte, timings, elapsed: start.elapsed(), ..Attempt::default() }
     }
 
     /// Up to the response head.
@@ -141,19 +137,18 @@ impl Direct {
 
     async fn connect(&self, url: &Url) -> Result<Connection, Headless> {
         let failed = |error: &(dyn std::error::Error + 'static)| classify::of_connection(error, Route::default());
-        // Without a port the connector takes the scheme's own.
-        let destination = Uri::builder().scheme("http").authority(authority(url)).path_and_query("/").build();
-        let destination = destination.map_err(|error| Headless::Failed(classify::of_request(&error)))?;
-        // A clone is two counters; the service wants to be called by one at a time.
-        let connecting = self.connector.clone().call(destination);
-        let stream = match self.connect_timeout {
+        let dialing = self.dialer.dial(url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(80));
+        let dialed = match self.connect_timeout {
             Some(time) => {
-                let in_time = tokio::time::timeout(time, connecting).await;
+                let in_time = tokio::time::timeout(time, dialing).await;
                 in_time.map_err(|_| Headless::Failed(classify::connect_timeout()))?
             }
-            None => connecting.await,
+            None => dialing.await,
         };
-        Connection::open(stream.map_err(|error| failed(&error))?).await.map_err(|error| failed(&error))
+        let dialed = dialed.map_err(|error| failed(&error))?;
+        let mut connection = Connection::open(dialed.stream).await.map_err(|error| failed(&error))?;
+        connection.timings = Some(Box::new(dialed.timings));
+        Ok(connection)
     }
 }
 
@@ -185,6 +180,8 @@ struct Connection {
     /// Of bytes that come before the head of an answer.
     allowance: Allowance,
     remote_addr: Option<SocketAddr>,
+    /// Until its first request has taken them.
+    timings: Option<Box<Timings>>,
 }
 
 impl Connection {
@@ -195,7 +192,8 @@ impl Connection {
         let (sender, connection) =
             http1::Builder::new().max_headers(MOST_HEADERS).handshake(TokioIo::new(metered)).await?;
         // In a box: a connection moves often, and has some hundred bytes.
-        Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)) }, allowance, remote_addr })
+        let driver = Driver { connection: Some(Box::new(connection)) };
+        Ok(Self { sender, driver, allowance, remote_addr, timings: None })
     }
 
     /// Sends a message, and awaits the head of the answer. (Not an async function, which would keep room for the message.)

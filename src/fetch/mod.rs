@@ -22,17 +22,22 @@ pub mod client;
 mod coding;
 mod connecting;
 mod deadlines;
+pub mod dial;
 mod direct;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod heads;
 mod idle;
 mod once;
+pub mod overrides;
+mod pace;
 pub mod progress;
 mod proxies;
 pub mod resolve;
+mod secure;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod tls_words;
 
 /// Sends one request and reads its answer.
@@ -99,8 +104,21 @@ pub struct Attempt {
     pub proxy: Option<Arc<str>>,
     /// From the start to the response head.
     pub first_byte: Option<Duration>,
+    /// What the connection took, if one was opened for it.
+    pub timings: Option<Box<Timings>>,
     /// From the start to the end of the body, or to the failure.
     pub elapsed: Duration,
+}
+
+/// How long the parts of opening a connection took; None where there was nothing to do, or the stack does not tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Looking up the name.
+    pub dns: Option<Duration>,
+    /// TCP.
+    pub connect: Option<Duration>,
+    /// The handshake of TLS.
+    pub tls: Option<Duration>,
 }
 
 /// A response head.

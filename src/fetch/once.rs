@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::body::{self, Limits};
 use super::classify::{self, Route};
-use super::coding::Pipeline;
+use super::coding::{Fault, Pipeline};
 use super::deadlines::{Deadlines, Times};
 use super::progress::Progress;
 use super::{Attempt, Head};
@@ -21,6 +21,15 @@ pub(super) struct Terms<'a> {
     pub(super) times: Times,
     pub(super) body: Limits<'a>,
     pub(super) progress: &'a Progress,
+    /// Bodies are decoded, and not kept as they come.
+    pub(super) decode: bool,
+}
+
+impl Terms<'_> {
+    /// What decodes a body with this head.
+    pub(super) fn pipeline(&self, headers: &HeaderMap) -> Result<Option<Pipeline>, Fault> {
+        if self.decode { Pipeline::of(headers) } else { Ok(None) }
+    }
 }
 
 /// Sends a request and reads its answer to the end. `route` is asked only if no head came.
@@ -33,6 +42,7 @@ pub(super) async fn once(
     let start = Instant::now();
     let mut deadlines = Deadlines::new(start, terms.times);
     let connecting = terms.progress.connecting();
+    connecting.to_port(request.url().port_or_known_default().unwrap_or(0));
     let mut response = match deadlines.within_whole(connecting.watch(client.execute(request))).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -46,7 +56,7 @@ pub(super) async fn once(
         }
     };
     let first_byte = Some(start.elapsed());
-    let pipeline = Pipeline::of(response.headers());
+    let pipeline = terms.pipeline(response.headers());
     // The body does not need the headers any more.
     let headers = std::mem::take(response.headers_mut());
     let head = head_of(response.status(), response.version(), headers, response.remote_addr());

@@ -1,16 +1,19 @@
 //! Which proxy a request goes through.
 //!
-//! Decides between `-x` and the environment, as curl does: `-x` wins over all variables but `no_proxy`; lower-case names
+//! Decides between `-x` and the environment, as curl does: `-x` wins over all variables but `no_proxy`, `--noproxy` over
+//! that; lower-case names
 //! come first; `HTTP_PROXY` in capitals is ignored, because a web server would let a client set it (CGI, "httpoxy"); an
 //! empty value means no proxy. The stack's own reading of the environment is not used: it takes `HTTP_PROXY`, and drops
 //! an address it cannot read without a word. Called by `client`.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use reqwest::Proxy;
-use url::{Host, Url};
+use url::{Host, Position, Url};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The address of a proxy that cannot be used. Its text is not shown: it may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +35,9 @@ pub(super) struct ProxyVariables {
 
 impl ProxyVariables {
     pub(super) fn from_env() -> Self {
-        let first = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok());
+        // To curl an empty variable is none.
+        let value = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let first = |names: &[&str]| names.iter().find_map(value);
         Self {
             http: first(&["http_proxy"]),
             https: first(&["https_proxy", "HTTPS_PROXY"]),
@@ -48,83 +53,100 @@ impl ProxyVariables {
     }
 }
 
-/// Which URLs a proxy is for.
-#[derive(Debug, Clone, Copy)]
-enum Scope {
-    Http,
-    Https,
-    /// Those that have none of their own.
-    All,
+/// One proxy.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    /// For the stack of requests that go through it.
+    pub(super) rule: Proxy,
+    /// Its address without credentials.
+    pub(super) shown: Arc<str>,
+    /// Host, without brackets, and port.
+    pub(super) address: (Box<str>, u16),
+    /// Which of the run's proxies.
+    pub(super) place: usize,
 }
 
 /// The proxies of a run.
 #[derive(Debug)]
 pub(super) struct Proxies {
-    rules: Vec<Proxy>,
-    /// By the scheme of the request's URL: the proxy's address without credentials.
-    http: Option<Arc<str>>,
-    https: Option<Arc<str>>,
+    all: Vec<Chosen>,
+    /// By the scheme of the request's URL: those that its host may be given.
+    http: Range<usize>,
+    https: Range<usize>,
     exceptions: Exceptions,
     /// Domain names of the proxies.
     names: Arc<[Box<str>]>,
 }
 
 impl Proxies {
+    /// `explicit` are those of `-x`: several share the hosts among them; an empty list is no proxy at all. `exceptions`
+    /// are those of `--noproxy`, instead of what the environment says.
+    ///
     /// # Errors
     /// The address of a proxy cannot be used.
-    pub(super) fn new(explicit: Option<&str>, variables: &ProxyVariables) -> Result<Self, ProxyError> {
+    pub(super) fn new(
+        explicit: Option<&[String]>,
+        exceptions: Option<&str>,
+        variables: &ProxyVariables,
+    ) -> Result<Self, ProxyError> {
         let read = |origin, text: Option<&str>| match text.map(str::trim) {
             None | Some("") => Ok(None),
-            Some(text) => address(origin, text).map(Some),
+            Some(text) => Ok(Some((origin, address(origin, text)?))),
         };
-        let (http, https, all) = match explicit {
-            Some(text) => (None, None, read("-x", Some(text))?),
-            None => (
-                read("http_proxy", variables.http.as_deref())?,
-                read("https_proxy", variables.https.as_deref())?,
-                read("all_proxy", variables.all.as_deref())?,
-            ),
-        };
-        let shown = |of_scheme: &Option<Url>| of_scheme.as_ref().or(all.as_ref()).map(shown);
-        let (shown_http, shown_https) = (shown(&http), shown(&https));
-
-        let mut rules = Vec::new();
-        let mut names = Vec::new();
-        let all_rules = [
-            http.map(|url| (url, Scope::Http)),
-            https.map(|url| (url, Scope::Https)),
-            all.map(|url| (url, Scope::All)),
-        ];
-        for (address, scope) in all_rules.into_iter().flatten() {
-            if let Some(Host::Domain(name)) = address.host() {
-                names.push(name.into());
+        let mut urls = Vec::new();
+        let (http, https);
+        if let Some(texts) = explicit {
+            for text in texts {
+                urls.extend(read("-x", Some(text))?);
             }
-            let rule = match scope {
-                Scope::Http => Proxy::http(address),
-                Scope::Https => Proxy::https(address),
-                Scope::All => Proxy::all(address),
-            };
-            let rule =
-                rule.map_err(|error| ProxyError { origin: "-x or the environment", reason: error.to_string() })?;
-            rules.push(rule);
+            (http, https) = (0..urls.len(), 0..urls.len());
+        } else {
+            let all = read("all_proxy", variables.all.as_deref())?;
+            urls.extend(read("http_proxy", variables.http.as_deref())?.or(all.clone()));
+            http = 0..urls.len();
+            urls.extend(read("https_proxy", variables.https.as_deref())?.or(all));
+            https = http.end..urls.len();
         }
-        let exceptions = Exceptions::read(variables.no.as_deref().unwrap_or_default());
-        Ok(Self { rules, http: shown_http, https: shown_https, exceptions, names: names.into() })
-    }
-
-    /// For the stack of requests that go through a proxy; the exceptions never come to that stack.
-    pub(super) fn rules(&self) -> &[Proxy] {
-        &self.rules
+        let names = urls.iter().filter_map(|(_, url)| match url.host() {
+            Some(Host::Domain(name)) => Some(name.into()),
+            _ => None,
+        });
+        let names = names.collect();
+        let exceptions = exceptions.or(variables.no.as_deref()).unwrap_or_default();
+        let all = urls.into_iter().enumerate().map(|(place, (origin, url))| {
+            let shown = shown(&url);
+            let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).into();
+            let address = (host, url.port_or_known_default().unwrap_or(1080));
+            let rule = Proxy::all(url).map_err(|error| ProxyError { origin, reason: error.to_string() })?;
+            Ok(Chosen { rule, shown, address, place })
+        });
+        Ok(Self { all: all.collect::<Result<_, _>>()?, http, https, exceptions: Exceptions::read(exceptions), names })
     }
 
     pub(super) fn names(&self) -> &Arc<[Box<str>]> {
         &self.names
     }
 
-    /// The proxy that a request for this URL goes to: its address without credentials.
-    pub(super) fn of(&self, url: &Url) -> Option<&Arc<str>> {
-        let proxy = if url.scheme() == "https" { &self.https } else { &self.http };
-        proxy.as_ref().filter(|_| !self.exceptions.contain(url))
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether all hosts are excepted.
+    pub(super) fn is_off(&self) -> bool {
+        self.exceptions.all
+    }
+
+    /// The proxy that a request for this URL goes to. Of several, a host and port always have the same one, in every run:
+    /// what a server sees of a host's visitor does not change with each request.
+    pub(super) fn of(&self, url: &Url) -> Option<&Chosen> {
+        let range = if url.scheme() == "https" { &self.https } else { &self.http };
+        let count = range.len();
+        if count == 0 || self.exceptions.contain(url) {
+            return None;
+        }
+        let host = &url[Position::BeforeHost..Position::AfterPort];
+        let turn = if count == 1 { 0 } else { xxh3_64(host.as_bytes()) % count as u64 };
+        self.all.get(range.start + usize::try_from(turn).unwrap_or(0))
     }
 }
 
@@ -229,17 +251,21 @@ mod tests {
 
     #[test]
     fn each_scheme_has_its_variable() {
-        let proxies = Proxies::new(None, &variables("proxy:3128", "", "", "")).unwrap();
+        let proxies = Proxies::new(None, None, &variables("proxy:3128", "", "", "")).unwrap();
         assert!(serves(&proxies, "http://example.org/"));
         assert!(!serves(&proxies, "https://example.org/"));
-        let proxies = Proxies::new(None, &variables("", "", "socks5h://proxy", "")).unwrap();
+        let proxies = Proxies::new(None, None, &variables("", "", "socks5h://proxy", "")).unwrap();
         assert!(serves(&proxies, "http://example.org/") && serves(&proxies, "https://example.org/"));
     }
 
     #[test]
     fn no_proxy_stands_beside_the_flag() {
-        let proxies =
-            Proxies::new(Some("http://proxy:1"), &variables("", "", "", "inner.example, 10.0.0.0/8")).unwrap();
+        let proxies = Proxies::new(
+            Some(&["http://proxy:1".to_owned()]),
+            None,
+            &variables("", "", "", "inner.example, 10.0.0.0/8"),
+        )
+        .unwrap();
         assert!(serves(&proxies, "http://example.org/"));
         assert!(!serves(&proxies, "http://a.inner.example/"));
         assert!(!serves(&proxies, "http://10.1.1.1/"));
@@ -248,7 +274,7 @@ mod tests {
     #[test]
     fn a_star_means_no_proxy_at_all() {
         for no in ["*", " * ", "a.example,*"] {
-            let proxies = Proxies::new(Some("http://proxy:1"), &variables("", "", "", no)).unwrap();
+            let proxies = Proxies::new(Some(&["http://proxy:1".to_owned()]), None, &variables("", "", "", no)).unwrap();
             for url in ["http://example.org/", "https://127.0.0.1:8080/", "http://[::1]/"] {
                 assert!(!serves(&proxies, url), "{no} {url}");
             }
@@ -278,7 +304,7 @@ mod tests {
             (",, ,.", "http://example.org/", false),
         ];
         for (no, url, excepted) in cases {
-            let proxies = Proxies::new(Some("proxy"), &variables("", "", "", no)).unwrap();
+            let proxies = Proxies::new(Some(&["proxy".to_owned()]), None, &variables("", "", "", no)).unwrap();
             assert_eq!(serves(&proxies, url), !excepted, "{no} {url}");
         }
     }
@@ -290,20 +316,46 @@ mod tests {
             ("https://proxy", "https://proxy:443"),
             ("socks5h://me:x@[::1]:9050/", "socks5h://[::1]:9050"),
         ] {
-            let proxies = Proxies::new(Some(text), &ProxyVariables::default()).unwrap();
-            assert_eq!(proxies.of(&Url::parse("http://a/").unwrap()).map(|proxy| &**proxy), Some(shown));
+            let proxies = Proxies::new(Some(&[text.to_owned()]), None, &ProxyVariables::default()).unwrap();
+            assert_eq!(proxies.of(&Url::parse("http://a/").unwrap()).map(|proxy| &*proxy.shown), Some(shown));
         }
-        let proxies = Proxies::new(None, &variables("one:1", "", "two:2", "")).unwrap();
-        let of = |url| proxies.of(&Url::parse(url).unwrap()).unwrap();
-        assert_eq!((&**of("http://a/"), &**of("https://a/")), ("http://one:1", "http://two:2"));
+        let proxies = Proxies::new(None, None, &variables("one:1", "", "two:2", "")).unwrap();
+        let of = |url| &*proxies.of(&Url::parse(url).unwrap()).unwrap().shown;
+        assert_eq!((of("http://a/"), of("https://a/")), ("http://one:1", "http://two:2"));
     }
 
     #[test]
     fn the_flag_wins_and_empty_means_none() {
-        let proxies = Proxies::new(Some(""), &variables("proxy:3128", "", "", "")).unwrap();
+        let proxies = Proxies::new(Some(&[String::new()]), None, &variables("proxy:3128", "", "", "")).unwrap();
         assert!(!serves(&proxies, "http://example.org/"));
-        let proxies = Proxies::new(Some("flag:1"), &variables("variable:1", "", "", "")).unwrap();
+        let proxies = Proxies::new(Some(&["flag:1".to_owned()]), None, &variables("variable:1", "", "", "")).unwrap();
         assert_eq!(&**proxies.names(), ["flag".into()]);
+    }
+
+    #[test]
+    fn several_proxies_share_the_hosts_and_a_host_stays_with_one() {
+        let three = ["one:1", "two:2", "three:3"].map(str::to_owned);
+        let proxies = Proxies::new(Some(&three), None, &ProxyVariables::default()).unwrap();
+        let of = |url: &str| proxies.of(&Url::parse(url).unwrap()).unwrap().place;
+        let mut hosts = [0; 3];
+        for host in 0..300 {
+            let place = of(&format!("http://h{host}.example/"));
+            assert_eq!(place, of(&format!("http://h{host}.example/other?x")));
+            hosts[place] += 1;
+        }
+        assert!(hosts.iter().all(|count| *count > 60), "{hosts:?}");
+    }
+
+    #[test]
+    fn noproxy_replaces_the_variable() {
+        let proxies = |exceptions| {
+            let variables = variables("proxy:1", "", "", "a.example");
+            Proxies::new(None, exceptions, &variables).unwrap()
+        };
+        assert!(!serves(&proxies(None), "http://a.example/"));
+        assert!(serves(&proxies(Some("b.example")), "http://a.example/"));
+        assert!(!serves(&proxies(Some("b.example")), "http://b.example/"));
+        assert!(serves(&proxies(Some("")), "http://a.example/"));
     }
 
     #[test]
@@ -320,7 +372,8 @@ mod tests {
     #[test]
     fn a_bad_address_names_its_origin_and_no_password() {
         for text in ["ftp://user:hunter2@proxy", "http://user:hunter2@", "http://user:hunter2@[::1"] {
-            let error = Proxies::new(Some(text), &ProxyVariables::default()).unwrap_err().to_string();
+            let error =
+                Proxies::new(Some(&[text.to_owned()]), None, &ProxyVariables::default()).unwrap_err().to_string();
             assert!(error.contains("-x") && !error.contains("hunter2"), "{error}");
         }
     }

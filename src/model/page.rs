@@ -32,8 +32,14 @@ pub struct Outlink {
     pub text: Option<Box<str>>,
     /// The `rel` attribute as written.
     pub rel: Option<Box<str>>,
-    /// The element the link stood in: `a area iframe frame link meta sitemap`.
+    /// The element the link stood in: `a img script …`; `css`, `header`, `manifest`, `feed`, `sitemap` where there is none.
     pub tag: Cow<'static, str>,
+    /// The attribute, property or header that held it: `href src srcset …`.
+    pub attribute: Cow<'static, str>,
+    /// It leads to another document, rather than to what belongs to this one. No key of records: `tag` and `attribute`
+    /// say it there.
+    #[serde(skip)]
+    pub leads: bool,
     /// The page, or the link's own `rel`, asks not to follow it. No key of records: `rel` says it there.
     #[serde(skip)]
     pub nofollow: bool,

@@ -373,6 +373,8 @@ mod tests {
             text: Some(text("link text").into()),
             rel: None,
             tag: "a".into(),
+            attribute: "href".into(),
+            leads: true,
             nofollow: false,
         };
         let request = |status| RequestLog {

@@ -246,6 +246,7 @@ fn on_request() -> Group {
         "text": text_or_null(),
         "rel": text_or_null(),
         "tag": text(),
+        "attribute": text(),
     });
     vec![
         (
@@ -261,7 +262,7 @@ fn on_request() -> Group {
             "Links of the page in document order (--with links).",
             json!({
                 "type": ["array", "null"],
-                "items": object(&link, &["url", "fragment", "text", "rel", "tag"]),
+                "items": object(&link, &["url", "fragment", "text", "rel", "tag", "attribute"]),
             }),
         ),
         ("body", "The body as text, decoded to UTF-8 (--with body).", text_or_null()),
@@ -342,6 +343,8 @@ mod samples {
                 text: Some("x".into()),
                 rel: None,
                 tag: "a".into(),
+                attribute: "href".into(),
+                leads: true,
                 nofollow: false,
             }]),
             body: Some(Some("text".to_owned())),

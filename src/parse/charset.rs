@@ -23,6 +23,8 @@ pub enum Kind {
     Html,
     /// `<?xml encoding=…?>`.
     Xml,
+    /// `@charset "…";` at the very start.
+    Css,
     /// Nowhere.
     Text,
 }
@@ -44,6 +46,7 @@ pub fn decide(kind: Kind, header_charset: Option<&str>, body: &[u8]) -> &'static
     let declared = match kind {
         Kind::Html => xml_declaration(start).or_else(|| prescan(start)),
         Kind::Xml => xml_declaration(start),
+        Kind::Css => css_declaration(start),
         Kind::Text => None,
     };
     if let Some(encoding) = declared {
@@ -104,12 +107,23 @@ fn text_kind(media_type: &str) -> Option<Kind> {
     let (top, sub) = media_type.split_once('/')?;
     match sub {
         "html" | "xhtml+xml" => return Some(Kind::Html),
+        "css" => return Some(Kind::Css),
         "xml" => return Some(Kind::Xml),
         _ if sub.ends_with("+xml") => return Some(Kind::Xml),
         _ if sub.ends_with("+json") || top == "text" => return Some(Kind::Text),
         _ => {}
     }
     (top == "application" && APPLICATION.contains(&sub)).then_some(Kind::Text)
+}
+
+/// The encoding of `@charset "…";` at the very start, byte for byte (CSS Syntax 3.2).
+fn css_declaration(start: &[u8]) -> Option<&'static Encoding> {
+    let rest = start.strip_prefix(b"@charset \"")?;
+    let label = &rest[..memchr(b'"', rest)?];
+    rest[label.len() + 1..].starts_with(b";").then_some(())?;
+    // What can be read at all is ASCII, so it is not UTF-16.
+    Encoding::for_label_no_replacement(label)
+        .map(|found| if [UTF_16BE, UTF_16LE].contains(&found) { UTF_8 } else { found })
 }
 
 /// The encoding of `<?xml … encoding="…" …?>` at the very start.

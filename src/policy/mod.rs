@@ -7,6 +7,7 @@ pub mod audit;
 pub mod breaker;
 pub mod budget;
 pub mod credentials;
+pub mod follow;
 pub mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -19,6 +19,7 @@
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
 //! - `beside` is about what lycosa and curl see of the same servers and proxies, none of which are ours.
+//! - `curl` is about flags that curl has, too: both programs side by side, judged by what servers and proxies see.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
 //! - `cache` is about answers that are kept: what a second run asks, and what it need not.
 //! - `traps` is about sites without an end, and about those that only look so.
@@ -38,6 +39,7 @@ mod beside;
 mod cache;
 mod config;
 mod crawl;
+mod curl;
 mod demo;
 mod docs;
 mod ending;

@@ -11,6 +11,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 pub mod query;
+mod shorthand;
 pub mod state;
 
 use query::{QueryFlags, Question, query_command, query_flags};
@@ -154,7 +155,9 @@ fn wanted(matches: &ArgMatches) -> Wanted {
 
 /// What was typed of these settings.
 fn layer_of(settings: impl Iterator<Item = &'static Setting>, matches: &ArgMatches) -> Result<Layer, UsageError> {
+    let settings: Vec<&'static Setting> = settings.collect();
     let mut layer = Layer::default();
+    shorthand::take(&settings, matches, &mut layer);
     for setting in settings {
         let origin = Origin::Flag(format!("--{}", setting.name));
         let texts = match setting.kind {
@@ -294,6 +297,7 @@ fn run_command(run: Run) -> Command {
     };
     let mut args = vec![(INPUT, input_file()), (FILES, config_file()), (FILES, no_config())];
     args.extend(no_effect().map(|arg| (REQUESTS, arg)));
+    args.extend(shorthand::args().map(|arg| (REQUESTS, arg)));
     args.extend(state::keep_args().map(|arg| (OUTPUT, arg)));
     if run == Run::Crawl {
         args.push((OUTPUT, state::again_arg()));
@@ -355,7 +359,7 @@ fn flag(setting: &'static Setting, defaults: &Layer) -> Arg {
         arg = arg.allow_negative_numbers(true);
     }
     // What a person or a site wrote may start with a dash; a number or a duration never does.
-    if matches!(setting.kind, Kind::Text | Kind::Patterns) {
+    if matches!(setting.kind, Kind::Text | Kind::Patterns) || setting.name == "resolve" {
         arg = arg.allow_hyphen_values(true);
     }
     let default = defaults.get(setting.name).map(|given| given.texts.join(",")).unwrap_or_default();
@@ -553,17 +557,19 @@ mod tests {
     /// Every flag of this version, by the commands that have it; a flag that comes later is unknown.
     #[test]
     fn flags_are_those_of_this_version() {
-        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cache cache-size color concurrency config \
-            connect-timeout continue deadline delay durability fail-early fail-on fallback format grace header \
-            hedge-after host-concurrency host-rate input-file insecure ip-concurrency location log-format \
-            max-crawl-delay max-filesize max-memory max-pages max-ratio max-redirs max-retry-after no-config no-progress offline output \
-            proxy quiet race rate read-timeout referer retries retry-all robots silent speed-limit speed-time \
+        let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cacert cache \
+            cache-size cert color compressed concurrency config connect-timeout connect-to continue deadline \
+            delay durability fail-early fail-on fallback format grace header hedge-after host-concurrency \
+            host-rate http-version http1.1 http2 input-file insecure interface ip-concurrency ip-version ipv4 \
+            ipv6 key limit-rate location log-format max-crawl-delay max-filesize max-memory max-pages \
+            max-ratio max-redirs max-retry-after no-config no-progress noproxy offline output proxy quiet race \
+            rate read-timeout referer resolve retries retry-all robots silent speed-limit speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
-            (Run::Crawl, "again exclude include max-depth max-per-pattern refused scope sitemaps"),
+            (Run::Crawl, "again exclude follow include js-links max-depth max-per-pattern refused scope sitemaps"),
             (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
-        let letters = [(Run::Crawl, "AHLeijklmoqsuvx"), (Run::Fetch, "AHILXdeijkmoqsuvx")];
+        let letters = [(Run::Crawl, "46AHLeijklmoqsuvx"), (Run::Fetch, "46AHILXdeijkmoqsuvx")];
         for ((run, only), (_, letters)) in only.into_iter().zip(letters) {
             let command = command();
             let subcommand = command.find_subcommand(run.as_str()).expect("a command");
@@ -577,7 +583,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in ["--cookie-jar j", "--resolve x", "--limit-rate 5k", "--noproxy h", "--cacert f"] {
+        for later in ["--cookie-jar j", "--save-bodies d"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }

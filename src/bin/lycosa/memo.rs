@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::RunFlags;
 use crate::file::Wanted;
 use crate::settings::request::RequestFlags;
+use crate::settings::transport::certificate_file;
 use crate::settings::{Given, Layer, Origin, Run, UsageError, setting};
 
 /// See the module. As JSON in the journal.
@@ -304,6 +305,7 @@ fn kept(name: &str, texts: &[String], missing: &mut Vec<String>) -> Option<Vec<S
             missing.push(name.to_owned());
             None
         }
+        "cert" => Some(texts.iter().map(|text| certificate_file(text).replace(':', "\\:")).collect()),
         "proxy" if texts.iter().any(|text| text.contains('@')) => {
             missing.push(name.to_owned());
             None

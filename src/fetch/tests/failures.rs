@@ -206,7 +206,7 @@ async fn an_unsigned_certificate_is_tls_unless_insecure() {
     assert_eq!(&*failure(&attempt).message, unknown);
     assert!(server.requests().is_empty());
 
-    let attempt = client_with(|settings| settings.insecure = true).fetch(get(&url)).await;
+    let attempt = client_with(|settings| settings.tls.insecure = true).fetch(get(&url)).await;
     assert_eq!((status(&attempt), &attempt.body.bytes[..]), (Some(200), &b"secret"[..]), "{:?}", attempt.error);
 }
 
@@ -255,7 +255,8 @@ async fn a_proxy_that_is_not_there_is_proxy() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     for url in ["http://example.test/", "https://example.test/"] {
         for scheme in ["http", "socks5h"] {
-            let client = client_with(|settings| settings.proxy = Some(format!("{scheme}://user:hunter2@{address}")));
+            let client =
+                client_with(|settings| settings.proxy = Some(vec![format!("{scheme}://user:hunter2@{address}")]));
             let attempt = client.fetch(get(url)).await;
             let error = failure(&attempt);
             assert_eq!((error.kind, error.stage), (ErrorKind::Proxy, Stage::Connect), "{scheme} {url} {error:?}");
@@ -267,7 +268,7 @@ async fn a_proxy_that_is_not_there_is_proxy() {
 #[tokio::test]
 async fn a_proxy_that_wants_a_password_is_proxy_for_good() {
     let proxy = Server::start(|_| vec![send("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"), Act::Close]).await;
-    let client = client_with(|settings| settings.proxy = Some(proxy.address.to_string()));
+    let client = client_with(|settings| settings.proxy = Some(vec![proxy.address.to_string()]));
     assert_fails(&client.fetch(get("https://example.test/")).await, ErrorKind::Proxy, Stage::Connect, false);
 }
 
@@ -284,7 +285,7 @@ async fn an_authority_that_serves_itself_is_told_in_plain_words() {
 async fn a_name_that_no_certificate_can_be_for_is_tls_for_good() {
     let proxy = Server::start(|_| vec![send("HTTP/1.1 200 Connected\r\n\r\n"), Act::Hang]).await;
     for proxied in [false, true] {
-        let client = client_with(|settings| settings.proxy = proxied.then(|| proxy.address.to_string()));
+        let client = client_with(|settings| settings.proxy = proxied.then(|| vec![proxy.address.to_string()]));
         for url in ["https://-/", "https://bad..host/"] {
             let attempt = client.fetch(get(url)).await;
             assert_fails(&attempt, ErrorKind::Tls, Stage::Tls, false);
@@ -299,13 +300,13 @@ async fn a_proxy_that_breaks_off_is_proxy_and_a_server_behind_it_is_not() {
     let closing = Server::start(|_| vec![Act::Close]).await;
     let refusing = Server::start(|_| vec![send("HTTP/1.1 502 Bad Gateway\r\n\r\n"), Act::Close]).await;
     for proxy in [&closing, &refusing] {
-        let client = client_with(|settings| settings.proxy = Some(proxy.address.to_string()));
+        let client = client_with(|settings| settings.proxy = Some(vec![proxy.address.to_string()]));
         assert_fails(&client.fetch(get("https://example.test/")).await, ErrorKind::Proxy, Stage::Connect, true);
     }
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let client = client_with(|settings| settings.proxy = Some(format!("socks5h://{address}")));
+    let client = client_with(|settings| settings.proxy = Some(vec![format!("socks5h://{address}")]));
     let (attempt, ()) = tokio::join!(client.fetch(get("https://example.test/")), async {
         use tokio::io::AsyncWriteExt as _;
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -315,7 +316,7 @@ async fn a_proxy_that_breaks_off_is_proxy_and_a_server_behind_it_is_not() {
 
     // The control: the tunnel stands, and the handshake within it is cut.
     let open = Server::start(|_| vec![send("HTTP/1.1 200 Connected\r\n\r\n"), Act::Close]).await;
-    let client = client_with(|settings| settings.proxy = Some(open.address.to_string()));
+    let client = client_with(|settings| settings.proxy = Some(vec![open.address.to_string()]));
     assert_fails(&client.fetch(get("https://example.test/")).await, ErrorKind::Tls, Stage::Tls, true);
 }
 

@@ -4,6 +4,7 @@ mod bodies;
 mod failures;
 mod requests;
 mod server;
+mod transport;
 
 use std::time::Duration;
 

@@ -149,7 +149,8 @@ async fn a_host_of_the_users_own_goes_where_credentials_may() {
 async fn an_attempt_names_its_proxy_and_only_if_it_went_there() {
     let server = echo().await;
     let proxy = echo().await;
-    let settings = ClientSettings { proxy: Some(format!("me:secret@{}", proxy.address)), ..ClientSettings::default() };
+    let settings =
+        ClientSettings { proxy: Some(vec![format!("me:secret@{}", proxy.address)]), ..ClientSettings::default() };
     for no in ["*", "127.0.0.0/8"] {
         let client = Client::with_variables(&settings, &ProxyVariables::without(no)).unwrap();
         let attempt = client.fetch(get(&server.url("/"))).await;
@@ -223,7 +224,7 @@ async fn the_guard_looks_at_what_a_name_resolves_to() {
 #[tokio::test]
 async fn a_proxy_gets_the_whole_url_and_the_password_in_its_own_header() {
     let proxy = Server::start(|_| vec![ok("", b"from the proxy")]).await;
-    let client = client_with(|settings| settings.proxy = Some(format!("user:pass@{}", proxy.address)));
+    let client = client_with(|settings| settings.proxy = Some(vec![format!("user:pass@{}", proxy.address)]));
     let attempt = client.fetch(get("http://example.test/page")).await;
     assert_eq!(&attempt.body.bytes[..], b"from the proxy", "{:?}", attempt.error);
     assert!(proxy.requests()[0].starts_with("GET http://example.test/page HTTP/1.1\r\n"));
@@ -236,8 +237,8 @@ async fn a_proxy_tunnels_tls() {
     let address = server.address;
     let proxy = Server::start(move |_| vec![send("HTTP/1.1 200 Connected\r\n\r\n"), Act::Relay(address)]).await;
     let client = client_with(|settings| {
-        settings.proxy = Some(proxy.address.to_string());
-        settings.insecure = true;
+        settings.proxy = Some(vec![proxy.address.to_string()]);
+        settings.tls.insecure = true;
     });
     let attempt = client.fetch(get("https://example.test/")).await;
     assert_eq!(&attempt.body.bytes[..], b"through the tunnel", "{:?}", attempt.error);
@@ -245,14 +246,14 @@ async fn a_proxy_tunnels_tls() {
     assert!(sent(&proxy, "user-agent")[0].starts_with("lycosa/"));
 
     // A certificate that is refused is the server's failure, not the proxy's.
-    let strict = client_with(|settings| settings.proxy = Some(proxy.address.to_string()));
+    let strict = client_with(|settings| settings.proxy = Some(vec![proxy.address.to_string()]));
     assert_fails(&strict.fetch(get("https://example.test/")).await, ErrorKind::Tls, Stage::Tls, false);
 }
 
 #[tokio::test]
 async fn a_guarded_request_may_use_a_private_proxy_but_not_aim_at_it() {
     let proxy = Server::start(|_| vec![ok("", b"from the proxy")]).await;
-    let client = client_with(|settings| settings.proxy = Some(format!("localhost:{}", proxy.address.port())));
+    let client = client_with(|settings| settings.proxy = Some(vec![format!("localhost:{}", proxy.address.port())]));
     let attempt = client.fetch(Request { guarded: true, ..get("http://example.test/") }).await;
     assert_eq!(&attempt.body.bytes[..], b"from the proxy", "{:?}", attempt.error);
     for url in ["http://localhost/", "http://10.0.0.1/"] {

@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// What the server does with a request, step by step. After the last step it waits for the next request.
 #[derive(Debug, Clone)]
@@ -48,6 +49,7 @@ pub struct Server {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
     requests: Arc<Mutex<Vec<String>>>,
+    peers: Arc<Mutex<Vec<SocketAddr>>>,
     _tasks: JoinSet<()>,
 }
 
@@ -57,14 +59,23 @@ impl Server {
         Self::listen(script, None).await
     }
 
+    /// The same over TLS, as somebody in particular.
+    pub async fn start_tls_as(
+        script: impl Fn(&str) -> Vec<Act> + Send + Sync + 'static,
+        identity: &Identity,
+        clients: Option<&Identity>,
+    ) -> Self {
+        Self::listen(script, Some(identity.acceptor(clients, &[]))).await
+    }
+
     /// The same over TLS, with a certificate that nobody has signed.
     pub async fn start_tls(script: impl Fn(&str) -> Vec<Act> + Send + Sync + 'static) -> Self {
-        Self::listen(script, Some(acceptor(IsCa::NoCa))).await
+        Self::listen(script, Some(Identity::new(IsCa::NoCa).acceptor(None, &[]))).await
     }
 
     /// The same with the certificate of an authority itself, as `openssl req -x509` makes them.
     pub async fn start_tls_of_authority(script: impl Fn(&str) -> Vec<Act> + Send + Sync + 'static) -> Self {
-        Self::listen(script, Some(acceptor(IsCa::Ca(BasicConstraints::Unconstrained)))).await
+        Self::listen(script, Some(Identity::of_authority().acceptor(None, &[]))).await
     }
 
     async fn listen(script: impl Fn(&str) -> Vec<Act> + Send + Sync + 'static, tls: Option<TlsAcceptor>) -> Self {
@@ -74,11 +85,13 @@ impl Server {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let script: Arc<Script> = Arc::new(script);
         let mut tasks = JoinSet::new();
-        let (count, log) = (Arc::clone(&connections), Arc::clone(&requests));
+        let peers = Arc::new(Mutex::new(Vec::new()));
+        let (count, log, who) = (Arc::clone(&connections), Arc::clone(&requests), Arc::clone(&peers));
         tasks.spawn(async move {
             let mut open = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, peer)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
+                who.lock().unwrap().push(peer);
                 let (script, log, tls) = (Arc::clone(&script), Arc::clone(&log), tls.clone());
                 open.spawn(async move {
                     let _ = match tls {
@@ -91,7 +104,7 @@ impl Server {
                 });
             }
         });
-        Self { address, connections, requests, _tasks: tasks }
+        Self { address, connections, requests, peers, _tasks: tasks }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -102,21 +115,60 @@ impl Server {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Where its connections came from.
+    pub fn peers(&self) -> Vec<SocketAddr> {
+        self.peers.lock().unwrap().clone()
+    }
+
     /// The heads of all requests so far.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
 
-fn acceptor(is_ca: IsCa) -> TlsAcceptor {
-    let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    params.is_ca = is_ca;
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
-    TlsAcceptor::from(Arc::new(config))
+/// A self-signed certificate with its key, for localhost and 127.0.0.1.
+pub struct Identity {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl Identity {
+    pub fn new(is_ca: IsCa) -> Self {
+        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let key = KeyPair::generate().unwrap();
+        Self { certificate: params.self_signed(&key).unwrap(), key }
+    }
+
+    /// As `openssl req -x509` makes them.
+    pub fn of_authority() -> Self {
+        Self::new(IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    pub fn certificate(&self) -> String {
+        self.certificate.pem()
+    }
+
+    pub fn key(&self) -> String {
+        self.key.serialize_pem()
+    }
+
+    /// With `clients` only those who show that certificate, or one signed by it, are served.
+    pub fn acceptor(&self, clients: Option<&Self>, versions: &[&[u8]]) -> TlsAcceptor {
+        let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
+        let builder = match clients {
+            None => ServerConfig::builder().with_no_client_auth(),
+            Some(clients) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(clients.certificate.der().clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+                ServerConfig::builder().with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder.with_single_cert(vec![self.certificate.der().clone()], key).unwrap();
+        config.alpn_protocols = versions.iter().map(|version| version.to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
 }
 
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send {

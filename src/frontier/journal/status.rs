@@ -151,7 +151,8 @@ impl Glance {
                     }
                 }
                 Entry::Retried { old, .. } => {
-                    *self.counted.entry(counted(&old)).or_default() -= 1;
+                    let counted = self.counted.entry(counted(&old)).or_default();
+                    *counted = counted.saturating_sub(1);
                     self.superseded += 1;
                 }
                 Entry::Spent(part) => self.spent.add(&part),

@@ -46,6 +46,11 @@ impl<'a> Foreign<'a> {
         self.open.last().is_some_and(|top| top.content != Content::Html { entered: true })
     }
 
+    /// The name of the innermost foreign element, as written, if its content is foreign too.
+    pub(super) fn innermost(&self) -> Option<&'a [u8]> {
+        self.open.last().filter(|top| top.content == Content::Foreign).map(|top| top.name)
+    }
+
     /// Takes a start tag; whether it opens a foreign element, so that nothing of HTML holds for it.
     pub(super) fn start(&mut self, tag: &Tag<'a>) -> bool {
         match self.open.last_mut() {

@@ -3,11 +3,12 @@
 use encoding_rs::{Encoding, UTF_8};
 
 use super::oracle::{PIECES, compare};
-use super::resolve::Resolver;
-use super::{Html, MAX_LINKS, MAX_TEXT, MAX_TITLE};
+use super::{Html, MAX_TEXT, MAX_TITLE};
 use crate::fuzzing::{Target, byte, contents};
 use crate::model::page::{Extraction, Page};
 use crate::model::url::{self, Url};
+use crate::parse::MAX_LINKS;
+use crate::parse::references::Resolver;
 use crate::parse::{Extract as _, Wants};
 
 /// The header's charset (by number), and a page.
@@ -93,8 +94,8 @@ fn html(mut input: &[u8]) {
     let header = [None, Some("utf-8"), Some("utf-16le"), Some("shift_jis")];
     let header = header[usize::from(byte(&mut input)) % header.len()];
     let at = Url::parse("http://h.example/dir/page?q").expect("a URL");
-    let all = extract(&at, header, input, Wants { links: true, link_details: true, words: true });
-    let brief = extract(&at, header, input, Wants { links: true, link_details: false, words: false });
+    let all = extract(&at, header, input, Wants { links: true, link_details: true, words: true, ..Wants::default() });
+    let brief = extract(&at, header, input, Wants { links: true, ..Wants::default() });
     let none = extract(&at, header, input, Wants::default());
     assert_eq!((&all.title, all.directives, all.charset), (&brief.title, brief.directives, brief.charset));
     assert_eq!((&all.title, none.outlinks.len()), (&none.title, 0));

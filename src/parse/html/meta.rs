@@ -5,7 +5,7 @@
 use crate::model::page::Directives;
 
 /// The URL of `<meta http-equiv=refresh content=…>`. None if it only reloads the page, or is no refresh at all.
-pub(super) fn refresh_target(content: &str) -> Option<&str> {
+pub(in crate::parse) fn refresh_target(content: &str) -> Option<&str> {
     let text = content.trim_ascii_start();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     if digits == 0 && !text.starts_with('.') {
@@ -47,12 +47,12 @@ pub(super) fn read_directives(content: &str, directives: &mut Directives) {
 }
 
 /// Whether the `rel` of a link asks not to follow it.
-pub(super) fn is_nofollow(rel: &str) -> bool {
+pub(in crate::parse) fn is_nofollow(rel: &str) -> bool {
     rel.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case("nofollow"))
 }
 
 /// Whether the `rel` of a `<link>` leads to another page rather than to a part of this one.
-pub(super) fn leads_on(rel: &str) -> bool {
+pub(in crate::parse) fn leads_on(rel: &str) -> bool {
     rel.split_ascii_whitespace()
         .any(|word| ["next", "alternate", "canonical"].iter().any(|known| word.eq_ignore_ascii_case(known)))
 }

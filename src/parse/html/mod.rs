@@ -16,29 +16,30 @@ use encoding_rs::UTF_8;
 
 use super::{Extract, Wants, charset};
 use crate::model::page::{Directives, Extraction, Page};
+use crate::model::url::Url;
+use crate::parse::references::{Extra, Place as At, References, Resolver};
 
 pub(crate) mod attributes;
 mod entity;
 mod entity_table;
+mod everywhere;
 mod fold;
 mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod links;
 mod meta;
-mod resolve;
+mod places;
 mod scan;
+mod srcset;
 mod words;
 
-pub use links::MAX_LINKS;
+pub(super) use meta::{is_nofollow, leads_on, refresh_target};
 
 use attributes::decoded;
 use entity::{Place, decode};
 use fold::Folded;
 use foreign::Foreign;
-use links::{Details, References};
-use resolve::Resolver;
-use scan::{Scanner, Tag, Token};
+use scan::{Scanner, Shown, Tag, Token};
 use words::Text;
 
 /// Characters of a title; the rest is dropped.
@@ -46,12 +47,12 @@ const MAX_TITLE: usize = 1000;
 /// Characters of a link's text.
 const MAX_TEXT: usize = 512;
 
-/// HTML and XHTML.
+/// HTML and XHTML, and drawings of SVG for their links.
 pub struct Html;
 
 impl Extract for Html {
-    fn reads(&self, media_type: &str) -> bool {
-        matches!(media_type, "text/html" | "application/xhtml+xml")
+    fn reads(&self, media_type: &str, _: &Url) -> bool {
+        matches!(media_type, "text/html" | "application/xhtml+xml" | "image/svg+xml")
     }
 
     fn extract(&self, page: &Page<'_>, wants: Wants) -> Extraction {
@@ -66,7 +67,8 @@ impl Extract for Html {
             }
         };
         let words = wants.words.then(Text::default);
-        let mut reader = Reader { wants, words, agent: page.agent, ..Reader::default() };
+        let references = References::new(wants);
+        let mut reader = Reader { wants, words, references, agent: page.agent, ..Reader::default() };
         reader.read(&text);
         let mut outlinks = if reader.references.is_empty() {
             Vec::new()
@@ -102,6 +104,8 @@ struct Reader<'a> {
     /// The `<a>` that is open, with its place among the references and its text so far.
     anchor: Option<(usize, Folded)>,
     words: Option<Text>,
+    /// Documents around this one, which is the content of an attribute or a comment.
+    within: u8,
 }
 
 /// How the content of an element goes on.
@@ -118,9 +122,9 @@ enum Content {
 impl<'a> Reader<'a> {
     fn read(&mut self, page: &'a [u8]) {
         let mut scanner = Scanner::new(page);
-        while let Some(token) = scanner.next(self.anchor.is_some() || self.words.is_some(), self.foreign.knows_cdata())
-        {
+        while let Some(token) = scanner.next(self.shown()) {
             match token {
+                Token::Conditional(markup) => self.conditional(markup),
                 Token::Text(text) => self.text(text, decode),
                 Token::Verbatim(text) => self.text(text, |text, _| String::from_utf8_lossy(text)),
                 Token::End(tag) => {
@@ -135,10 +139,16 @@ impl<'a> Reader<'a> {
                 Token::Start(tag) => match self.start(&tag) {
                     Content::Markup => {}
                     Content::RawText(name) => {
-                        let _ = scanner.raw_text(name);
+                        let text = scanner.raw_text(name);
+                        if self.wants.everywhere && name == "style" {
+                            self.style(&String::from_utf8_lossy(text));
+                        }
                     }
                     Content::Script => {
-                        let _ = scanner.script();
+                        let text = scanner.script();
+                        if self.wants.scripts {
+                            self.script(&String::from_utf8_lossy(text));
+                        }
                     }
                     Content::Title => self.title(scanner.raw_text("title")),
                     Content::Plain => scanner.stop(),
@@ -146,6 +156,11 @@ impl<'a> Reader<'a> {
             }
         }
         self.close_anchor();
+    }
+
+    fn shown(&self) -> Shown {
+        let text = self.anchor.is_some() || self.words.is_some() || (self.wants.everywhere && self.foreign.is_open());
+        Shown { text, cdata: self.foreign.knows_cdata(), conditionals: self.wants.everywhere && self.within == 0 }
     }
 
     /// Whether the rest of the page holds nothing that is wanted: where no links are, it ends with the head that has the
@@ -158,29 +173,36 @@ impl<'a> Reader<'a> {
         let is_foreign = self.foreign.start(tag);
         let key = key(tag.name);
         match key {
-            A => self.anchor(tag),
+            A => self.anchor(tag, is_foreign),
             AREA => self.area(tag),
             LINK => self.link(tag),
             META => self.meta(tag),
-            FRAME => self.frame(tag, "frame"),
-            IFRAME => self.frame(tag, "iframe"),
+            FRAME => self.frame(tag, &places::FRAME),
+            IFRAME => self.frame(tag, &places::IFRAME),
             BASE if !is_foreign && self.base.is_none() => {
                 self.base = tag.attributes.find(["href"])[0].map(decoded);
             }
             _ => {}
         }
+        if self.wants.everywhere {
+            self.everywhere(tag, key, is_foreign);
+        }
         if is_foreign { Content::Markup } else { content_of(key) }
     }
 
-    fn anchor(&mut self, tag: &Tag<'a>) {
+    fn anchor(&mut self, tag: &Tag<'a>, is_foreign: bool) {
         self.close_anchor();
         if !self.wants.links {
             return;
         }
-        let [href, rel] = tag.attributes.find(["href", "rel"]);
-        let Some(href) = href else { return };
-        let place = self.reference(decoded(href), "a", rel, None);
-        self.anchor = place.map(|place| (place, Folded::new(MAX_TEXT)));
+        let [href, xlink, rel] = tag.attributes.find(["href", "xlink:href", "rel"]);
+        let (href, place) = match (href, xlink.filter(|_| is_foreign)) {
+            (Some(href), _) => (href, &places::A),
+            (None, Some(href)) => (href, &places::A_XLINK),
+            (None, None) => return,
+        };
+        let at = self.reference(decoded(href), place, rel, None);
+        self.anchor = at.map(|at| (at, Folded::new(MAX_TEXT)));
     }
 
     fn close_anchor(&mut self) {
@@ -193,6 +215,10 @@ impl<'a> Reader<'a> {
         if let Some(words) = &mut self.words {
             words.push(raw);
         }
+        if self.wants.everywhere && self.foreign.innermost().is_some_and(|name| name.eq_ignore_ascii_case(b"style")) {
+            let text = decode(raw, Place::Text);
+            self.style(&text);
+        }
         if let Some((_, text)) = &mut self.anchor
             && !text.is_full()
         {
@@ -203,22 +229,27 @@ impl<'a> Reader<'a> {
     fn area(&mut self, tag: &Tag<'a>) {
         let [href, rel, alt] = tag.attributes.find(["href", "rel", "alt"]);
         if let Some(href) = href {
-            let _ = self.reference(decoded(href), "area", rel, alt);
+            let _ = self.reference(decoded(href), &places::AREA, rel, alt);
         }
     }
 
     fn link(&mut self, tag: &Tag<'a>) {
         let [href, rel] = tag.attributes.find(["href", "rel"]);
-        if let (Some(href), Some(rel)) = (href, rel)
-            && meta::leads_on(&decoded(rel))
-        {
-            let _ = self.reference(decoded(href), "link", Some(rel), None);
+        let Some(href) = href else { return };
+        if rel.is_some_and(|rel| meta::leads_on(&decoded(rel))) {
+            let _ = self.reference(decoded(href), &places::LINK_ON, rel, None);
+        } else if self.wants.everywhere {
+            let _ = self.reference(decoded(href), &places::LINK, rel, None);
         }
     }
 
-    fn frame(&mut self, tag: &Tag<'a>, name: &'static str) {
-        if let [Some(source)] = tag.attributes.find(["src"]) {
-            let _ = self.reference(decoded(source), name, None, None);
+    fn frame(&mut self, tag: &Tag<'a>, place: &'static At) {
+        let [source, document] = tag.attributes.find(["src", "srcdoc"]);
+        if let Some(source) = source {
+            let _ = self.reference(decoded(source), place, None, None);
+        }
+        if let Some(document) = document.filter(|_| self.wants.links && place.tag == "iframe") {
+            self.inner_document(&decoded(document));
         }
     }
 
@@ -231,7 +262,7 @@ impl<'a> Reader<'a> {
                 Cow::Owned(content) => meta::refresh_target(content).map(|target| Cow::Owned(target.to_owned())),
             };
             if let Some(target) = target {
-                let _ = self.reference(target, "meta", None, None);
+                let _ = self.reference(target, &places::REFRESH, None, None);
             }
         }
         if let Some(name) = name.map(decoded)
@@ -245,7 +276,7 @@ impl<'a> Reader<'a> {
     fn reference(
         &mut self,
         text: Cow<'a, str>,
-        tag: &'static str,
+        place: &'static At,
         rel: Option<&'a [u8]>,
         alt: Option<&'a [u8]>,
     ) -> Option<usize> {
@@ -254,16 +285,16 @@ impl<'a> Reader<'a> {
         }
         let nofollow = rel.is_some_and(|rel| meta::is_nofollow(&decoded(rel)));
         if !self.wants.link_details {
-            self.references.push(text, tag, nofollow);
-            return None;
+            return self.references.push(text, place, nofollow, None);
         }
         let text_of = |alt: &'a [u8]| {
             let mut folded = Folded::new(MAX_TEXT);
             folded.push(&decoded(alt));
             folded.finish().map(String::into_boxed_str)
         };
-        let details = Details { rel: rel.map(|rel| decoded(rel).into()), text: alt.and_then(text_of) };
-        self.references.push_detailed(text, tag, nofollow, details)
+        let rel = rel.map(|rel| decoded(rel).into());
+        let extra = Extra { rel, text: alt.and_then(text_of), relative_to: None };
+        self.references.push(text, place, nofollow, Some(Box::new(extra)))
     }
 
     fn title(&mut self, raw: &'a [u8]) {
@@ -279,7 +310,7 @@ impl<'a> Reader<'a> {
 
 /// An element name as a number, in which case does not matter; 0 for a name of more than 16 bytes, and none that matters
 /// is so long. Every tag of a page is asked for its name, so this must be cheap.
-const fn key(name: &[u8]) -> u128 {
+pub(super) const fn key(name: &[u8]) -> u128 {
     if name.len() > 16 {
         return 0;
     }

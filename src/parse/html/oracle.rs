@@ -81,7 +81,14 @@ fn expected(page: &str, at: &Url) -> (Option<String>, Vec<Link>) {
     let title = title.map(|title| title.text().collect::<String>());
     let title = title.map(|title| title.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
     let title = title.map(|title| title.chars().take(1000).collect::<String>()).filter(|title| !title.is_empty());
-    (title, starts.into_inner().iter().filter_map(|start| link(start, &base)).collect())
+    let mut links = Vec::new();
+    for start in starts.into_inner() {
+        links.extend(link(&start, &base));
+        if let ("iframe", Some((_, document))) = (start.0.as_str(), start.1.iter().find(|(name, _)| name == "srcdoc")) {
+            links.extend(expected(document, &base).1);
+        }
+    }
+    (title, links)
 }
 
 fn link((name, attributes): &Start, base: &Url) -> Option<Link> {
@@ -116,7 +123,7 @@ pub(super) fn compare(page: &str, name: &str) {
             body: page.as_bytes(),
             agent: "lycosa",
         };
-        Html.extract(&page, Wants { links, link_details, words: false })
+        Html.extract(&page, Wants { links, link_details, ..Wants::default() })
     };
     let all = read(true, true);
     let found: Vec<Link> = all

@@ -29,6 +29,17 @@ pub(super) enum Token<'a> {
     Verbatim(&'a [u8]),
     Start(Tag<'a>),
     End(Tag<'a>),
+    /// What a conditional comment holds: markup for old browsers.
+    Conditional(&'a [u8]),
+}
+
+/// Which tokens are given out beside tags.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shown {
+    pub(super) text: bool,
+    /// `<![CDATA[` opens a CDATA section here (in SVG and MathML), and not a comment.
+    pub(super) cdata: bool,
+    pub(super) conditionals: bool,
 }
 
 /// What a `<` turns out to be.
@@ -52,9 +63,9 @@ impl<'a> Scanner<'a> {
         Self { input, at: 0 }
     }
 
-    /// The next token; None at the end. Without `text`, text is passed over. `cdata`: whether `<![CDATA[` opens a CDATA
-    /// section (in SVG and MathML) or a comment (in HTML).
-    pub(super) fn next(&mut self, text: bool, cdata: bool) -> Option<Token<'a>> {
+    /// The next token; None at the end. What is not to be shown is passed over.
+    pub(super) fn next(&mut self, shown: Shown) -> Option<Token<'a>> {
+        let Shown { text, cdata, conditionals } = shown;
         let mut search = self.at;
         loop {
             let Some(found) = memchr(b'<', &self.input[search..]) else {
@@ -76,6 +87,9 @@ impl<'a> Scanner<'a> {
                 Markup::Ignored(end) => {
                     self.at = end;
                     search = end;
+                    if conditionals && let Some(content) = conditional(&self.input[open..end]) {
+                        return Some(Token::Conditional(content));
+                    }
                 }
                 Markup::None => {}
             }
@@ -224,6 +238,13 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// What stands between `<!--[if …]>` and `<![endif]-->`.
+fn conditional(comment: &[u8]) -> Option<&[u8]> {
+    let condition = comment.strip_prefix(b"<!--[if")?;
+    let content = &condition[memmem::find(condition, b"]>")? + 2..];
+    Some(&content[..memmem::find(content, b"<![endif]").unwrap_or(content.len())])
+}
+
 const CDATA: &[u8] = b"<![CDATA[";
 
 #[cfg(test)]
@@ -234,10 +255,10 @@ mod tests {
     fn tokens(input: &str) -> String {
         let mut scanner = Scanner::new(input.as_bytes());
         let mut out = Vec::new();
-        while let Some(token) = scanner.next(true, false) {
+        while let Some(token) = scanner.next(Shown { text: true, ..Shown::default() }) {
             let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             match token {
-                Token::Text(text) | Token::Verbatim(text) => out.push(shown(text)),
+                Token::Text(text) | Token::Verbatim(text) | Token::Conditional(text) => out.push(shown(text)),
                 Token::Start(tag) => out.push(format!("[{}]", shown(tag.name))),
                 Token::End(tag) => out.push(format!("[/{}]", shown(tag.name))),
             }

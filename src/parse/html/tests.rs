@@ -6,8 +6,8 @@ use crate::parse::{Extract as _, Wants};
 
 use super::Html;
 
-const ALL: Wants = Wants { links: true, link_details: true, words: false };
-const BRIEF: Wants = Wants { links: true, link_details: false, words: false };
+const ALL: Wants = Wants { links: true, link_details: true, everywhere: false, scripts: false, words: false };
+const BRIEF: Wants = Wants { links: true, link_details: false, everywhere: false, scripts: false, words: false };
 
 fn extract_bytes(body: &[u8], header_charset: Option<&str>, wants: Wants) -> Extraction {
     let url = Url::parse("http://h.example/dir/page?q").unwrap();
@@ -227,9 +227,9 @@ fn a_page_cannot_make_us_hold_much_more_than_itself() {
         let bytes: usize = extract_bytes(page.as_bytes(), None, wants).outlinks.iter().map(|link| link.url.len()).sum();
         assert!(bytes > page.len() && bytes <= 16 * page.len() + (1 << 20), "{bytes}");
     }
-    let many = (0..super::MAX_LINKS + 10).map(|n| format!("<a href={n}>")).collect::<Vec<_>>().concat();
+    let many = (0..crate::parse::MAX_LINKS + 10).map(|n| format!("<a href={n}>")).collect::<Vec<_>>().concat();
     for wants in [ALL, BRIEF] {
-        assert_eq!(extract_bytes(many.as_bytes(), None, wants).outlinks.len(), super::MAX_LINKS);
+        assert_eq!(extract_bytes(many.as_bytes(), None, wants).outlinks.len(), crate::parse::MAX_LINKS);
     }
 }
 

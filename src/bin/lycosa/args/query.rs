@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{config_file, flag, layer_of, negative_flag, no_config, wanted};
 use crate::file::{self, Wanted};
-use crate::settings::table::{FILES, HEADINGS, SETTINGS};
+use crate::settings::table::{FILES, HEADINGS, REQUESTS, SETTINGS};
 use crate::settings::{Kind, Layer, Run, Setting, UsageError};
 
 /// What a command asks.
@@ -34,14 +34,23 @@ impl Question {
 
     /// Whether a setting bears on the answer.
     fn takes(self, setting: &Setting) -> bool {
-        const ASKING: [&str; 11] = [
+        const ASKING: [&str; 20] = [
             "allow-private",
+            "cacert",
+            "cert",
             "connect-timeout",
+            "connect-to",
             "header",
+            "http-version",
             "insecure",
+            "interface",
+            "ip-version",
+            "key",
+            "noproxy",
             "proxy",
             "quiet",
             "read-timeout",
+            "resolve",
             "retries",
             "timeout",
             "user",
@@ -111,6 +120,7 @@ pub fn query_command(question: Question) -> Command {
     let defaults = file::defaults(Run::Crawl);
     let mut args: Vec<_> = question.settings().map(|setting| (setting.heading, flag(setting, &defaults))).collect();
     args.extend([(FILES, config_file()), (FILES, no_config())]);
+    args.extend(super::shorthand::args().map(|arg| (REQUESTS, arg)));
     let place = |heading: &str| HEADINGS.iter().position(|known| *known == heading);
     args.sort_by(|a, b| (place(a.0), a.1.get_long()).cmp(&(place(b.0), b.1.get_long())));
     let urls = Arg::new("url").value_name("URL").num_args(0..).help("URLs to judge");

@@ -9,6 +9,7 @@ use crate::args::ConfigAction;
 use crate::settings::request::RequestFlags;
 use crate::settings::resolve::{resolve, without_credentials};
 use crate::settings::table::{FORMATS, SETTINGS};
+use crate::settings::transport::certificate_file;
 use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError};
 use crate::{file, layers};
 
@@ -135,6 +136,7 @@ fn masked(setting: &Setting, text: &str) -> String {
     match setting.name {
         "user" if text != "none" => format!("{}:***", text.split(':').next().unwrap_or_default()),
         "proxy" => without_credentials(text),
+        "cert" => certificate_file(text),
         "header" => match text.split_once(':') {
             Some((name, _)) if is_credential(name.trim()) => format!("{name}: ***"),
             _ => text.to_owned(),

@@ -98,7 +98,7 @@ pub fn settings(start: &str) -> Settings {
             ..EngineSettings::default()
         },
         // Empty is no proxy at all: a proxy of the environment could not reach this process by its loopback address.
-        client: ClientSettings { proxy: Some(String::new()), ..ClientSettings::default() },
+        client: ClientSettings { proxy: Some(Vec::new()), ..ClientSettings::default() },
         seeds: vec![Source::Arguments(vec![start.to_owned()])].into(),
         outputs: Vec::new(),
         cache: None,

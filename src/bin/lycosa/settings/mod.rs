@@ -12,6 +12,7 @@ pub mod check;
 pub mod request;
 pub mod resolve;
 pub mod table;
+pub mod transport;
 
 /// The commands that have settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

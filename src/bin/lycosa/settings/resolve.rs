@@ -10,6 +10,7 @@ use lycosa::fetch::client::{ClientSettings, LowestSpeed};
 use lycosa::frontier::journal::Durability;
 use lycosa::model::units::Rate;
 use lycosa::policy::breaker::BreakerSettings;
+use lycosa::policy::follow::Follow;
 use lycosa::policy::retry::RetrySettings;
 use lycosa::policy::robots::product_token;
 use lycosa::policy::scope::{Rule, ScopeSettings};
@@ -19,7 +20,7 @@ use lycosa::sinks::{OutputSettings, Target, format_for_path};
 use super::check::{self, Bad, Patience};
 use super::request::{Headers, RequestFlags};
 use super::table::LEAST_MEMORY;
-use super::{Kind, Layer, Origin, Run, UsageError, setting};
+use super::{Kind, Layer, Origin, Run, UsageError, setting, transport};
 use crate::exit::FailOn;
 
 /// For a time that was switched off where the library wants one: longer than any run.
@@ -57,8 +58,6 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
     let values = Values(layers);
     let headers = headers(&values, flags)?;
     let (method, body) = flags.method_and_body().map_err(UsageError::from)?;
-    let proxy =
-        proxy(values.list("proxy").last().map_or("", String::as_str)).map_err(|bad| values.error("proxy", bad))?;
     let (outputs, warnings) = outputs(&values)?;
     let agent = product_token(&headers.user_agent).trim();
     let mut engine = engine(run, &values)?;
@@ -74,11 +73,15 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         headers: plain,
         removed: headers.removed,
         credentials: headers.credentials,
-        proxy,
-        insecure: values.switch("insecure"),
+        proxy: transport::proxies(&values)?,
+        noproxy: transport::noproxy(&values),
+        tls: transport::tls(&values)?,
+        dial: transport::dial(&values)?,
         max_ratio: values.whole("max-ratio")?,
         connect_timeout: values.duration("connect-timeout")?,
         read_timeout: values.duration("read-timeout")?,
+        compressed: values.switch("compressed"),
+        limit_rate: values.read("limit-rate", check::size)?,
         lowest_speed: values
             .read("speed-limit", check::size)?
             .zip(values.duration("speed-time")?)
@@ -109,6 +112,8 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
     let patience = values.read("breaker-wait", check::patience)?;
     Ok(EngineSettings {
         follow: crawl,
+        what_to_follow: Follow::of(entries(values, "follow")),
+        js_links: values.switch("js-links"),
         unique: crawl || values.switch("unique"),
         concurrency: concurrency as usize,
         host_concurrency: values.whole("host-concurrency")?.unwrap_or(concurrency),
@@ -203,9 +208,13 @@ fn scope(values: &Values<'_>) -> Result<ScopeSettings, UsageError> {
     })
 }
 
+/// The words of a list, whose entries may hold several with commas between.
+fn entries<'v>(values: &'v Values<'_>, name: &str) -> impl Iterator<Item = &'v str> {
+    values.list(name).iter().flat_map(|entry| entry.split(',')).map(str::trim)
+}
+
 fn with(values: &Values<'_>) -> With {
-    let asked =
-        |key: &str| values.list("with").iter().flat_map(|entry| entry.split(',')).any(|part| part.trim() == key);
+    let asked = |key: &str| entries(values, "with").any(|entry| entry == key);
     With { body: asked("body"), links: asked("links"), headers: asked("headers"), digest: asked("digest") }
 }
 
@@ -220,29 +229,6 @@ fn headers(values: &Values<'_>, flags: &RequestFlags) -> Result<Headers, UsageEr
     }
     Headers::compose(agent, referer, values.text("user"), values.list("header"), flags)
         .map_err(|(name, bad)| values.error(name, bad))
-}
-
-/// A proxy's URL; without a scheme it is an http proxy, as in curl. None: as the environment says. Empty: no proxy.
-fn proxy(text: &str) -> Result<Option<String>, Bad> {
-    const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
-    match text {
-        "environment" => return Ok(None),
-        "none" | "" => return Ok(Some(String::new())),
-        _ => {}
-    }
-    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    // The text is not repeated: it may hold a password.
-    let url = lycosa::model::url::Url::parse(&full).map_err(|error| Bad::new(format!("not a proxy's URL: {error}")))?;
-    if !SCHEMES.contains(&url.scheme()) {
-        let near = super::nearest(url.scheme(), SCHEMES).unwrap_or("http");
-        let mut bad = Bad::new(format!("'{}' is not the scheme of a proxy ({})", url.scheme(), SCHEMES.join(", ")));
-        bad.hint = Some(format!("did you mean '{near}'?"));
-        return Err(bad);
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(Bad::new("not a proxy's URL: no host"));
-    }
-    Ok(Some(full))
 }
 
 /// A proxy as records and `config show` print it.
@@ -330,25 +316,25 @@ fn summary(values: &Values<'_>, outputs: &[OutputSettings]) -> Result<Option<Pat
 
 /// Typed reading. Every name is one of the table (tested by resolving), and every text has been checked where it was
 /// given.
-struct Values<'a>(&'a Layer);
+pub(super) struct Values<'a>(&'a Layer);
 
 impl<'a> Values<'a> {
     fn given(&self, name: &str) -> Option<&'a super::Given> {
         self.0.get(name)
     }
 
-    fn error(&self, name: &str, bad: Bad) -> UsageError {
+    pub(super) fn error(&self, name: &str, bad: Bad) -> UsageError {
         let setting = setting(name).expect("names in this file are of the table");
         let origin = self.given(name).map_or(&Origin::Default, |given| &given.origin);
         UsageError::of_value(setting, origin, bad)
     }
 
     /// The text of a setting; None for `none`, or where the command does not have it.
-    fn text(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.given(name)?.texts.last().map(String::as_str).filter(|text| !text.is_empty() && *text != "none")
     }
 
-    fn list(&self, name: &str) -> &'a [String] {
+    pub(super) fn list(&self, name: &str) -> &'a [String] {
         self.given(name).map_or(&[], |given| &given.texts)
     }
 
@@ -357,7 +343,7 @@ impl<'a> Values<'a> {
         read(text).map_err(|bad| self.error(name, bad))
     }
 
-    fn switch(&self, name: &str) -> bool {
+    pub(super) fn switch(&self, name: &str) -> bool {
         self.text(name).is_some_and(|text| check::switch(text) == Ok(true))
     }
 
@@ -376,7 +362,7 @@ impl<'a> Values<'a> {
         self.read(name, check::rate)
     }
 
-    fn word(&self, name: &str) -> Result<&'static str, UsageError> {
+    pub(super) fn word(&self, name: &str) -> Result<&'static str, UsageError> {
         match setting(name).map(|setting| setting.kind) {
             Some(Kind::Word(words)) => self.read(name, |text| check::word(text, words)),
             _ => Err(self.error(name, Bad::new("is not a word"))),
@@ -469,11 +455,13 @@ mod tests {
     #[test]
     fn proxies_are_checked_and_shown_without_credentials() {
         let resolved = resolve_with(Run::Fetch, &[("proxy", "me:s3cret@proxy:3128")]).unwrap().settings;
-        assert_eq!(resolved.client.proxy.as_deref(), Some("http://me:s3cret@proxy:3128"));
+        assert_eq!(resolved.client.proxy.unwrap(), ["http://me:s3cret@proxy:3128"]);
         assert_eq!(without_credentials("socks5h://a:b@c@d:1/"), "socks5h://d:1/");
         let proxy = |text| resolve_with(Run::Fetch, &[("proxy", text)]).unwrap().settings;
         assert_eq!(proxy("environment").client.proxy, None);
-        assert_eq!(proxy("none").client.proxy.as_deref(), Some(""));
+        assert_eq!(proxy("none").client.proxy, Some(Vec::new()));
+        assert_eq!(proxy("a|socks5://b").client.proxy.unwrap(), ["http://a", "socks5://b"]);
+        assert!(message(&[("proxy", "a|none")]).contains("cannot stand beside"));
         let bad = message(&[("proxy", "sock5://me:s3cret@proxy")]);
         assert!(bad.starts_with("--proxy: 'sock5' is not the scheme of a proxy"), "{bad}");
         assert!(!message(&[("proxy", "http://me:s3cret@pro xy:99999")]).contains("s3cret"));

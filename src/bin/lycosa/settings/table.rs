@@ -18,6 +18,56 @@ pub const HEADINGS: [&str; 9] = [INPUT, SCOPE, REQUESTS, POLITENESS, LIMITS, FAI
 /// Names of `--format`; the library's table has the same (tested).
 pub const FORMATS: &[&str] = &["jsonl", "json"];
 
+/// Words of `--follow`: all links, those to documents, and the elements they can stand in.
+pub const FOLLOW: &[&str] = &[
+    "pages",
+    "all",
+    "a",
+    "area",
+    "link",
+    "base",
+    "form",
+    "button",
+    "input",
+    "img",
+    "image",
+    "source",
+    "picture",
+    "audio",
+    "video",
+    "track",
+    "iframe",
+    "frame",
+    "object",
+    "param",
+    "embed",
+    "applet",
+    "script",
+    "blockquote",
+    "q",
+    "ins",
+    "del",
+    "html",
+    "head",
+    "body",
+    "table",
+    "thead",
+    "tbody",
+    "tfoot",
+    "tr",
+    "td",
+    "th",
+    "style",
+    "css",
+    "meta",
+    "use",
+    "svg",
+    "header",
+    "manifest",
+    "feed",
+    "markdown",
+];
+
 const NO_LIMIT: u32 = u32::MAX;
 
 /// A crawl of one page takes 11 to 12 MiB.
@@ -39,9 +89,13 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("exclude", Kind::Patterns, "RE", "Do not follow links whose URL matches; wins over --include; repeatable")
         .only(Run::Crawl)
         .under(SCOPE),
+    Setting::new("follow", Kind::Words(FOLLOW), "LIST", "Links to follow by what they stand in: pages (what leads to documents), all, or elements such as img,script (commas between)")
+        .only(Run::Crawl)
+        .under(SCOPE),
     Setting::new("include", Kind::Patterns, "RE", "Follow only links whose URL matches; repeatable, any match counts")
         .only(Run::Crawl)
         .under(SCOPE),
+    Setting::new("js-links", Kind::Switch, "", "Also find links in string literals of scripts that look like paths").only(Run::Crawl).under(SCOPE),
     Setting::new(
         "max-depth",
         Kind::Whole { least: 0, most: NO_LIMIT, none: true },
@@ -69,10 +123,18 @@ pub const SETTINGS: &[Setting] = &[
     .only(Run::Crawl)
     .under(SCOPE),
     // Requests
+    Setting::new("cacert", Kind::Text, "FILE", "PEM file of the only certificate authorities to trust, instead of the system's")
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("cache", Kind::Text, "DIR", "Keep answers there as RFC 9111 allows, use those that are fresh, and ask about the others with their validators")
         .under(REQUESTS)
         .not_local(),
     Setting::new("cache-size", Kind::Size { least: 0 }, "SIZE", "Bytes of the cache; beyond it what was not used for the longest time goes").under(REQUESTS),
+    Setting::new("cert", Kind::Text, "FILE", "PEM file of a client certificate, shown only to hosts that were typed").under(REQUESTS).not_local(),
+    Setting::new("compressed", Kind::Switch, "", "Ask for compressed bodies and decode them; --no-compressed: neither (default: on)").under(REQUESTS),
+    Setting::new("connect-to", Kind::Texts, "MAP", "HOST1:PORT1:HOST2:PORT2: connect to the latter for URLs of the former; each may be empty; repeatable")
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("fallback", Kind::Word(&["none", "stale"]), "MODE", "stale: give the stored answer when a fetch fails or a breaker is open (none, stale)")
         .under(REQUESTS),
     Setting::new("header", Kind::Texts, "LINE", "Send this header; 'Name:' removes one, 'Name;' sends it empty, @FILE reads lines; repeatable")
@@ -81,7 +143,11 @@ pub const SETTINGS: &[Setting] = &[
         .not_local(),
     Setting::new("hedge-after", Kind::HedgeAfter, "DUR", "When the next mirror is asked too: after DUR, or after the p95 of the host asked; none: only after a failure")
         .under(REQUESTS),
+    Setting::new("http-version", Kind::Word(&["1.1", "2"]), "VER", "Highest version of HTTP: 1.1, or 2 where https agrees on it").under(REQUESTS),
     Setting::new("insecure", Kind::Switch, "", "Do not check certificates").short('k').under(REQUESTS).not_local(),
+    Setting::new("interface", Kind::Text, "NAME|IP", "Connect from this network interface, or this address").under(REQUESTS).not_local(),
+    Setting::new("ip-version", Kind::Word(&["any", "4", "6"]), "VER", "Connect to addresses of this version only (any, 4, 6)").under(REQUESTS),
+    Setting::new("key", Kind::Text, "FILE", "PEM file of the key of --cert, if it does not stand there").under(REQUESTS).not_local(),
     Setting::new(
         "max-redirs",
         Kind::Whole { least: 0, most: 1000, none: true },
@@ -89,14 +155,20 @@ pub const SETTINGS: &[Setting] = &[
         "Redirects followed for one URL; one more is a failure (kind redirect)",
     )
     .under(REQUESTS),
+    Setting::new("noproxy", Kind::Text, "LIST", "Ask these hosts without a proxy: names with all below them, addresses, networks (10.0.0.0/8), or *; environment: as no_proxy says")
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("offline", Kind::Switch, "", "Ask nobody: the cache answers, or the URL fails").under(REQUESTS),
-    Setting::new("proxy", Kind::Text, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: no proxy; environment: as http_proxy and its kin say")
+    Setting::new("proxy", Kind::Texts, "URL", "Proxy: http, https, socks4, socks4a, socks5 or socks5h; none: no proxy; environment: as http_proxy and its kin say; of several each host gets one")
         .short('x')
         .under(REQUESTS)
         .not_local(),
     Setting::new("race", Kind::Word(&["hedge", "all"]), "MODE", "How the mirrors of a job are asked: one after the other, or all at once (hedge, all)")
         .under(REQUESTS),
     Setting::new("referer", Kind::Text, "URL", "Send this Referer").short('e').under(REQUESTS),
+    Setting::new("resolve", Kind::Texts, "MAP", "HOST:PORT:ADDRESS[,ADDRESS]: connect there instead of looking the host up; host *: any other; repeatable")
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("user", Kind::Text, "NAME:PASSWORD", "Basic authorization, sent only to hosts that were typed").short('u').under(REQUESTS),
     Setting::new("user-agent", Kind::Text, "TEXT", "Name of this agent; the part before '/' is what robots.txt calls us")
         .short('A')
@@ -135,6 +207,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("connect-timeout", Kind::Duration, "DUR", "Time to connect, TLS included").under(LIMITS),
     Setting::new("deadline", Kind::Duration, "DUR", "Time for the whole run").under(LIMITS),
     Setting::new("grace", Kind::Duration, "DUR", "Time for requests in flight after the first stop").under(LIMITS),
+    Setting::new("limit-rate", Kind::Size { least: 0 }, "SIZE", "Fastest a body is read, in bytes on the wire a second; for each transfer").under(LIMITS),
     Setting::new("max-filesize", Kind::Size { least: 0 }, "SIZE", "Bytes of a body after decoding; more is the failure 'too_large'").under(LIMITS),
     Setting::new("max-memory", Kind::Size { least: LEAST_MEMORY }, "SIZE", "Memory of the process: URLs seen and waiting go to disk, and nothing new starts while there is more")
         .under(LIMITS),

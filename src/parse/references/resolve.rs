@@ -11,7 +11,7 @@ use encoding_rs::{Encoding, UTF_8};
 use crate::model::url::{self, Url, UrlError};
 
 /// Resolves the references of one page.
-pub(super) struct Resolver {
+pub(in crate::parse) struct Resolver {
     base: Url,
     encoding: &'static Encoding,
     /// The canonical base up to the last slash of its path, and how much of it is the origin.
@@ -24,7 +24,7 @@ pub(super) struct Resolver {
 impl Resolver {
     /// `base_href` is the first `<base href>` of the page, if any. A base that is not http or https is passed over, so
     /// that the links of the page are still found.
-    pub(super) fn new(page: &Url, base_href: Option<&str>, encoding: &'static Encoding) -> Self {
+    pub(in crate::parse) fn new(page: &Url, base_href: Option<&str>, encoding: &'static Encoding) -> Self {
         let base = base_href.and_then(|href| url::join(page, href).ok()).unwrap_or_else(|| page.clone());
         let mut directory = url::canonical(&base);
         let origin = url::origin_of(&directory).len();
@@ -34,8 +34,13 @@ impl Resolver {
         Self { base, encoding, directory, origin, elsewhere: None }
     }
 
+    /// A resolver for what is relative to a reference of this page.
+    pub(in crate::parse) fn below(&self, base: &str) -> Self {
+        Self::new(&self.base, Some(base), self.encoding)
+    }
+
     /// The canonical URL of a reference. None if it leads to no http or https URL.
-    pub(super) fn canonical(&mut self, reference: &str) -> Option<String> {
+    pub(in crate::parse) fn canonical(&mut self, reference: &str) -> Option<String> {
         if let Some(short) = self.concatenated(reference) {
             return Some(short);
         }
@@ -48,7 +53,7 @@ impl Resolver {
     }
 
     /// The canonical URL of a reference, and its fragment.
-    pub(super) fn with_fragment(&mut self, reference: &str) -> Option<(String, Option<Box<str>>)> {
+    pub(in crate::parse) fn with_fragment(&mut self, reference: &str) -> Option<(String, Option<Box<str>>)> {
         if !reference.contains('#') {
             return Some((self.canonical(reference)?, None));
         }

@@ -1,0 +1,215 @@
+//! The references of a page, from the place they stand in to the list of outlinks.
+//!
+//! Called by the extractors, which know where references stand. References are collected as written and resolved at the end, because a `<base href>` may come late. Unless all
+//! links were asked for, repeats are dropped twice: as written, before the dear step of resolving, and as canonical URLs.
+//! What a page can make us hold is capped in number ([`MAX_LINKS`]) and in bytes (a multiple of the page).
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Wants;
+use crate::model::page::Outlink;
+
+mod resolve;
+
+pub(super) use resolve::Resolver;
+
+/// Links of one page; more are not read. A sitemap, which is made to be a list, may hold half as many.
+pub const MAX_LINKS: usize = 100_000;
+
+/// Outlinks take at most this many times the bytes of the page, and [`ROOM`] more: otherwise a base of 64 kB and a
+/// million short references would make terabytes.
+const GROWTH: usize = 16;
+const ROOM: usize = 1 << 20;
+
+/// Where a URL stands.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    pub tag: &'static str,
+    pub attribute: &'static str,
+    /// It leads to another document, rather than to a part of this one or to what belongs to it.
+    pub leads: bool,
+}
+
+/// A link as it stands on the page.
+#[derive(Debug)]
+struct Reference<'a> {
+    /// Decoded and trimmed; its fragment is cut off unless details were asked for.
+    text: Cow<'a, str>,
+    place: &'static Place,
+    nofollow: bool,
+    extra: Option<Box<Extra>>,
+}
+
+/// What few links have, or only `--with links` shows.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    pub(super) rel: Option<Box<str>>,
+    pub(super) text: Option<Box<str>>,
+    /// It is relative to this, which is itself a reference: the `codebase` of an object, the base of an inner document.
+    pub(super) relative_to: Option<Box<str>>,
+}
+
+/// The references of one page, in document order.
+#[derive(Debug, Default)]
+pub(super) struct References<'a> {
+    all: Vec<Reference<'a>>,
+    /// Repeats, texts and fragments are wanted too.
+    detailed: bool,
+    /// A repeat in another element is none: `--follow` may want the one and not the other.
+    by_tag: bool,
+    written: Repeats,
+    /// By hash of their text: those not to be followed, until the page has the same link without that wish.
+    unfollowed: HashMap<u64, usize>,
+}
+
+impl<'a> References<'a> {
+    pub(super) fn new(wants: Wants) -> Self {
+        Self { detailed: wants.link_details, by_tag: wants.everywhere, ..Self::default() }
+    }
+
+    fn salt(by_tag: bool, place: &Place) -> u64 {
+        if by_tag { xxh3_64(place.tag.as_bytes()) } else { 0 }
+    }
+
+    /// Takes a reference; without details, only if it is no repeat. Returns its place, for a text that is known later.
+    pub(super) fn push(
+        &mut self,
+        text: Cow<'a, str>,
+        place: &'static Place,
+        nofollow: bool,
+        extra: Option<Box<Extra>>,
+    ) -> Option<usize> {
+        if self.all.len() >= MAX_LINKS {
+            return None;
+        }
+        if self.detailed {
+            let text = part(text, str::trim_ascii);
+            self.all.push(Reference { text, place, nofollow, extra });
+            return Some(self.all.len() - 1);
+        }
+        let text = part(text, |text| without_fragment(text.trim_ascii()));
+        let mut hash = xxh3_64(text.as_bytes()) ^ Self::salt(self.by_tag, place);
+        if let Some(base) = extra.as_ref().and_then(|extra| extra.relative_to.as_ref()) {
+            hash ^= xxh3_64(base.as_bytes()).rotate_left(1);
+        }
+        if self.written.is_first(hash) {
+            if nofollow {
+                self.unfollowed.insert(hash, self.all.len());
+            }
+            self.all.push(Reference { text, place, nofollow, extra });
+        } else if !nofollow && let Some(at) = self.unfollowed.remove(&hash) {
+            self.all[at].nofollow = false;
+        }
+        None
+    }
+
+    /// Takes all references of a document inside this one, whose own base is `base`.
+    pub(super) fn adopt(&mut self, inner: References<'_>, base: Option<&str>) {
+        for Reference { text, place, nofollow, extra } in inner.all {
+            let mut extra = extra.unwrap_or_default();
+            if extra.relative_to.is_none() {
+                extra.relative_to = base.map(Into::into);
+            }
+            let extra = (extra.relative_to.is_some() || self.detailed).then_some(extra);
+            let _ = self.push(Cow::Owned(text.into_owned()), place, nofollow, extra);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn is_detailed(&self) -> bool {
+        self.detailed
+    }
+
+    /// Sets the text of a link that came with details.
+    pub(super) fn set_text(&mut self, at: usize, text: Option<String>) {
+        if let Some(extra) = self.all.get_mut(at).and_then(|reference| reference.extra.as_mut()) {
+            extra.text = text.map(String::into_boxed_str);
+        }
+    }
+
+    /// All links that lead to http or https. `page_size` in bytes.
+    pub(super) fn resolve(self, resolver: &mut Resolver, page_size: usize) -> Vec<Outlink> {
+        let (detailed, by_tag) = (self.detailed, self.by_tag);
+        let mut room = page_size.saturating_mul(GROWTH).saturating_add(ROOM);
+        let mut canonicals = Repeats::default();
+        let mut unfollowed: HashMap<u64, usize> = HashMap::new();
+        let mut outlinks: Vec<Outlink> = Vec::with_capacity(self.all.len());
+        for Reference { text, place, nofollow, extra } in self.all {
+            let Extra { rel, text: shown, relative_to } = extra.map(|extra| *extra).unwrap_or_default();
+            let mut inner = relative_to.map(|base| resolver.below(&base));
+            let resolver = inner.as_mut().unwrap_or(resolver);
+            let resolved =
+                if detailed { resolver.with_fragment(&text) } else { resolver.canonical(&text).map(|url| (url, None)) };
+            let Some((url, fragment)) = resolved else { continue };
+            if !detailed {
+                let hash = xxh3_64(url.as_bytes()) ^ Self::salt(by_tag, place);
+                if !canonicals.is_first(hash) {
+                    if !nofollow && let Some(at) = unfollowed.remove(&hash) {
+                        outlinks[at].nofollow = false;
+                    }
+                    continue;
+                }
+                if nofollow {
+                    unfollowed.insert(hash, outlinks.len());
+                }
+            }
+            let Some(left) = room.checked_sub(url.len()) else { break };
+            room = left;
+            let &Place { tag, attribute, leads } = place;
+            let (tag, attribute) = (Cow::Borrowed(tag), Cow::Borrowed(attribute));
+            outlinks.push(Outlink { url: url.into(), fragment, text: shown, rel, tag, attribute, leads, nofollow });
+        }
+        outlinks
+    }
+}
+
+/// A reference up to its fragment. The `#` stays if white space or a control character stands before it: at the end of
+/// a reference these are stripped, before a fragment they are not.
+fn without_fragment(text: &str) -> &str {
+    match memchr::memchr(b'#', text.as_bytes()) {
+        None => text,
+        Some(at) if at > 0 && text.as_bytes()[at - 1] <= b' ' => &text[..=at],
+        Some(at) => &text[..at],
+    }
+}
+
+/// A part of a text, borrowed if the whole is.
+fn part(text: Cow<'_, str>, of: impl Fn(&str) -> &str) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(of(text)),
+        Cow::Owned(text) => {
+            let kept = of(&text);
+            if kept.len() == text.len() { Cow::Owned(text) } else { Cow::Owned(kept.to_owned()) }
+        }
+    }
+}
+
+/// Texts seen, by 64-bit hash: two texts of one page that clash by chance are less likely than a broken disk, and by
+/// intent they cost a page one of its own links.
+#[derive(Debug, Default)]
+struct Repeats {
+    /// Most pages have few links, and a walk over a few cache lines is faster than any table.
+    few: Vec<u64>,
+    many: HashSet<u64>,
+}
+
+impl Repeats {
+    const FEW: usize = 128;
+
+    fn is_first(&mut self, hash: u64) -> bool {
+        if self.few.contains(&hash) {
+            return false;
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(hash);
+            return true;
+        }
+        self.many.insert(hash)
+    }
+}
