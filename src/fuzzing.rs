@@ -21,9 +21,13 @@ targets! {
     html = crate::parse::html::fuzz::HTML,
     html_twice = crate::parse::html::fuzz::HTML_TWICE,
     references = crate::parse::html::fuzz::REFERENCES,
+    documents = crate::parse::fuzz::DOCUMENTS,
+    link_headers = crate::parse::fuzz::LINK_HEADERS,
     charset = crate::parse::fuzz::CHARSET,
     sitemap = crate::parse::fuzz::SITEMAP,
     bodies = crate::fetch::fuzz::BODIES,
+    freshness = crate::policy::freshness::fuzz::FRESHNESS,
+    cache = crate::fetch::cache::fuzz::CACHE,
     journal = crate::frontier::journal::fuzz::JOURNAL,
     jobs = crate::seeds::fuzz::JOBS,
 }

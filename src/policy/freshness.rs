@@ -305,5 +305,7 @@ fn split(line: &str) -> impl Iterator<Item = &str> {
     .filter(|part| !part.is_empty())
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 mod writer;

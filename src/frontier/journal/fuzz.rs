@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::block::{Commit, PREAMBLE_LENGTH, preamble, seal};
 use super::entry::{Begun, Encoder, Ending, Entry, HEADER, InputPosition, Owed, OwedKind, each};
-use super::{LoadSettings, Opened, Replay, StateDir, glance};
+use super::{LoadSettings, Opened, Replay, Spent, StateDir, glance};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::fuzzing::{Target, byte};
 use crate::model::job::{Job, JobKind, JobSpec};
@@ -77,6 +77,9 @@ fn seeds() -> Vec<Vec<u8>> {
     encoder.push(&Entry::Totals(Cow::Owned(vec![2])));
     encoder.push(&Entry::Input(InputPosition { taken: 1, hash: 2 }));
     encoder.push(&Entry::Retried { old: end(0), number: 6 });
+    let mut spent = Spent { requests: 1, ..Spent::default() };
+    spent.host("a").requests = 1;
+    encoder.push(&Entry::Spent(Cow::Owned(spent)));
     encoder.push(&Entry::Page { number: 1, known: Cow::Owned(crate::model::job::Known::default()) });
     encoder.push(&Entry::InputEnded);
     encoder.push(&Entry::Finished);
@@ -169,7 +172,10 @@ fn journal(input: &[u8]) {
         if let Ok(glance) = glance(directory.path()) {
             assert_eq!(glance.bytes, bytes.len() as u64);
         }
-        let dir = StateDir::lock_existing(directory.path()).expect("nobody else has it");
+        let Ok(dir) = StateDir::lock_existing(directory.path()) else { return };
+        if let Ok(glance) = glance(directory.path()) {
+            assert!(glance.process.is_some() && !glance.whole, "a run that is under way is looked at from its end");
+        }
         let Ok(Opened::Run(file)) = dir.open() else { return };
         let Ok(Some(mut replay)) = Replay::scan(&dir, file) else { return };
         if let Some(place) = damage {
@@ -181,7 +187,7 @@ fn journal(input: &[u8]) {
             let settings = LoadSettings { failures: true, ..LoadSettings::default() };
             if let Ok(past) = replay.load(&mut memory, settings) {
                 assert_eq!(past.next_seq, replay.next_seq());
-                assert_eq!(past.next_seq, past.counted.values().sum::<u64>());
+                assert_eq!(past.next_seq, past.counted.values().sum::<u64>() + past.superseded);
             }
             if !replay.undo_to_epoch() {
                 break;

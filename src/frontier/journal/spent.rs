@@ -74,17 +74,17 @@ impl HostSpent {
     }
 
     fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.ok += other.ok;
-        self.http_error += other.http_error;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
-        self.refusals += other.refusals;
-        self.bytes += other.bytes;
-        self.time_us += other.time_us;
-        self.opened += other.opened;
-        self.probes += other.probes;
-        self.closed += other.closed;
+        self.requests = self.requests.saturating_add(other.requests);
+        self.ok = self.ok.saturating_add(other.ok);
+        self.http_error = self.http_error.saturating_add(other.http_error);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.skipped = self.skipped.saturating_add(other.skipped);
+        self.refusals = self.refusals.saturating_add(other.refusals);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.time_us = self.time_us.saturating_add(other.time_us);
+        self.opened = self.opened.saturating_add(other.opened);
+        self.probes = self.probes.saturating_add(other.probes);
+        self.closed = self.closed.saturating_add(other.closed);
     }
 }
 
@@ -101,16 +101,17 @@ impl Spent {
         self.hosts.entry(key.into()).or_default()
     }
 
-    /// Adds a part.
+    /// Adds a part. Sums that no run comes to, as a journal may hold that somebody made, stay at their end.
     pub fn add(&mut self, part: &Self) {
-        self.requests += part.requests;
-        self.retries += part.retries;
-        self.retries_denied += part.retries_denied;
-        self.wire_bytes += part.wire_bytes;
-        self.elapsed_ms += part.elapsed_ms;
-        self.forgotten += part.forgotten;
+        self.requests = self.requests.saturating_add(part.requests);
+        self.retries = self.retries.saturating_add(part.retries);
+        self.retries_denied = self.retries_denied.saturating_add(part.retries_denied);
+        self.wire_bytes = self.wire_bytes.saturating_add(part.wire_bytes);
+        self.elapsed_ms = self.elapsed_ms.saturating_add(part.elapsed_ms);
+        self.forgotten = self.forgotten.saturating_add(part.forgotten);
         for (reason, count) in &part.refused {
-            *self.refused.entry(*reason).or_default() += count;
+            let sum = self.refused.entry(*reason).or_default();
+            *sum = sum.saturating_add(*count);
         }
         for (key, host) in &part.hosts {
             self.host(key).add(host);
@@ -127,7 +128,7 @@ impl Spent {
         all.sort_by(|(a, left), (b, right)| right.requests.cmp(&left.requests).then_with(|| a.cmp(b)));
         all.truncate(MANY_HOSTS / 2);
         self.hosts.extend(all);
-        self.forgotten += (before - self.hosts.len()) as u64;
+        self.forgotten = self.forgotten.saturating_add((before - self.hosts.len()) as u64);
     }
 
     /// Hosts, the busiest first.
@@ -141,7 +142,7 @@ impl Spent {
     /// Hosts that there were.
     #[must_use]
     pub fn host_count(&self) -> u64 {
-        self.hosts.len() as u64 + self.forgotten
+        self.forgotten.saturating_add(self.hosts.len() as u64)
     }
 }
 
