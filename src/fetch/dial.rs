@@ -113,14 +113,14 @@ pub(super) struct Dialed {
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
     /// For hosts of URLs.
-    of_urls: Way,
+    of_urls: Arc<Way>,
     /// For hosts and addresses that were typed in `--resolve` and `--connect-to`: only what is denied to all is forbidden.
-    typed: Way,
+    typed: Arc<Way>,
     settings: Arc<DialSettings>,
 }
 
 /// Names, and the guard over what stands for them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Way {
     resolver: Resolver,
     guard: Guard,
@@ -144,7 +144,8 @@ impl Way {
 
 impl Dialer {
     pub(super) fn new(names: &Names, guarded: bool, settings: Arc<DialSettings>) -> Self {
-        Self { of_urls: Way::new(names, guarded), typed: Way::new(names, false), settings }
+        let way = |guarded| Arc::new(Way::new(names, guarded));
+        Self { of_urls: way(guarded), typed: way(false), settings }
     }
 
     /// Connects to a host, a name or a literal address, with or without brackets.

@@ -2,7 +2,9 @@
 //!
 //! Each way is a link (or a redirect, a sitemap, a base) with a path of its own. What listens at its end says whether anybody
 //! came, and the record says why not. The same ways are tried once more with `--allow-private`, where those that can lead to
-//! a listener do: so these tests can fail. What is not loopback is never asked, also not by a control.
+//! a listener do: so these tests can fail. What is not loopback is never asked, also not by a control; and these tests run in a
+//! network where nothing else is, so that a guard that breaks does no harm either. Without such a network the ways that lead
+//! off loopback are left out.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,7 +12,9 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::support::{NameServer, Request, Says, Site, Socks, field, html, index, lycosa, redirect, status, text};
+use crate::support::{
+    NameServer, Network, Request, Says, Site, Socks, alone, field, html, index, lycosa, redirect, status, text,
+};
 
 /// What stands in the record of a way.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,7 +80,7 @@ const LINKS: &[(&str, Ends)] = &[
     ("http://[2001:0:7f00:1::80ff:fffe]:{4}/{w}", Unheard),
     ("http://[::ffff:0:127.0.0.1]:{4}/{w}", Unheard),
     ("http://[fe80::1]:{4}/{w}", Unheard),
-    // Metadata services, at a port where they do not listen: a guard that breaks shall do no harm either.
+    // Metadata services.
     ("http://169.254.169.254:{4}/{w}", Unheard),
     ("http://2852039166:{4}/{w}", Unheard),
     ("http://0xa9fea9fe:{4}/{w}", Unheard),
@@ -129,6 +133,34 @@ fn names(name: &str, _: usize) -> Says {
     }
 }
 
+/// Which of the ways are taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Which {
+    All,
+    /// Those that lead nowhere else, guard or no guard.
+    OnLoopback,
+    /// Those that end at a listener, for a control.
+    Heard,
+}
+
+impl Which {
+    fn new(network: Network, guarded: bool) -> Self {
+        match (network, guarded) {
+            (_, false) => Self::Heard,
+            (Network::Own, true) => Self::All,
+            (Network::Shared, true) => Self::OnLoopback,
+        }
+    }
+
+    fn has(self, ends: Ends) -> bool {
+        match self {
+            Self::All => true,
+            Self::OnLoopback => ends != Unheard,
+            Self::Heard => ends == Guarded,
+        }
+    }
+}
+
 /// One way: the path that only it has, and how it ends.
 struct Way {
     path: String,
@@ -147,8 +179,7 @@ struct Ways {
 }
 
 impl Ways {
-    /// `reachable`: only those that end at a listener, for a control.
-    fn new(v4: u16, v6: u16, reachable: bool) -> Self {
+    fn new(v4: u16, v6: u16, which: Which) -> Self {
         let (mut all, mut hrefs, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         let fill = |template: &str, path: &str| {
             template.replace("{4}", &v4.to_string()).replace("{6}", &v6.to_string()).replace("{w}", path)
@@ -156,7 +187,7 @@ impl Ways {
         let links = LINKS.iter().map(|(link, ends)| (None, *link, *ends));
         let redirects = REDIRECTS.iter().map(|(code, target, ends)| (Some(*code), *target, *ends));
         for (number, (code, template, ends)) in links.chain(redirects).enumerate() {
-            if reachable && ends != Guarded {
+            if !which.has(ends) {
                 continue;
             }
             let path = format!("way-{number:03}");
@@ -251,8 +282,8 @@ impl Ends4And6 {
         }
     }
 
-    fn ways(&self, reachable: bool) -> Ways {
-        Ways::new(self.v4.port(), self.v6.port(), reachable)
+    fn ways(&self, network: Network, guarded: bool) -> Ways {
+        Ways::new(self.v4.port(), self.v6.port(), Which::new(network, guarded))
     }
 
     fn asked(&self) -> Vec<String> {
@@ -268,10 +299,14 @@ const CRAWL: [&str; 8] = ["crawl", "--scope", "any", "--sitemaps", "--retries", 
 
 #[test]
 fn no_way_leads_from_a_page_to_loopback_or_metadata() {
+    alone("guard::no_way_leads_from_a_page_to_loopback_or_metadata", from_a_page);
+}
+
+fn from_a_page(network: Network) {
     let (ends, server) = (Ends4And6::start(), NameServer::start(names));
     let dns = server.address().to_string();
     for guarded in [true, false] {
-        let ways = std::sync::Arc::new(ends.ways(!guarded));
+        let ways = std::sync::Arc::new(ends.ways(network, guarded));
         assert!(ways.all.len() > 40, "{}", ways.all.len());
         let pages = std::sync::Arc::clone(&ways);
         let site = Site::start(move |request| pages.page(&request.target));
@@ -289,10 +324,14 @@ fn no_way_leads_from_a_page_to_loopback_or_metadata() {
 
 #[test]
 fn no_way_leads_there_through_an_http_proxy() {
+    alone("guard::no_way_leads_there_through_an_http_proxy", through_an_http_proxy);
+}
+
+fn through_an_http_proxy(network: Network) {
     let (ends, server) = (Ends4And6::start(), NameServer::start(names));
     let dns = server.address().to_string();
     for guarded in [true, false] {
-        let ways = std::sync::Arc::new(ends.ways(!guarded));
+        let ways = std::sync::Arc::new(ends.ways(network, guarded));
         let pages = std::sync::Arc::clone(&ways);
         let proxy = Site::start(move |request| {
             if request.target.starts_with("http://start.test") { pages.page(&request.target) } else { html("") }
@@ -314,10 +353,14 @@ fn no_way_leads_there_through_an_http_proxy() {
 
 #[test]
 fn no_way_leads_there_through_a_socks_proxy() {
+    alone("guard::no_way_leads_there_through_a_socks_proxy", through_a_socks_proxy);
+}
+
+fn through_a_socks_proxy(network: Network) {
     let (ends, server) = (Ends4And6::start(), NameServer::start(names));
     let dns = server.address().to_string();
     for guarded in [true, false] {
-        let ways = std::sync::Arc::new(ends.ways(!guarded));
+        let ways = std::sync::Arc::new(ends.ways(network, guarded));
         let pages = std::sync::Arc::clone(&ways);
         let site = Site::start(move |request| pages.page(&request.target));
         ways.origin.set("http://start.test".to_owned()).unwrap();
@@ -337,6 +380,10 @@ fn no_way_leads_there_through_a_socks_proxy() {
 
 #[test]
 fn a_name_that_changes_between_two_look_ups_is_judged_by_the_second_too() {
+    alone("guard::a_name_that_changes_between_two_look_ups_is_judged_by_the_second_too", |_| a_name_that_changes());
+}
+
+fn a_name_that_changes() {
     let ends = Ends4And6::start();
     let site = {
         let link = |path: &str| format!("http://changing.test:{}/{path}", ends.v4.port());

@@ -25,6 +25,8 @@ mod system;
 
 pub(super) use self::guard::Guard;
 pub use self::guard::{is_private, literal_is_denied, literal_is_private};
+#[cfg(test)]
+pub(super) use self::server::STRAGGLER;
 
 /// Who is asked for names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

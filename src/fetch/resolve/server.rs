@@ -35,7 +35,7 @@ const HOLDS: Duration = Duration::from_mins(1);
 const DENIAL_HOLDS: Duration = Duration::from_secs(10);
 
 /// How long the second family is waited for when the first has addresses: some name servers never answer for IPv6.
-const STRAGGLER: Duration = Duration::from_millis(300);
+pub(in crate::fetch) const STRAGGLER: Duration = Duration::from_millis(300);
 
 /// Questions at once on one connection to a name server; the cache bounds them below this.
 const QUESTIONS: usize = 1024;

@@ -9,6 +9,9 @@ use tokio::net::TcpListener;
 use super::server::{Act, Server, ok};
 use super::*;
 use crate::fetch::client::Dns;
+use crate::fetch::dial::Family;
+use crate::fetch::overrides::Overrides;
+use crate::fetch::resolve::STRAGGLER;
 use crate::model::record::SkipReason;
 use dns::{NameServer, Says};
 
@@ -149,6 +152,90 @@ async fn a_denied_network_is_denied_to_typed_hosts_too() {
     }
     assert_eq!(server.connections(), 0);
     assert_eq!(status(&deny("10.0.0.0/8").fetch(get(&url("page.test"))).await), Some(200));
+}
+
+#[tokio::test]
+async fn what_was_typed_to_be_connected_to_passes_the_guard_and_no_denied_network() {
+    let (names, server) = (NameServer::start(loopback), page().await);
+    let port = server.address.port();
+    let resolve = |addresses: &str| Overrides::default().resolve(&[format!("typed.test:{port}:{addresses}")]).unwrap();
+    let connect_to = |host: &str| Overrides::default().connect_to(&[format!("typed.test::{host}:")]).unwrap();
+    let client = |overrides: Overrides, denied: &str| {
+        client_with(|settings| {
+            settings.dns = Dns::Server(names.address());
+            settings.denied = vec![denied.parse().unwrap()];
+            settings.dial.overrides = overrides;
+        })
+    };
+    let url = format!("http://typed.test:{port}/");
+    for typed in [resolve("127.0.0.1"), connect_to("127.0.0.1"), connect_to("page.test")] {
+        let control = client(typed.clone(), "10.0.0.0/8").fetch(guarded(&url)).await;
+        assert_eq!(status(&control), Some(200), "{typed:?} {:?}", control.error);
+        let before = server.connections();
+        for request in [get(&url), guarded(&url)] {
+            let attempt = client(typed.clone(), "127.0.0.0/8").fetch(request).await;
+            assert_eq!(attempt.refusal, Some(SkipReason::PrivateAddress), "{typed:?}");
+        }
+        assert_eq!(server.connections(), before, "{typed:?}");
+    }
+    // Of several addresses those that are left, of a literal what it is led to.
+    let several = client(resolve("127.9.9.9,127.0.0.1"), "127.9.0.0/16");
+    assert_eq!(status(&several.fetch(get(&url)).await), Some(200));
+    let led = Overrides::default().connect_to(&["10.0.0.1::127.0.0.1:".to_owned()]).unwrap();
+    let attempt = client(led, "10.0.0.0/8").fetch(get(&format!("http://10.0.0.1:{port}/"))).await;
+    assert_eq!(status(&attempt), Some(200), "{:?}", attempt.error);
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_not_told_a_typed_address_of_a_denied_network() {
+    let (proxy, told, _tasks) = socks().await;
+    let client = |denied: &str| {
+        client_with(|settings| {
+            settings.denied = vec![denied.parse().unwrap()];
+            settings.proxy = Some(vec![format!("socks5h://{proxy}")]);
+            settings.dial.overrides =
+                Overrides::default().resolve(&["typed.test:80:93.184.216.34".to_owned()]).unwrap();
+        })
+    };
+    let attempt = client("93.184.216.0/24").fetch(get("http://typed.test/")).await;
+    assert_eq!(attempt.refusal, Some(SkipReason::PrivateAddress), "{:?}", attempt.error);
+    assert!(told.lock().unwrap().is_empty());
+    client("10.0.0.0/8").fetch(get("http://typed.test/")).await;
+    assert_eq!(told.lock().unwrap().pop(), Some(vec![1, 93, 184, 216, 34, 0, 80]), "the control");
+}
+
+#[tokio::test]
+async fn a_family_has_only_its_own_addresses_and_is_waited_for() {
+    let asked = AtomicUsize::new(0);
+    let names = NameServer::start(move |name, before| {
+        // The second question, that for IPv6, is answered later than another family is waited for.
+        if name == "slow.test" && asked.fetch_add(1, Ordering::Relaxed) == 1 {
+            std::thread::sleep(2 * STRAGGLER);
+        }
+        if name == "slow.test" { loopback("both.test", before) } else { loopback(name, before) }
+    });
+    let (v4, v6) = (page().await, TcpListener::bind("[::1]:0").await.unwrap());
+    let client = |family: Family| {
+        client_with(|settings| {
+            settings.dns = Dns::Server(names.address());
+            settings.dial.family = Some(family);
+        })
+    };
+    let url = |name: &str| format!("http://{name}:{}/", v4.address.port());
+    for name in ["both.test", "page.test"] {
+        assert_eq!(status(&client(Family::V4).fetch(get(&url(name))).await), Some(200), "{name}");
+    }
+    let attempt = client(Family::V6).fetch(get(&url("page.test"))).await;
+    assert_fails(&attempt, ErrorKind::Dns, Stage::Dns, false);
+    assert_eq!(&*failure(&attempt).message, "there is no address of IPv6");
+    assert_eq!(v4.connections(), 2);
+    // Somebody comes to where only IPv6 leads.
+    let late = client(Family::V6);
+    let url = format!("http://slow.test:{}/", v6.local_addr().unwrap().port());
+    tokio::select! {
+        came = v6.accept() => { came.unwrap(); }
+        attempt = late.fetch(get(&url)) => panic!("{:?}", attempt.error),
+    }
 }
 
 /// A name that is public when it is asked for the first time, and never again.

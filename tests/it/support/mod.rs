@@ -3,6 +3,7 @@
 //! Nothing here knows how lycosa works inside. A [`Site`] is judged by its own log; a [`Run`] by its exit code, its two
 //! streams and its peak memory.
 
+mod alone;
 mod answer;
 mod command;
 mod dns;
@@ -15,6 +16,7 @@ mod socks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use alone::{Network, alone};
 pub use answer::{Answer, Reply, Request, bomb, html, redirect, status, text};
 pub use command::{Command, Run, Running, lycosa, program};
 pub use dns::{NameServer, Says};
