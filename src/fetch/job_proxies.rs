@@ -14,14 +14,15 @@ const MOST: usize = 16;
 #[derive(Debug)]
 pub(super) struct JobProxies {
     /// Of the run, but for its proxy.
-    settings: ClientSettings,
+    settings: Box<ClientSettings>,
     clients: Mutex<VecDeque<(Box<str>, Arc<Client>)>>,
 }
 
 impl JobProxies {
     pub(super) fn new(settings: &ClientSettings) -> Self {
         // Cookies and connections are the run's and the proxy's own.
-        Self { settings: ClientSettings { cookies: None, ..settings.clone() }, clients: Mutex::default() }
+        let settings = Box::new(ClientSettings { cookies: None, ..settings.clone() });
+        Self { settings, clients: Mutex::default() }
     }
 
     /// The client of a proxy, made if it is not there.

@@ -67,7 +67,7 @@ fn read(file: &[u8]) -> Option<(Entry, Vec<u8>)> {
 fn cache(mut input: &[u8]) {
     let how = byte(&mut input);
     let (place, other) = (usize::from(u16::from_le_bytes([byte(&mut input), byte(&mut input)])), byte(&mut input));
-    if how % 2 == 0 {
+    if how.is_multiple_of(2) {
         if let Some((entry, body)) = read(input) {
             assert_eq!(&*entry.url, URL);
             assert!(body.len() < input.len());
