@@ -34,7 +34,8 @@ use crate::engine::settings::EngineSettings;
 use crate::engine::stats::{Counters, Summary};
 use crate::engine::{self, Controls, Parts};
 use crate::fetch::cache::{Cache, CacheSettings};
-use crate::fetch::client::{Client, ClientSettings};
+use crate::fetch::client::{Client, ClientError, ClientSettings};
+use crate::fetch::cookies::CookieError;
 use crate::frontier::Frontier;
 use crate::frontier::journal::{DurableFrontier, Past};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
@@ -155,7 +156,7 @@ impl Crawl {
         engine.seen_limit = budget.seen;
         client.body_pool = budget.bodies.min(client.body_pool);
         let reader = seeds::open(&seeds).map_err(|error| StartError::Input(chain(&error)))?;
-        let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
+        let client = open_client(&client)?;
         let cache = open_cache(cache.as_ref(), &client)?;
         let mut sinks = Vec::with_capacity(outputs.len());
         for output in &outputs {
@@ -202,6 +203,7 @@ impl Crawl {
             (run, past, missing) = (kept.run, kept.past, kept.input_missing);
             frontier = Box::new(kept.frontier);
         }
+        let cookies = client.cookies();
         let parts = Parts {
             run,
             settings,
@@ -215,7 +217,11 @@ impl Crawl {
             controls: handle.controls,
             inline: false,
         };
-        engine::run(parts).await
+        let mut summary = engine::run(parts).await;
+        if let Some(Err(error)) = cookies.map(|cookies| cookies.save()) {
+            summary.output_error.get_or_insert(chain(&error));
+        }
+        summary
     }
 
     /// Runs on a thread of its own, and gives the records as they complete (in input order with `ordered`). A reader
@@ -248,6 +254,13 @@ fn open_cache(settings: Option<&CacheSettings>, client: &Client) -> Result<Optio
     let Some(settings) = settings else { return Ok(None) };
     let cache = Cache::open(settings, client.body_pool().clone(), Clock::wall_now());
     cache.map(|cache| Some(Arc::new(cache))).map_err(|error| StartError::Output(chain(&error)))
+}
+
+fn open_client(settings: &ClientSettings) -> Result<Client, StartError> {
+    Client::new(settings).map_err(|error| match error {
+        ClientError::Cookies(CookieError::Write { .. }) => StartError::Output(chain(&error)),
+        error => StartError::Input(chain(&error)),
+    })
 }
 
 /// What of `--max-memory` each part may have that grows: a third the URLs ever seen, a twelfth those that wait, a sixth

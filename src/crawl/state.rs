@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, open_cache, run_name};
+use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, open_cache, open_client, run_name};
 use crate::engine::clock::Clock;
 use crate::engine::ledger;
-use crate::fetch::client::Client;
 use crate::frontier::Frontier as _;
 use crate::frontier::journal::{
     Begun, Durability, DurableFrontier, Failure, Journal, JournalSettings, LoadSettings, Opened, Past, Replay,
@@ -172,7 +171,7 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
     engine.keep_pages = engine.follow;
     engine.again = replay.begun().again;
     client.body_pool = budget.bodies.min(client.body_pool);
-    let client = Client::new(&client).map_err(|error| StartError::Input(chain(&error)))?;
+    let client = open_client(&client)?;
     let cache = open_cache(cache.as_ref(), &client)?;
     let (checked, cut) = go_back_to_outputs(&mut replay, &outputs)?;
     let mut memory = memory(&dir, &budget);

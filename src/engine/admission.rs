@@ -33,7 +33,10 @@ const LEASE: usize = 16;
 /// What robots.txt says of a job.
 enum RobotsVerdict {
     Allowed,
-    Disallowed,
+    /// `told`: by its rules. Else it could not be read.
+    Disallowed {
+        told: bool,
+    },
     Unreachable(FetchError),
     /// Its request is queued or under way.
     Fetching,
@@ -205,7 +208,10 @@ impl<F: Fetcher> Dispatcher<F> {
             }
             let robots = self.robots_verdict(id, head, now);
             match robots {
-                RobotsVerdict::Disallowed => {
+                RobotsVerdict::Disallowed { told } => {
+                    if !told && self.ask_cache(id, head, Purpose::Rescue, now) {
+                        return self.reconsider(id, now);
+                    }
                     self.end_head(id, head, Verdict::Skipped(SkipReason::Robots), now);
                     continue;
                 }
@@ -352,7 +358,9 @@ impl<F: Fetcher> Dispatcher<F> {
             Some(Robots::DisallowAll(again) | Robots::Unreachable(_, again)) if *again <= now => {
                 RobotsVerdict::Ask { once: true }
             }
-            Some(Robots::Known(_) | Robots::DisallowAll(_)) => RobotsVerdict::Disallowed,
+            Some(robots @ (Robots::Known(_) | Robots::DisallowAll(_))) => {
+                RobotsVerdict::Disallowed { told: matches!(robots, Robots::Known(_)) }
+            }
             Some(Robots::Unreachable(error, _)) => RobotsVerdict::Unreachable(error.clone()),
         }
     }
@@ -365,13 +373,20 @@ impl<F: Fetcher> Dispatcher<F> {
         job.accepted = now;
         if once {
             let chain = job.chain_mut();
-            chain.attempts = self.settings.retry.retries;
+            chain.attempts = host.limits.retries;
             chain.refusals = retry::MAX_REFUSALS - 1;
         }
         host.own.push_front(job);
         let copy = host.take_robots(&origin);
         host.set_robots(&origin, Robots::Fetching(copy));
         self.own_jobs += 1;
+    }
+
+    /// Whether the job may not lead to a private address: nobody has typed its host.
+    pub(super) fn is_guarded(&self, job: &Job) -> bool {
+        !self.settings.allow_private
+            && !self.typed_hosts.contains(&job.host)
+            && !self.typed_hosts.contains(&host_name_entry(&job.host))
     }
 
     /// Everything is granted: takes the places and starts the request.
@@ -407,7 +422,7 @@ impl<F: Fetcher> Dispatcher<F> {
             let change = self.hosts.get_mut(id).breaker.start_probe();
             self.breaker_changed(id, change, now);
         }
-        let timeout = job.spec.as_ref().and_then(|spec| spec.timeout).or(self.settings.timeout);
+        let timeout = job.spec.as_ref().and_then(|spec| spec.timeout).or(self.hosts.get(id).limits.timeout);
         let due = timeout.map_or(Moment::NEVER, |timeout| now.plus(timeout));
         let boarding = self.flights.take_off(due, self.url_due(&job));
         match job.leg() {
@@ -423,6 +438,7 @@ impl<F: Fetcher> Dispatcher<F> {
         let typed_host = self.typed_hosts.contains(&job.host);
         let errand = Errand {
             host: id,
+            limits: self.hosts.get(id).limits,
             kind,
             probe,
             permit,
@@ -431,9 +447,7 @@ impl<F: Fetcher> Dispatcher<F> {
             // The few jobs of the run's own are what others wait for.
             in_budget: self.retry_budget.has_one() || !job.has_record(),
             credentials: typed_host && !left_origin,
-            guarded: !self.settings.allow_private
-                && !typed_host
-                && !self.typed_hosts.contains(&host_name_entry(&job.host)),
+            guarded: self.is_guarded(&job),
             beside_pool: self.delivery.oldest() == Some(job.number),
             boarding,
             job,

@@ -17,29 +17,35 @@ use crate::model::job::Job;
 use crate::model::units::Moment;
 
 impl<F: Fetcher> Dispatcher<F> {
-    /// Looks whether the cache answers the job at the head of a host; true if the head is gone.
+    /// Looks whether the cache answers the job at the head of a host; false if there is nothing to look for.
     pub(super) fn ask_cache(&mut self, id: HostId, head: Head, purpose: Purpose, now: Moment) -> bool {
         let wanted = self.hosts.get(id).job(head).is_some_and(|job| self.may_be_cached(job, purpose));
-        if !wanted {
-            return false;
+        if wanted {
+            self.start_look_up(id, head, purpose, now);
         }
-        let Ok(permit) = self.permits.clone().try_acquire_owned() else { return false };
-        let Some(job) = self.hosts.get_mut(id).take(head) else { return false };
+        wanted
+    }
+
+    fn start_look_up(&mut self, id: HostId, head: Head, purpose: Purpose, now: Moment) {
+        // The gate is open only while there is one.
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
+        let Some(job) = self.hosts.get_mut(id).take(head) else { return };
         self.note_doubted(&job);
         self.in_flight += 1;
         self.pages_in_flight += 1;
         let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
         let errand = LookUp {
+            limits: self.hosts.get(id).limits,
             purpose,
             permit,
             started: now,
             credentials: self.typed_hosts.contains(&job.host) && !left_origin,
+            guarded: self.is_guarded(&job),
             beside_pool: self.delivery.oldest() == Some(job.number),
             boarding: self.flights.take_off(Moment::NEVER, self.url_due(&job)),
             job,
         };
         self.tasks.spawn(Box::pin(look_up(Arc::clone(&self.shop), errand)));
-        true
     }
 
     fn may_be_cached(&self, job: &Job, purpose: Purpose) -> bool {

@@ -22,6 +22,7 @@ use crate::model::job::Job;
 use crate::model::record::{Outcome, RequestLog};
 use crate::model::units::Moment;
 use crate::policy::breaker::{Breaker, Gate};
+use crate::policy::host_rules::HostLimits;
 use crate::policy::pace::{Pace, PaceSettings};
 use crate::policy::robots::RobotsRules;
 
@@ -113,6 +114,8 @@ pub enum Head {
 #[derive(Debug)]
 pub struct Host {
     pub key: Box<str>,
+    /// Resolved once: settings do not change in a run.
+    pub limits: HostLimits,
     /// Leased from the frontier, in order of rank.
     pub fresh: VecDeque<Job>,
     /// robots.txt and sitemaps: they go first.
@@ -143,22 +146,19 @@ pub struct Host {
 impl Host {
     fn new(key: Box<str>, settings: &EngineSettings) -> Self {
         let random = share_of_randomness(&key, settings.seed);
+        let limits = settings.limits_of(&key);
         Self {
-            summary: HostSummary { host_key: key.clone(), delay: settings.delay, ..HostSummary::default() },
+            summary: HostSummary { host_key: key.clone(), delay: limits.delay, ..HostSummary::default() },
             fresh: VecDeque::new(),
             own: VecDeque::new(),
             retries: BinaryHeap::new(),
             leased: false,
             pace: Pace::new(
-                PaceSettings {
-                    delay: settings.delay,
-                    places: settings.host_concurrency,
-                    adaptive: settings.adaptive_throttle,
-                },
+                PaceSettings { delay: limits.delay, places: limits.places, adaptive: settings.adaptive_throttle },
                 random,
             ),
             breaker: Breaker::new(settings.breaker, random),
-            limiter: settings.host_rate.map(Limiter::new),
+            limiter: limits.rate.map(Limiter::new),
             whereabouts: Whereabouts::Unknown,
             awaits_address: false,
             robots: Vec::new(),
@@ -167,6 +167,7 @@ impl Host {
             ticket: 0,
             request_time: Duration::ZERO,
             awaited_since: Moment::START,
+            limits,
             key,
         }
     }

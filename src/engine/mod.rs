@@ -105,7 +105,14 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         None => (Seen::limited(rng.u64(..), settings.seen_limit.clone()), Seen::new(rng.u64(..))),
     };
     let dispatcher = dispatcher::Dispatcher {
-        shop: Arc::new(worker::Workshop { fetcher, desk, pool, cache: cache.clone(), events: sender }),
+        shop: Arc::new(worker::Workshop {
+            fetcher,
+            desk,
+            pool,
+            cache: cache.clone(),
+            events: sender,
+            sitemaps: Semaphore::new(1),
+        }),
         clock,
         hosts: hosts::Hosts::default(),
         addresses: addresses::Addresses::new(settings.ip_concurrency),
@@ -132,7 +139,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         ledger: journaled.then(|| ledger::Ledger::new(past.as_deref())),
         input_missing,
         memory: settings.max_memory.map(memory::MemoryWatch::new),
-        retry_budget: RetryBudget::new(settings.retry.retries),
+        retry_budget: RetryBudget::new(settings.most_retries()),
         in_flight: 0,
         pages_in_flight: 0,
         own_jobs: 0,

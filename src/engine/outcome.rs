@@ -25,6 +25,8 @@ use crate::model::record::{MirrorEnd, Outcome, RecordBody, SkipReason};
 use crate::model::units::{Millis, Moment, WallTime};
 use crate::model::url::{Url, host_key_of};
 use crate::parse::{self, Wants, charset};
+use crate::policy::accept::StatusSet;
+use crate::policy::credentials;
 use crate::policy::robots;
 use crate::policy::traps::{Evidence, wants_words};
 
@@ -174,7 +176,7 @@ impl Desk {
             (Some(Verdict::Skipped(reason)), _) => skip(&mut record, job, reason),
             (Some(Verdict::Failed(error)), _) | (None, Some(error)) => fail(&mut record, error),
             (None, None) => {
-                let accepted = record.status.is_some_and(|status| self.settings.accept.contains(status));
+                let accepted = record.status.is_some_and(|status| self.accepts(job, status));
                 record.outcome = if accepted { Outcome::Ok } else { Outcome::HttpError };
             }
         }
@@ -318,6 +320,12 @@ impl Desk {
         record.queued_ms = Some(waited_until.since(job.accepted).into());
         record.total_ms = Some(now.since(job.accepted).into());
         record
+    }
+
+    /// Whether a final status is `ok`: by the job's own list, or the run's.
+    fn accepts(&self, job: &Job, status: u16) -> bool {
+        let own = job.spec.as_ref().and_then(|spec| StatusSet::parse(spec.accept.as_deref()?).ok());
+        own.as_ref().unwrap_or(&self.settings.accept).contains(status)
     }
 
     /// The method of the job's current hop.
@@ -508,7 +516,8 @@ fn content_type(head: &Head) -> (Box<str>, Option<Box<str>>) {
 fn all_headers(head: &Head) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in &head.headers {
-        all.entry(name.as_str().to_owned()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let text = String::from_utf8_lossy(value.as_bytes());
+        all.entry(name.as_str().to_owned()).or_default().push(credentials::shown(name.as_str(), &text).into_owned());
     }
     all
 }

@@ -10,6 +10,7 @@ use crate::model::units::Rate;
 use crate::policy::accept::StatusSet;
 use crate::policy::breaker::BreakerSettings;
 use crate::policy::follow::Follow;
+use crate::policy::host_rules::{self, HostLimits, HostRule};
 use crate::policy::retry::RetrySettings;
 use crate::policy::scope::ScopeSettings;
 
@@ -129,6 +130,8 @@ pub struct EngineSettings {
     pub max_memory: Option<u64>,
     /// Memory of the seen set, and where it goes beyond that.
     pub seen_limit: SeenLimit,
+    /// Limits of some hosts that differ from those above; the first rule that fits and states one counts.
+    pub host_rules: Vec<HostRule>,
     /// Seed of all randomness of the run (backoff jitter, the seen set).
     pub seed: u64,
 }
@@ -179,7 +182,31 @@ impl Default for EngineSettings {
             keep_pages: false,
             max_memory: None,
             seen_limit: SeenLimit::default(),
+            host_rules: Vec::new(),
             seed: 0,
         }
+    }
+}
+
+impl EngineSettings {
+    /// Further attempts of the host that has most of them.
+    #[must_use]
+    pub fn most_retries(&self) -> u32 {
+        let of_rules = self.host_rules.iter().filter_map(|rule| rule.retries);
+        of_rules.fold(self.retry.retries, u32::max)
+    }
+
+    /// The limits of a host.
+    #[must_use]
+    pub fn limits_of(&self, host_key: &str) -> HostLimits {
+        let run = HostLimits {
+            rate: self.host_rate,
+            places: self.host_concurrency,
+            delay: self.delay,
+            timeout: self.timeout,
+            retries: self.retry.retries,
+            max_filesize: self.max_filesize,
+        };
+        host_rules::limits_of(host_key, &self.host_rules, run)
     }
 }

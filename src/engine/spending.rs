@@ -173,3 +173,28 @@ fn of_run(key: &str, spent: &HostSpent, now: Option<HostSummary>) -> HostSummary
         ..now.unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::outcome::Counted;
+    use crate::model::record::Outcome;
+
+    #[test]
+    fn what_belongs_to_a_record_counts_when_it_is_written() {
+        let mut spending = Spending::new(Spent { requests: 7, elapsed_ms: 100, ..Spent::default() });
+        spending.refused.push(SkipReason::Scope);
+        assert!(!spending.is_dirty(), "its page may be asked again");
+        let counted = Counted { typed: false, outcome: Outcome::Ok, error: None, skip: None };
+        let share = Share { host: Some("a".into()), refused: std::mem::take(&mut spending.refused) };
+        spending.written(&[Accepted { number: 0, counted, share }]);
+        spending.part().requests += 1;
+        assert!(spending.is_dirty());
+        let part = spending.take(Moment::START.plus(Duration::from_micros(2700)));
+        assert_eq!((part.requests, part.elapsed_ms, part.refused[&SkipReason::Scope]), (1, 2, 1));
+        assert_eq!((spending.total().requests, spending.total().hosts["a"].ok), (8, 1));
+        // No part of a millisecond is lost.
+        assert_eq!(spending.take(Moment::START.plus(Duration::from_micros(3100))).elapsed_ms, 1);
+        assert_eq!(spending.total().elapsed_ms, 103);
+    }
+}

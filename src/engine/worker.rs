@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::changes::conditions;
 use super::clock::Clock;
@@ -29,6 +29,7 @@ use crate::model::url::{self, Url, origin_of};
 use crate::parse::sitemap;
 use crate::policy::breaker::Signal;
 use crate::policy::credentials::is_credential;
+use crate::policy::host_rules::HostLimits;
 use crate::policy::pace::Ending;
 use crate::policy::rate_fields::{self, Quota};
 use crate::policy::retry;
@@ -36,7 +37,7 @@ use crate::policy::robots::{self, RobotsRules, RobotsStatus};
 
 pub mod reuse;
 
-use reuse::{Sent, Shelved};
+use reuse::Sent;
 
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
 const SITEMAP_BODY: u64 = 50 << 20;
@@ -48,12 +49,16 @@ pub struct Workshop<F> {
     pub desk: Desk,
     pub pool: ParsePool,
     pub events: UnboundedSender<Event>,
+    /// One sitemap is read at a time: unpacked it may have 50 MiB, which are of no pool.
+    pub sitemaps: Semaphore,
 }
 
 /// One admitted request.
 pub struct Errand {
     pub job: Job,
     pub host: HostId,
+    /// Of the host.
+    pub limits: HostLimits,
     pub kind: RequestKind,
     /// It is the probe of its host's breaker.
     pub probe: bool,
@@ -77,6 +82,7 @@ pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
     let Errand {
         mut job,
         host,
+        limits,
         kind,
         probe,
         permit,
@@ -89,8 +95,9 @@ pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
         boarding,
     } = errand;
     let Boarding { id: flight, progress, cut } = boarding;
-    let request = build_request(&shop.desk, &job, credentials, guarded, beside_pool, &progress);
-    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, in_budget, progress, reported: false };
+    let request = build_request(&shop.desk, &job, limits, Carries { credentials, guarded, beside_pool }, &progress);
+    let mut round =
+        Round { shop: &shop, host, limits, kind, probe, started, counted_at, in_budget, progress, reported: false };
     let over = tokio::select! {
         biased;
         done = AssertUnwindSafe(round.go(&mut job, request)).catch_unwind() => Ok(done),
@@ -117,6 +124,7 @@ struct Asked {
 struct Round<'a, F> {
     shop: &'a Arc<Workshop<F>>,
     host: HostId,
+    limits: HostLimits,
     kind: RequestKind,
     probe: bool,
     started: Moment,
@@ -164,14 +172,14 @@ impl<F: Fetcher> Round<'_, F> {
         let shelved = match sent {
             // In a box: what a request may ever await is memory of each, and most runs have no cache.
             Some(sent) => Box::pin(self.shelve(job, &sent, attempt, refused)).await,
-            None => Shelved::Answer(attempt),
+            None => Some(attempt),
         };
         match shelved {
-            Shelved::Answer(attempt) if refused && !attempt.from_cache => {
+            Some(attempt) if refused && !attempt.from_cache => {
                 self.close(job, asked, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
             }
-            Shelved::Answer(attempt) => self.settle(job, asked, attempt).await,
-            Shelved::Anew => Next::Again,
+            Some(attempt) => self.settle(job, asked, attempt).await,
+            None => Next::Again,
         }
     }
 
@@ -184,6 +192,7 @@ impl<F: Fetcher> Round<'_, F> {
         let retry_after = head.and_then(|head| retry_after(head, desk.clock.wall(now).0));
         let refused = retry::is_refusal(status, retry_after.is_some());
         let sent = attempt.refusal.is_none() && asked.url.is_some();
+        let own_retries = job.spec.as_ref().and_then(|spec| spec.retries);
         let chain = job.chain.get_or_insert_default();
         if sent {
             note_request(chain, &job.url, &job.host, self.kind, status, &desk.clock, (self.started, now));
@@ -198,12 +207,14 @@ impl<F: Fetcher> Round<'_, F> {
             attempts: chain.attempts,
             refusals: chain.refusals,
             idle_deaths: chain.idle_deaths,
-            in_budget: self.in_budget,
+            // Who gives a job a number of its own means it.
+            in_budget: self.in_budget || own_retries.is_some(),
         };
-        let settings = &desk.settings.retry;
-        let verdict = retry::judge(&exchange, settings);
+        let mut settings = desk.settings.retry;
+        settings.retries = own_retries.unwrap_or(self.limits.retries);
+        let verdict = retry::judge(&exchange, &settings);
         let granted = retry::Exchange { in_budget: true, ..exchange };
-        let denied = !self.in_budget && retry::judge(&granted, settings) == retry::Verdict::Retry;
+        let denied = !self.in_budget && retry::judge(&granted, &settings) == retry::Verdict::Retry;
         let signal =
             if attempt.refusal.is_some() { Signal::Neutral } else { retry::signal(status, error, retry_after) };
         tracing::debug!(request_id = %job.id(), url = %job.url, kind = ?self.kind, status, error = error.map(|error| &*error.message), denied, "request over");
@@ -295,6 +306,7 @@ impl<F: Fetcher> Round<'_, F> {
             return Next::Sitemap { urls: Vec::new(), sitemaps: Vec::new() };
         }
         let body = attempt.body;
+        let _turn = self.shop.sitemaps.acquire().await.expect("the semaphore is never closed");
         let read =
             self.shop.pool.run(body.bytes.len(), move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
         let read = read.unwrap_or_default();
@@ -437,7 +449,8 @@ fn quota(head: &Head, desk: &Desk) -> Option<Quota> {
 
 /// Where a redirect leads, as a canonical URL; None if this is no redirect.
 ///
-/// 300 and 304 are answers of their own; so is a 3xx without `Location` (RFC 9110 15.4).
+/// 304 is an answer of its own, and so is a 3xx without `Location` (RFC 9110 15.4). A 300 names what the server would choose,
+/// and is followed as curl does; 305 and 306 are retired.
 fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> Result<Option<String>, FetchError> {
     let (Some(head), Some(base)) = (&attempt.head, &asked.url) else { return Ok(None) };
     leads_to(head, base, job.chain.as_ref().map_or(0, |chain| chain.hops), limit)
@@ -445,7 +458,7 @@ fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> R
 
 /// The same of a head, after so many redirects.
 pub(super) fn leads_to(head: &Head, base: &Url, hops: u32, limit: u32) -> Result<Option<String>, FetchError> {
-    if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
+    if !matches!(head.status, 300..=303 | 307 | 308) {
         return Ok(None);
     }
     let Some(location) = head.headers.get(http::header::LOCATION) else { return Ok(None) };
@@ -495,12 +508,24 @@ pub(super) fn robots_answer(attempt: Attempt, product_token: &str, led_to: Optio
     }
 }
 
-fn build_request(
-    desk: &Desk,
-    job: &Job,
+/// Whether redirects have led from https to http, where others can listen.
+fn is_downgraded(job: &Job) -> bool {
+    job.first_url().starts_with("https:") && job.url.starts_with("http:")
+}
+
+/// What the dispatcher has decided of a request.
+#[derive(Debug, Clone, Copy)]
+struct Carries {
     credentials: bool,
     guarded: bool,
     beside_pool: bool,
+}
+
+fn build_request(
+    desk: &Desk,
+    job: &Job,
+    limits: HostLimits,
+    Carries { credentials, guarded, beside_pool }: Carries,
     progress: &Arc<Progress>,
 ) -> Result<Request, FetchError> {
     let settings = &desk.settings;
@@ -514,9 +539,12 @@ fn build_request(
         body: None,
         credentials,
         user_info: None,
-        timeout: settings.timeout,
+        proxy: job.spec.as_ref().and_then(|spec| spec.proxy.clone()),
+        logs_in: job.kind == JobKind::Typed && !is_downgraded(job),
+        cookies: job.has_record(),
+        timeout: limits.timeout,
         guarded,
-        max_body: settings.max_filesize,
+        max_body: limits.max_filesize,
         beside_pool,
         progress: Arc::clone(progress),
     };

@@ -24,11 +24,15 @@ use url::{Host, Url};
 use super::body::{BodyPool, Limits};
 use super::classify::{Route, one_line, our_limit};
 use super::connecting::Watch;
+use super::cookies::{CookieError, CookieSettings, Cookies};
 pub use super::deadlines::LowestSpeed;
 use super::deadlines::Times;
 use super::dial::{DialSettings, Dialer, Interface, ProxyNames};
 use super::direct::{Direct, NO_HOST};
 use super::heads::MOST_HEADERS;
+use super::host_headers;
+pub use super::host_headers::HostHeaders;
+use super::job_proxies::JobProxies;
 use super::once::{Terms, once};
 use super::proxies::{Chosen, Proxies, ProxyError, ProxyVariables};
 use super::resolve::{Resolver, literal_is_private, no_descriptor};
@@ -37,6 +41,7 @@ use super::tls::{Tls, TlsFileError, TlsSettings};
 use super::{Attempt, Fetcher, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::SkipReason;
+use crate::policy::netrc::Netrc;
 
 /// The codings that are decoded.
 const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
@@ -67,6 +72,12 @@ pub struct ClientSettings {
     pub compressed: bool,
     /// `--limit-rate`: bytes on the wire a second, of each body.
     pub limit_rate: Option<u64>,
+    /// Headers of some hosts; of a name the first that fits counts, and stands instead of the run's.
+    pub hosts: Vec<HostHeaders>,
+    /// Logins by machine, for requests that have no other.
+    pub netrc: Option<Netrc>,
+    /// The cookie engine; None: responses set no cookies.
+    pub cookies: Option<CookieSettings>,
     /// Bodies that stay slower for so long are given up; None is no limit.
     pub lowest_speed: Option<LowestSpeed>,
     /// Memory for bodies beyond 256 KiB each, in bytes.
@@ -75,7 +86,7 @@ pub struct ClientSettings {
     pub max_ratio: Option<u32>,
     /// Connections kept open without a request, for each host.
     pub max_idle_per_host: usize,
-    /// How long they are kept.
+    /// How long they are kept; those of plain http up to 60 s, unless there are more than 256.
     pub idle_timeout: Duration,
 }
 
@@ -95,6 +106,9 @@ impl Default for ClientSettings {
             read_timeout: Some(Duration::from_secs(15)),
             compressed: true,
             limit_rate: None,
+            hosts: Vec::new(),
+            netrc: None,
+            cookies: None,
             lowest_speed: None,
             body_pool: 64 * 1024 * 1024,
             max_ratio: Some(1000),
@@ -113,6 +127,8 @@ impl Default for ClientSettings {
 pub enum ClientError {
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Cookies(#[from] CookieError),
     #[error("'{0}' cannot be sent as a user agent")]
     UserAgent(String),
     #[error(transparent)]
@@ -142,7 +158,11 @@ pub struct Client {
     max_ratio: Option<u32>,
     compressed: bool,
     limit_rate: Option<u64>,
+    hosts: Vec<HostHeaders>,
+    netrc: Option<Netrc>,
+    cookies: Option<Arc<Cookies>>,
     pool: BodyPool,
+    job_proxies: JobProxies,
 }
 
 impl Client {
@@ -190,7 +210,7 @@ impl Client {
         Ok(Self {
             settings: stack,
             direct,
-            secure: Default::default(),
+            secure: Box::default(),
             stacks,
             headers,
             headers_with_credentials,
@@ -199,7 +219,11 @@ impl Client {
             max_ratio: settings.max_ratio,
             compressed: settings.compressed,
             limit_rate: settings.limit_rate,
+            hosts: settings.hosts.clone(),
+            netrc: settings.netrc.clone(),
+            cookies: settings.cookies.as_ref().map(Cookies::open).transpose()?.map(Arc::new),
             pool: BodyPool::new(settings.body_pool),
+            job_proxies: JobProxies::new(settings),
         })
     }
 
@@ -207,6 +231,12 @@ impl Client {
     #[must_use]
     pub fn body_pool(&self) -> &BodyPool {
         &self.pool
+    }
+
+    /// The cookies of the run, if its cookie engine is on.
+    #[must_use]
+    pub fn cookies(&self) -> Option<Arc<Cookies>> {
+        self.cookies.clone()
     }
 
     /// Whether the guard forbids a request by what its URL says.
@@ -246,10 +276,25 @@ impl Client {
         matches!(url.host(), Some(Host::Domain(host)) if self.settings.proxies.names().iter().any(|name| **name == *host))
     }
 
+    /// What netrc says of the machine, if nothing else does; of a user without a password the password.
+    fn login_of_netrc<'a>(&'a self, request: &'a Request, authorized: bool) -> Option<(&'a str, &'a str)> {
+        let netrc = self.netrc.as_ref().filter(|_| request.credentials || request.logs_in)?;
+        let user = match &request.user_info {
+            Some((user, password)) if password.is_empty() => Some(&**user),
+            Some(_) => return None,
+            None if authorized => return None,
+            None => None,
+        };
+        netrc.login(request.url.host_str()?, user, !request.credentials)
+    }
+
     fn headers_for(&self, request: &mut Request) -> HeaderMap {
         let mut headers =
             if request.credentials { self.headers_with_credentials.clone() } else { self.headers.clone() };
-        if let Some((user, password)) = &request.user_info
+        host_headers::add(&self.hosts, request, &mut headers);
+        let of_netrc = self.login_of_netrc(request, headers.contains_key(AUTHORIZATION));
+        let user_info = request.user_info.as_ref().map(|(user, password)| (&**user, &**password));
+        if let Some((user, password)) = of_netrc.or(user_info)
             && let Some(value) = basic_authorization(user, password)
         {
             headers.insert(AUTHORIZATION, value);
@@ -276,15 +321,59 @@ fn no_stack(error: &dyn std::error::Error) -> FetchError {
 
 impl Fetcher for Client {
     fn headers(&self, request: &Request) -> HeaderMap {
-        self.headers_for(&mut request.clone())
+        let mut headers = self.headers_for(&mut request.clone());
+        if let Some(jar) = self.cookies.as_ref().filter(|_| request.cookies) {
+            jar.add_to(&request.url, &mut headers);
+        }
+        headers
     }
 
     async fn fetch(&self, mut request: Request) -> Attempt {
+        if request.proxy.is_none() {
+            request.proxy = host_headers::proxy(&self.hosts, &request.url).map(Into::into);
+        }
+        let jar = self.cookies.as_ref().filter(|_| request.cookies);
+        let url = jar.map(|_| request.url.clone());
+        let attempt = self.exchange(request, jar).await;
+        if let (Some(jar), Some(url), Some(head)) = (jar, url, &attempt.head) {
+            jar.take_from(&url, &head.headers);
+        }
+        attempt
+    }
+}
+
+impl Client {
+    /// Through the proxy of a job.
+    async fn beside(&self, proxy: &str, request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
+        let made = self.job_proxies.client(proxy, |settings| {
+            // None at all, if it is empty.
+            let only = Some(proxy).filter(|proxy| !proxy.is_empty()).map(str::to_owned);
+            let settings = ClientSettings { proxy: Some(only.into_iter().collect()), ..settings.clone() };
+            // Body memory is one for the whole run.
+            Ok(Self { pool: self.pool.clone(), ..Self::new(&settings)? })
+        });
+        match made {
+            Ok(client) => client.exchange(request, jar).await,
+            Err(error) => {
+                let message = one_line(&error.to_string());
+                let error = FetchError::permanent(ErrorKind::Proxy, Stage::Connect, message).before_sending();
+                Attempt { error: Some(error), ..Attempt::default() }
+            }
+        }
+    }
+
+    async fn exchange(&self, mut request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
+        if let Some(proxy) = request.proxy.take() {
+            return Box::pin(self.beside(&proxy, request, jar)).await;
+        }
         let proxy = self.settings.proxies.of(&request.url);
         if self.is_refused(&request, proxy.is_some()) {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
         }
         let mut headers = self.headers_for(&mut request);
+        if let Some(jar) = jar {
+            jar.add_to(&request.url, &mut headers);
+        }
         let limits = Limits {
             pool: &self.pool,
             max_body: request.max_body,
@@ -413,7 +502,7 @@ fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
 }
 
 /// Puts headers over others: the first of a name replaces what was there, further ones stand beside it.
-fn overlay(headers: &mut HeaderMap, over: impl Iterator<Item = (HeaderName, HeaderValue)>) {
+pub(super) fn overlay(headers: &mut HeaderMap, over: impl Iterator<Item = (HeaderName, HeaderValue)>) {
     let mut replaced: Vec<HeaderName> = Vec::new();
     for (name, value) in over {
         if replaced.contains(&name) {

@@ -38,6 +38,8 @@ use crate::model::fetch_error::{FetchError, Stage};
 
 type Request = http::Request<Full<Bytes>>;
 
+type Stream = TokioIo<Metered<TcpStream>>;
+
 /// A server that closes a connection on our request, which has been idle for less than this, does not do so because it
 /// was idle: the shortest keep-alive times are of a second.
 const WORTH_CLOSING: Duration = Duration::from_millis(500);
@@ -55,7 +57,7 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// `connect_timeout` covers the name too; idle connections are kept for `idle_timeout`.
+    /// `connect_timeout` covers the name too; idle connections are kept for `idle_timeout` while there are many, else longer.
     pub(super) fn new(dialer: Dialer, connect_timeout: Option<Duration>, idle_timeout: Duration) -> Self {
         Self { dialer, connect_timeout, idle: Idle::new(idle_timeout) }
     }
@@ -224,7 +226,7 @@ impl Reusable for Connection {
 /// The side of a connection that reads and writes; gone once the connection is closed.
 #[derive(Debug)]
 struct Driver {
-    connection: Option<Box<http1::Connection<TokioIo<Metered<TcpStream>>, Full<Bytes>>>>,
+    connection: Option<Box<http1::Connection<Stream, Full<Bytes>>>>,
 }
 
 impl Driver {

@@ -3,7 +3,7 @@
 //! The stack caps one head, and not how many informational ones (RFC 9110 15.2) come before it: a server that sends
 //! nothing else keeps a thread busy until the deadline. And it reads on as long as there is something to read: a megabyte
 //! of a chunk size that is all zeros is read byte by byte, while everybody else waits. Decides those two caps only.
-//! Called by `direct`.
+//! Called by `direct`, and for the second cap by `secure`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -34,6 +34,11 @@ impl Default for Allowance {
 }
 
 impl Allowance {
+    /// For connections on which requests share what is read: HTTP/2 has frames of its own kinds between heads.
+    pub(super) fn unlimited() -> Self {
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+
     /// A request is sent: its head may come.
     pub(super) fn begin(&self) {
         self.0.store(MOST, Ordering::Relaxed);
@@ -67,6 +72,10 @@ pub(super) struct Metered<S> {
 impl<S> Metered<S> {
     pub(super) fn new(stream: S, allowance: Allowance) -> Self {
         Self { stream, allowance, turn: 0 }
+    }
+
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
     }
 }
 
@@ -125,7 +134,7 @@ mod tests {
         let (mut server, client) = tokio::io::duplex(64 * 1024);
         let sending = async move {
             for _ in 0..64 {
-                if server.write_all(&[b'x'; 64 * 1024]).await.is_err() {
+                if server.write_all(&vec![b'x'; 64 * 1024]).await.is_err() {
                     return;
                 }
             }

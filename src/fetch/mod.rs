@@ -21,13 +21,16 @@ mod classify;
 pub mod client;
 mod coding;
 mod connecting;
+pub mod cookies;
 mod deadlines;
 pub mod dial;
 mod direct;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod heads;
+mod host_headers;
 mod idle;
+mod job_proxies;
 mod once;
 pub mod overrides;
 mod pace;
@@ -74,6 +77,12 @@ pub struct Request {
     pub credentials: bool,
     /// User and password that stood in the URL, percent-decoded: sent as basic authorization.
     pub user_info: Option<(Box<str>, Box<str>)>,
+    /// The proxy of the job, with its credentials; empty is no proxy at all, None is the run's.
+    pub proxy: Option<Box<str>>,
+    /// The user typed the job: an entry of netrc that names the machine goes along, also where the run's credentials do not.
+    pub logs_in: bool,
+    /// The run's jar goes along, and takes what the answer sets; what the run asks for its own use has no cookies.
+    pub cookies: bool,
     /// The whole request; None is no limit.
     pub timeout: Option<Duration>,
     /// Refuse to connect to private, loopback and link-local addresses.

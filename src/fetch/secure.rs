@@ -34,7 +34,7 @@ use super::classify::{self, Headless, Route};
 use super::connecting::{self, Watched};
 use super::deadlines::Deadlines;
 use super::dial::Dialer;
-use super::heads::MOST_HEADERS;
+use super::heads::{Allowance, MOST_HEADERS, Metered};
 use super::once::{Terms, head_of};
 use crate::model::fetch_error::{FetchError, Stage};
 
@@ -167,7 +167,7 @@ impl Connector {
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
         let dialed = self.dialer.dial(host, port).await?;
         let start = Instant::now();
-        let stream = self.tls.connect(name, dialed.stream.into_inner()).await?;
+        let stream = self.tls.connect(name, Metered::new(dialed.stream.into_inner(), Allowance::unlimited())).await?;
         let mut timings = dialed.timings;
         timings.tls = Some(start.elapsed());
         connecting::note(timings);
@@ -191,12 +191,12 @@ impl Service<Uri> for Connector {
 
 /// A connection as the pool wants it.
 #[derive(Debug)]
-struct Stream(TokioIo<TlsStream<TcpStream>>);
+struct Stream(TokioIo<TlsStream<Metered<TcpStream>>>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         let (tcp, session) = self.0.inner().get_ref();
-        let connected = tcp.connected();
+        let connected = tcp.get_ref().connected();
         if session.alpn_protocol() == Some(b"h2") { connected.negotiated_h2() } else { connected }
     }
 }

@@ -35,9 +35,15 @@ pub struct JobSpec {
     pub body: Option<Vec<u8>>,
     /// For one request, whole; None is the run's `--timeout`.
     pub timeout: Option<Duration>,
+    /// Further attempts after the first; None is the run's `--retries`.
+    pub retries: Option<u32>,
+    /// A list of statuses that are `ok`, checked when it was read; None is the run's `--accept`.
+    pub accept: Option<Box<str>>,
+    /// The proxy that all its requests go through; None is the run's.
+    pub proxy: Option<Box<str>>,
     /// JSON text; its value comes back unchanged in the record, on one line.
     pub meta: Option<Box<str>>,
-    /// User and password that stood in the URL, percent-decoded.
+    /// User and password: those of the job, or what stood in the URL, percent-decoded.
     pub user_info: Option<(Box<str>, Box<str>)>,
     /// All places of the document, in order of preference: the first to answer is its record. Empty for most jobs.
     pub mirrors: Vec<Mirror>,
@@ -225,6 +231,8 @@ impl Job {
                 + text(&spec.id)
                 + text(&spec.method)
                 + text(&spec.meta)
+                + text(&spec.accept)
+                + text(&spec.proxy)
                 + spec.body.as_ref().map_or(0, |body| body.capacity() + BLOCK)
                 + spec.headers.iter().map(|(n, v)| n.len() + v.len() + 2 * BLOCK + 32).sum::<usize>()
                 + spec.user_info.as_ref().map_or(0, |(u, p)| u.len() + p.len() + 2 * BLOCK)
@@ -270,6 +278,9 @@ mod tests {
             headers: vec![("a".into(), "b".into())],
             body: Some(vec![0, 255, 10]),
             timeout: Some(Duration::from_millis(1500)),
+            retries: Some(7),
+            accept: Some("200,404".into()),
+            proxy: Some("http://u:p@proxy:1".into()),
             meta: Some("{\"a\": 1.50}".into()),
             user_info: Some(("me".into(), "secret".into())),
             mirrors: vec![Mirror { url: "https://example.org/b".into(), user_info: None, repeated: true }],
@@ -355,7 +366,9 @@ mod tests {
         };
         let whole = size(&|_| {});
         let long = || "x".repeat(1000).into_boxed_str();
-        let changes: [&dyn Fn(&mut Job); 9] = [
+        let changes: [&dyn Fn(&mut Job); 11] = [
+            &|job| job.spec.as_mut().unwrap().proxy = Some(long()),
+            &|job| job.spec.as_mut().unwrap().accept = Some(long()),
             &|job| job.spec.as_mut().unwrap().mirrors[0].url = long(),
             &|job| job.url = long(),
             &|job| job.host = long(),

@@ -251,7 +251,7 @@ fn on_request() -> Group {
     vec![
         (
             "headers",
-            "Response headers by name in lower case (--with headers).",
+            "Response headers by name in lower case (--with headers); *** stands for values of cookies and of headers that are credentials.",
             json!({
                 "type": ["object", "null"],
                 "additionalProperties": { "type": "array", "items": text() },

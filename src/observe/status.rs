@@ -56,7 +56,7 @@ pub fn text(glance: &Glance, standing: &Standing, resume: Option<&str>) -> Strin
             .push(format!("  the last {} of the journal are not whole: they are dropped on resume", size(glance.torn)));
     }
     if standing.superseded > 0 {
-        lines.push(format!("  {} failures were given another chance", count(standing.superseded)));
+        lines.push(format!("  given another chance after a failure: {}", count(standing.superseded)));
     }
     let more = standing.host_count.saturating_sub(standing.hosts.len() as u64);
     if more > 0 {

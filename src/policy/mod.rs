@@ -6,12 +6,15 @@ pub mod allowance;
 pub mod audit;
 pub mod breaker;
 pub mod budget;
+pub mod cookies;
 pub mod credentials;
 pub mod follow;
 pub mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod hold;
+pub mod host_rules;
+pub mod netrc;
 pub mod pace;
 pub mod rate_fields;
 pub mod retry;

@@ -15,12 +15,28 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::line::{self, Typed};
-use super::mirrors;
+use super::{job_keys, mirrors};
 use crate::model::job::JobSpec;
 use crate::model::units;
 
-const KEYS: [&str; 11] =
-    ["url", "mirrors", "id", "method", "headers", "body", "body_base64", "json", "timeout", "priority", "meta"];
+const KEYS: [&str; 16] = [
+    "url",
+    "mirrors",
+    "id",
+    "method",
+    "headers",
+    "body",
+    "body_base64",
+    "json",
+    "timeout",
+    "priority",
+    "meta",
+    "user",
+    "cookies",
+    "retries",
+    "accept",
+    "proxy",
+];
 
 /// `"timeout": "none"` or 0: longer than any run lasts, and short enough to be added to any clock.
 const NO_TIMEOUT: Duration = Duration::from_hours(100 * 366 * 24);
@@ -79,6 +95,20 @@ fn build(fields: &Fields, id: Result<Option<Box<str>>, String>, meta: Option<Box
         None => spec.body.is_some().then(|| "POST".into()),
     };
     spec.timeout = fields.timeout.map(read_timeout).transpose()?;
+    spec.retries = fields.retries.map(job_keys::retries).transpose()?;
+    spec.accept = fields.accept.map(job_keys::accept).transpose()?;
+    spec.proxy = fields.proxy.map(job_keys::proxy).transpose()?;
+    if let Some(line) = fields.cookies.map(job_keys::cookies).transpose()?.filter(|line| !line.is_empty()) {
+        if spec.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie")) {
+            return Err("both 'cookies' and a header 'Cookie'".to_owned());
+        }
+        spec.headers.push(("cookie".into(), line.into()));
+    }
+    if let Some(user) = fields.user.map(job_keys::user).transpose()? {
+        // As with curl it stands over what the URL says; each mirror is a place that was typed.
+        spec.mirrors.iter_mut().for_each(|mirror| mirror.user_info = Some(user.clone()));
+        spec.user_info = Some(user);
+    }
     typed.job.priority = fields.priority.map(read_priority).transpose()?.unwrap_or_default();
     if spec != JobSpec::default() {
         typed.job.spec = Some(Box::new(spec));
@@ -103,6 +133,11 @@ struct Fields<'a> {
     timeout: Option<&'a RawValue>,
     priority: Option<&'a RawValue>,
     meta: Option<&'a RawValue>,
+    user: Option<&'a RawValue>,
+    cookies: Option<&'a RawValue>,
+    retries: Option<&'a RawValue>,
+    accept: Option<&'a RawValue>,
+    proxy: Option<&'a RawValue>,
     /// The first key that is unknown or comes twice.
     problem: Option<String>,
 }
@@ -121,6 +156,11 @@ impl<'a> Fields<'a> {
             "timeout" => &mut self.timeout,
             "priority" => &mut self.priority,
             "meta" => &mut self.meta,
+            "user" => &mut self.user,
+            "cookies" => &mut self.cookies,
+            "retries" => &mut self.retries,
+            "accept" => &mut self.accept,
+            "proxy" => &mut self.proxy,
             _ => return None,
         })
     }
@@ -183,7 +223,7 @@ fn unknown_key(key: &str) -> String {
 }
 
 /// A text of the line fit for a message: one line, at most 64 characters.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     text.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
@@ -430,12 +470,45 @@ mod tests {
     }
 
     #[test]
+    fn a_job_may_differ_from_the_run() {
+        let job = spec(r#""user":"al:p:w","cookies":"a=1; b=2;","retries":0,"accept":"200..299,404""#);
+        assert_eq!(job.user_info, Some(("al".into(), "p:w".into())));
+        assert_eq!(headers(&job), [("cookie", "a=1; b=2")]);
+        assert_eq!((job.retries, job.accept.as_deref()), (Some(0), Some("200..299,404")));
+        let proxy = |text: &str| spec(&format!(r#""proxy":"{text}""#)).proxy;
+        assert_eq!(proxy("u:p@h:1").as_deref(), Some("http://u:p@h:1"));
+        assert_eq!(proxy("socks5h://h").as_deref(), Some("socks5h://h"));
+        assert_eq!(proxy("none").as_deref(), Some(""));
+        assert_eq!(headers(&spec(r#""cookies":{"b":"x=y","a":""}"#)), [("cookie", "a=; b=x=y")]);
+        assert_eq!(spec(r#""accept":404"#).accept.as_deref(), Some("404"));
+        assert_eq!(spec(r#""cookies":"","retries":null"#), JobSpec::default());
+        let of_url = r#"{"mirrors":["https://u:v@a.example/","https://b.example/"],"user":"al:pw"}"#;
+        let all = read(of_url).unwrap().job;
+        assert!(all.mirrors().iter().all(|mirror| mirror.user_info == Some(("al".into(), "pw".into()))));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let cases = [
             (r#""uri":"x""#, "unknown key 'uri', did you mean 'url'?"),
             (r#""header":{}"#, "unknown key 'header', did you mean 'headers'?"),
-            (r#""proxy":"http://p""#, "unknown key 'proxy'"),
-            (r#""user":"me""#, "unknown key 'user'"),
+            (r#""proxy":"ftp://u:s3cret@p""#, "'proxy': 'ftp' is not a kind of proxy"),
+            (r#""proxy":"http://u:s3cret@[p""#, "'proxy' is not the address of a proxy"),
+            (r#""proxy":"""#, "'proxy' is not the address of a proxy"),
+            (r#""proxy":1"#, "'proxy' is not a string"),
+            (r#""user":"s3cret""#, "'user' has no password"),
+            (r#""user":{"a":"b"}"#, "'user' is not a string"),
+            (r#""cookies":"s3cret""#, "'cookies' has no '='"),
+            (r#""cookies":["a=b"]"#, "'cookies' is not a string"),
+            (r#""cookies":{"a":1}"#, "a cookie of 'cookies' is not a string"),
+            (r#""cookies":{"a":"b;c"}"#, "a cookie of 'cookies' has a semicolon"),
+            (r#""cookies":"a=\u0007""#, "'cookies' has a control character"),
+            (r#""cookies":"a=1","headers":{"Cookie":"b=2"}"#, "both 'cookies' and a header 'Cookie'"),
+            (r#""retries":-1"#, "'retries' is not a whole number from 0 to 1000"),
+            (r#""retries":1001"#, "'retries' is not a whole number from 0 to 1000"),
+            (r#""accept":"2xx""#, "'accept': '2xx' is not a status"),
+            (r#""accept":{}"#, "'accept' is not a list of statuses"),
+            (r#""cookie":"a=b""#, "unknown key 'cookie', did you mean 'cookies'?"),
             (r#""a\nb":1"#, "unknown key 'a\u{fffd}b'"),
             (r#""url":"https://b.example/""#, "key 'url' comes twice"),
             (r#""mirrors":["https://b.example/"]"#, "both 'url' and 'mirrors'"),
@@ -469,6 +542,7 @@ mod tests {
             let line = format!(r#"{{"url":"https://me:secret@example.org/",{fields}}}"#);
             let broken = read(&line).expect_err(fields);
             assert!(broken.message.starts_with(message), "{fields}: {}", broken.message);
+            assert!(!broken.message.contains("s3cret"), "{}", broken.message);
             if !fields.contains(r#""url""#) {
                 assert_eq!(broken.url.as_deref(), Some("https://example.org/"), "{fields}");
             }

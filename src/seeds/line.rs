@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use crate::model::job::{Job, JobKind, JobSpec};
 use crate::model::url::{self, Url};
+use crate::policy::credentials::without_user_info as without_user_info_anywhere;
 
 /// How much of a broken line is shown.
 const SHOWN: usize = 4 * 1024;
@@ -203,15 +204,12 @@ pub(super) fn shown(text: &str) -> Box<str> {
     clean[..end].into()
 }
 
-/// A JSON job that cannot be taken apart: it ends where its headers start, since these may hold credentials.
+/// A JSON job that cannot be taken apart: it ends where what follows may be a credential, however the key is spelled.
 fn torn_job(text: &str) -> Cow<'_, str> {
-    let text = text.find("\"headers\"").map_or(text, |at| &text[..at]);
-    let Some(start) = text.find("://").map(|at| at + 3) else { return Cow::Borrowed(text) };
-    let end = text[start..].find(['/', '?', '#', '"', ' ']).map_or(text.len(), |end| start + end);
-    match text[start..end].rfind('@') {
-        Some(at) => Cow::Owned([&text[..start], &text[start + at + 1..]].concat()),
-        None => Cow::Borrowed(text),
-    }
+    const SECRET: [&str; 8] = ["\"header", "\"user", "\"cookie", "\"proxy", "\"auth", "\"pass", "\"token", "\"api"];
+    let lower = text.to_ascii_lowercase();
+    let end = SECRET.iter().filter_map(|key| lower.find(key)).min().unwrap_or(text.len());
+    without_user_info_anywhere(&text[..end])
 }
 
 fn torn_url(text: &str) -> Cow<'_, str> {
@@ -426,6 +424,9 @@ mod tests {
             "me:secret@exa mple.org",
             r#"{"url":"https://me:secret@example.org/""#,
             r#"{"headers":{"authorization":"secret"},"url":1"#,
+            r#"{"url":"https://example.org/","user":"me:secret""#,
+            r#"{"url":"https://example.org/","Cookies":{"a":"secret""#,
+            r#"{"mirrors":["https://a.example/","https://me:secret@b.example/""#,
         ] {
             let shown = shown(text);
             assert!(!shown.contains("secret"), "{shown}");

@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::model::job::Job;
 
+mod job_keys;
 mod job_line;
 mod line;
 mod lines;

@@ -182,6 +182,23 @@ fn certificates_are_checked_unless_told_otherwise() {
     assert_eq!((field(&record, "title"), field(&record, "outcome")), ("safe", "ok"));
 }
 
+#[test]
+fn the_parts_of_a_connection_stand_with_the_request_that_opened_it() {
+    let parts = ["dns_ms", "connect_ms", "tls_ms"];
+    for (site, tls) in [(plain(), false), (Site::start_tls(|_: &Request| html("")), true)] {
+        let resolve = site.host().replacen(':', " ", 1);
+        let (address, port) = resolve.split_once(' ').unwrap();
+        let url = |path| format!("{}://localhost:{port}{path}", if tls { "https" } else { "http" });
+        let run = lycosa(["fetch", "-k", "--ordered", "--host-concurrency", "1"]);
+        let run = run.args(["--connect-to", &format!("::{address}:{port}"), &url("/a"), &url("/b")]).run().exits(0);
+        let timed = |record: &serde_json::Value| parts.map(|part| record[part].is_f64());
+        let records = run.records();
+        assert_eq!(timed(&records[0]), [false, true, tls], "{}", records[0]);
+        assert_eq!(timed(&records[1]), [false; 3], "it is used again: {}", records[1]);
+        assert_eq!(site.connections(), 1);
+    }
+}
+
 fn encoded(coding: &str, body: &[u8]) -> Vec<u8> {
     match coding {
         "gzip" => {
@@ -323,4 +340,61 @@ fn a_request_goes_out_exactly_as_it_was_written() {
     let mut expected = targets.map(str::to_owned);
     expected.sort_unstable();
     assert_eq!(site.targets(), expected);
+}
+
+#[test]
+fn redirects_are_followed_as_curl_follows_them() {
+    let site = Site::start(|request| match request.path().trim_start_matches('/').parse() {
+        Ok(code) => redirect(code, format!("/to/{code}")),
+        Err(_) => html(""),
+    });
+    let cases: [&[&str]; 3] = [&[], &["-d", "a=1"], &["-I"]];
+    for code in [300, 301, 302, 303, 307, 308] {
+        for options in cases {
+            let url = site.url(&format!("/{code}"));
+            program("curl", ["-s", "-L", "-o", "body", &url]).args(options.iter().copied()).run().exits(0);
+            let curl = site.log().pop().unwrap();
+            lycosa(["fetch", &url]).args(options.iter().copied()).run().exits(0);
+            let ours = site.log().pop().unwrap();
+            let told = |hit: &Hit| (hit.method.clone(), hit.target.clone(), hit.body.clone());
+            assert_eq!(told(&ours), told(&curl), "{code} {options:?}");
+            assert_eq!(ours.target, format!("/to/{code}"));
+        }
+    }
+    for code in [304, 305, 306] {
+        let record = lycosa(["fetch", "--fail-on", "never", &site.url(&format!("/{code}"))]).run().exits(0).record();
+        assert_eq!((record["status"].as_u64(), requests_of(&record).len()), (Some(code), 1), "no redirect any more");
+    }
+}
+
+#[test]
+fn no_redirect_leads_out_of_the_web() {
+    let site = Site::start(|request| {
+        let target = request.target.split_once('?').map_or("", |(_, target)| target).to_owned();
+        redirect(302, target)
+    });
+    for target in
+        ["file:///etc/passwd", "ftp://h/x", "data:text/html,x", "javascript:1", "gopher://h/", "http://", "http://[::/"]
+    {
+        let record = lycosa(["fetch", &site.url(&format!("/?{target}"))]).run().exits(1).record();
+        assert_eq!(
+            (&record["error"]["kind"], &record["error"]["stage"]),
+            (&json!("redirect"), &json!("head")),
+            "{target}"
+        );
+        assert_eq!((record["status"].as_u64(), requests_of(&record).len()), (Some(302), 1), "{target}");
+    }
+}
+
+#[test]
+fn a_way_down_to_http_is_followed_without_credentials() {
+    let plain = plain();
+    let machine = plain.host().split(':').next().unwrap().to_owned();
+    let to = plain.url("/landed");
+    let site = Site::start_tls(move |_: &Request| redirect(302, &to).header("Set-Cookie", "s=1; Secure"));
+    let command = lycosa(["fetch", "-k", "-n", "--allow-private", "-b", "", &site.url("/")]).args(SECRETS);
+    let netrc = format!("machine {machine} login me password pw\n");
+    command.env("NETRC", "logins").file("logins", netrc).run().exits(0);
+    assert_eq!((bears(&site.log()[0]), plain.hits()), (4, 1));
+    assert_eq!(bears(&plain.log()[0]), 0, "nor does netrc log in where others can listen");
 }

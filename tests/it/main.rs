@@ -20,6 +20,9 @@
 //! - `http` is about what is sent and how an answer is read.
 //! - `beside` is about what lycosa and curl see of the same servers and proxies, none of which are ours.
 //! - `curl` is about flags that curl has, too: both programs side by side, judged by what servers and proxies see.
+//! - `cookies` is about who we are to servers: cookies and their files, beside curl.
+//! - `secrets` is about what must not be seen in anything that is written.
+//! - `hosts` is about tables in files: what is otherwise for some hosts.
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
 //! - `cache` is about answers that are kept: what a second run asks, and what it need not.
 //! - `traps` is about sites without an end, and about those that only look so.
@@ -38,6 +41,7 @@ mod audit;
 mod beside;
 mod cache;
 mod config;
+mod cookies;
 mod crawl;
 mod curl;
 mod demo;
@@ -45,6 +49,7 @@ mod docs;
 mod ending;
 mod faults;
 mod hostile;
+mod hosts;
 mod http;
 mod input;
 mod layering;
@@ -54,6 +59,7 @@ mod records;
 mod refusals;
 mod resilience;
 mod robots;
+mod secrets;
 mod state;
 mod support;
 mod time;

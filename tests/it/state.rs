@@ -375,6 +375,27 @@ fn a_stop_tells_the_command_in_its_one_line_and_what_was_typed_for_it() {
 }
 
 #[test]
+fn what_a_stop_has_cut_off_is_told_alike_by_the_summary_and_by_status() {
+    let site = Site::start(|request: &Request| match request.path() {
+        "/quick" => text("x"),
+        _ => text("x").after(Duration::from_mins(1)),
+    });
+    let place = Place::new();
+    let urls = ["/quick", "/1", "/2", "/3"].map(|path| site.url(path));
+    let summary = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(place.path(name)).unwrap()).unwrap() };
+    let limits = ["--deadline", "500ms", "--summary", &place.text("1.json")];
+    place.begin("fetch", "out.jsonl").args(limits).args(urls).run().exits(4);
+    let (first, status) = (summary("1.json"), place.status());
+    assert_eq!((&status["requests"], &status["hosts"][0]["requests"]), (&first["requests"], &first["requests"]));
+    assert_eq!((first["requests"].as_u64(), first["left"].as_u64()), (Some(site.hits() as u64), Some(3)));
+    place.resume().args(["--summary", &place.text("2.json")]).run().exits(4);
+    let (second, status) = (summary("2.json"), place.status());
+    assert_eq!((&status["requests"], status["left"].as_u64()), (&second["requests"], Some(3)));
+    assert_eq!(second["requests"].as_u64(), Some(site.hits() as u64), "of both");
+    assert_eq!((&second["hosts"][0]["requests"], &second["hosts"][0]["ok"]), (&second["requests"], &1.into()));
+}
+
+#[test]
 fn a_refused_start_leaves_no_directory() {
     let place = Place::new();
     for words in [&["not a url"][..], &["http://a.test/", "-o", "/no/such/dir/out.jsonl"], &["-i", "/no/such/list"]] {

@@ -81,6 +81,7 @@ pub enum Artefact {
 /// What has to be mended: one line and perhaps a hint.
 pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
     let words = &help_last(words);
+    spelling::refuse_pairs(words)?;
     let matches = match command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Typed::Show(error.render().to_string())),
@@ -109,7 +110,7 @@ pub fn quiet(words: &[OsString]) -> u32 {
     let counts = words.map(|word| match word.strip_prefix('-') {
         Some("-quiet") => 1,
         // Letters behind one that takes a value are that value.
-        Some(letters) => letters.chars().take_while(|letter| "qvskLI".contains(*letter)).filter(|l| *l == 'q').count(),
+        Some(letters) => letters.chars().take_while(|letter| "qvskLIn".contains(*letter)).filter(|l| *l == 'q').count(),
         None => 0,
     });
     u32::try_from(counts.sum::<usize>()).unwrap_or(u32::MAX)
@@ -558,18 +559,19 @@ mod tests {
     #[test]
     fn flags_are_those_of_this_version() {
         let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cacert cache \
-            cache-size cert color compressed concurrency config connect-timeout connect-to continue deadline \
-            delay durability fail-early fail-on fallback format grace header hedge-after host-concurrency \
-            host-rate http-version http1.1 http2 input-file insecure interface ip-concurrency ip-version ipv4 \
-            ipv6 key limit-rate location log-format max-crawl-delay max-filesize max-memory max-pages \
-            max-ratio max-redirs max-retry-after no-config no-progress noproxy offline output proxy quiet race \
-            rate read-timeout referer resolve retries retry-all robots silent speed-limit speed-time \
+            cache-size cert color compressed concurrency config connect-timeout connect-to continue cookie \
+            cookie-jar deadline delay durability fail-early fail-on fallback format grace header hedge-after \
+            host-concurrency host-rate http-version http1.1 http2 input-file insecure interface ip-concurrency \
+            ip-version ipv4 ipv6 key limit-rate location log-format max-crawl-delay max-filesize max-memory \
+            max-pages max-ratio max-redirs max-retry-after netrc no-config no-progress noproxy offline output \
+            proxy quiet race rate read-timeout referer resolve retries retry-all robots silent speed-limit \
+            speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
             (Run::Crawl, "again exclude follow include js-links max-depth max-per-pattern refused scope sitemaps"),
             (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
-        let letters = [(Run::Crawl, "46AHLeijklmoqsuvx"), (Run::Fetch, "46AHILXdeijkmoqsuvx")];
+        let letters = [(Run::Crawl, "46AHLbceijklmnoqsuvx"), (Run::Fetch, "46AHILXbcdeijkmnoqsuvx")];
         for ((run, only), (_, letters)) in only.into_iter().zip(letters) {
             let command = command();
             let subcommand = command.find_subcommand(run.as_str()).expect("a command");
@@ -583,7 +585,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in ["--cookie-jar j", "--save-bodies d"] {
+        for later in ["--extract a=b", "--save-bodies d"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }

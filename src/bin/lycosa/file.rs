@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::settings::check::{self, Bad};
+use crate::settings::hosts::{self, HostTable};
 use crate::settings::table::SETTINGS;
 use crate::settings::{Layer, Origin, Run, Setting, UsageError, nearest, setting};
 
@@ -21,6 +22,9 @@ pub const EMBEDDED: &str = include_str!("../../../config.toml");
 
 /// The file of the working directory.
 pub const LOCAL: &str = "lycosa.toml";
+
+/// The key of tables for some hosts.
+const HOST: &str = "host";
 
 /// Which files the command line asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +41,7 @@ struct Values {
     both: Layer,
     crawl: Layer,
     fetch: Layer,
+    hosts: Vec<HostTable>,
 }
 
 impl Values {
@@ -46,6 +51,7 @@ impl Values {
             Run::Crawl => self.crawl,
             Run::Fetch => self.fetch,
         });
+        *self.both.hosts_mut() = self.hosts;
         self.both
     }
 }
@@ -134,6 +140,7 @@ fn parse(text: &str, path: Option<&Path>, local: bool) -> Result<Values, UsageEr
                 return Err(UsageError::new(format!("{}: {} is a table", file.place(key.span().start), run.as_str()))
                     .with_hint(format!("write [{}] on a line of its own", run.as_str())));
             }
+            (None, value) if key.get_ref() == HOST => values.hosts = file.hosts(key, value)?,
             (None, _) => file.take(&mut values.both, None, key, value)?,
         }
     }
@@ -175,15 +182,9 @@ impl File<'_> {
             return Err(UsageError::new(message));
         }
         if self.local && !setting.local {
-            let message = format!("{}: {} may not be set in ./{LOCAL}", self.place(at), setting.name);
-            return Err(UsageError::new(message).with_hint(
-                "this file may come with somebody's checkout: use --config FILE, the environment or the flag",
-            ));
+            return Err(self.not_local(at, setting.name));
         }
-        let origin = match self.path {
-            Some(path) => Origin::File { path: path.to_owned(), line: self.line(value.span().start) },
-            None => Origin::Default,
-        };
+        let origin = self.origin(value.span().start);
         let bad = |bad: Bad| UsageError::of_value(setting, &origin, bad);
         let texts = texts(setting, value.get_ref()).map_err(&bad)?;
         texts.iter().try_for_each(|text| check::check(setting.kind, text)).map_err(&bad)?;
@@ -191,8 +192,77 @@ impl File<'_> {
         Ok(())
     }
 
+    /// The tables `[[host]]`.
+    fn hosts(&self, key: &Key<'_>, value: &DeValue<'_>) -> Result<Vec<HostTable>, UsageError> {
+        let not_tables = || {
+            UsageError::new(format!("{}: {HOST} is a list of tables", self.place(key.span().start)))
+                .with_hint("write [[host]] on a line of its own, and match = \"example.org\" below it")
+        };
+        let DeValue::Array(tables) = value else { return Err(not_tables()) };
+        let table = |table: &Spanned<DeValue<'_>>| match table.get_ref() {
+            DeValue::Table(entries) => self.host(table.span().start, entries),
+            _ => Err(not_tables()),
+        };
+        tables.iter().map(table).collect()
+    }
+
+    fn host(&self, at: usize, entries: &DeTable<'_>) -> Result<HostTable, UsageError> {
+        let (mut matches, mut layer) = (Vec::new(), Layer::default());
+        for (key, value) in by_place(entries) {
+            let (at, name) = (key.span().start, key.get_ref().as_ref());
+            if name == "match" {
+                matches = self.matches(at, value.get_ref())?;
+                continue;
+            }
+            if hosts::key(name).is_none() {
+                let error = UsageError::new(match setting(name) {
+                    Some(_) => format!("{}: {name} is the same for all hosts", self.place(at)),
+                    None => format!("{}: unknown key '{name}' of a host", self.place(at)),
+                });
+                let near = nearest(name, hosts::KEYS.into_iter().chain(["match"]));
+                return Err(match near.filter(|_| setting(name).is_none()) {
+                    Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+                    None => error.with_hint(format!("a host may have {}", hosts::KEYS.join(", "))),
+                });
+            }
+            if self.local && hosts::NOT_LOCAL.contains(&name) {
+                return Err(self.not_local(at, name));
+            }
+            self.take(&mut layer, None, key, value)?;
+        }
+        if matches.is_empty() {
+            return Err(UsageError::new(format!("{}: a host without 'match'", self.place(at)))
+                .with_hint("match = \"example.org\", or \"*.example.org\", or a list of them"));
+        }
+        let values = layer.iter().map(|(name, given)| (name, given.clone())).collect();
+        Ok(HostTable { matches, values, origin: self.origin(at) })
+    }
+
+    fn matches(&self, at: usize, value: &DeValue<'_>) -> Result<Vec<String>, UsageError> {
+        let texts = match value {
+            DeValue::Array(entries) => entries.iter().map(|entry| scalar(entry.get_ref())).collect(),
+            value => scalar(value).map(|text| vec![text]),
+        };
+        let told = |bad: Bad| UsageError::from(Bad { message: format!("{}: {}", self.place(at), bad.message), ..bad });
+        let texts: Vec<String> = texts.map_err(told)?;
+        texts.iter().try_for_each(|text| hosts::check_match(text).map(drop)).map_err(told)?;
+        Ok(texts)
+    }
+
+    fn origin(&self, at: usize) -> Origin {
+        match self.path {
+            Some(path) => Origin::File { path: path.to_owned(), line: self.line(at) },
+            None => Origin::Default,
+        }
+    }
+
+    fn not_local(&self, at: usize, name: &str) -> UsageError {
+        UsageError::new(format!("{}: {name} may not be set in ./{LOCAL}", self.place(at)))
+            .with_hint("this file may come with somebody's checkout: use --config FILE, the environment or the flag")
+    }
+
     fn unknown(&self, at: usize, name: &str, run: Option<Run>) -> UsageError {
-        let tables = Run::ALL.into_iter().filter(|_| run.is_none()).map(Run::as_str);
+        let tables = Run::ALL.map(Run::as_str).into_iter().chain([HOST]).filter(|_| run.is_none());
         let known = SETTINGS.iter().filter(|setting| run.is_none_or(|run| setting.on.covers(run)));
         let error = UsageError::new(format!("{}: unknown key '{name}'", self.place(at)));
         match nearest(name, known.map(|setting| setting.name).chain(tables)) {

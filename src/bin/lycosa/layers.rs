@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use crate::env;
 use crate::file::{self, Wanted};
+use crate::settings::hosts;
 use crate::settings::{Layer, Run, UsageError};
 
 /// All values of a command, each with its origin; and what to warn of.
@@ -21,6 +22,7 @@ pub fn gather(
     let (environment, warnings) = env::read(variables)?;
     layers.lay_over(environment);
     layers.lay_over(flags);
+    hosts::settle(&mut layers);
     Ok((layers, warnings))
 }
 

@@ -25,6 +25,7 @@ mod fuzzing;
 mod layers;
 mod logging;
 mod memo;
+mod netrc;
 mod settings;
 mod spelling;
 mod standard;

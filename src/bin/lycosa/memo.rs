@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::RunFlags;
 use crate::file::Wanted;
+use crate::settings::cookies::is_line;
+use crate::settings::hosts::{HostTable, KeptTable};
 use crate::settings::request::RequestFlags;
 use crate::settings::transport::certificate_file;
 use crate::settings::{Given, Layer, Origin, Run, UsageError, setting};
@@ -37,6 +39,13 @@ pub struct Memo {
     head: bool,
     /// What was left out: `user`, `proxy`, or the name of a header.
     missing: Vec<String>,
+    /// Tables of hosts, and which files they came from.
+    #[serde(default)]
+    hosts: Vec<KeptTable>,
+    #[serde(default)]
+    config: Option<PathBuf>,
+    #[serde(default)]
+    no_config: bool,
     /// User and password of URLs that were typed were left out.
     #[serde(default)]
     user_in_urls: bool,
@@ -72,6 +81,9 @@ impl Memo {
             json: flags.request.json.clone(),
             head: flags.request.head,
             missing,
+            hosts: layers.hosts().iter().map(HostTable::kept).collect(),
+            config: flags.files.file.as_deref().map(|path| std::path::absolute(path).unwrap_or(path.to_owned())),
+            no_config: flags.files.none,
             user_in_urls: flags.urls.iter().any(|url| without_user(url) != *url),
         })
     }
@@ -157,6 +169,19 @@ impl Memo {
         self.missing.iter().any(|name| name == "user")
     }
 
+    /// Its tables of hosts, with secrets out of the files that they came from.
+    ///
+    /// # Errors
+    /// Secrets are not there any more, or a file cannot be read.
+    pub fn hosts(&self) -> Result<Vec<HostTable>, UsageError> {
+        let mut now = Vec::new();
+        if self.hosts.iter().any(KeptTable::lacks_secrets) {
+            let files = Wanted { file: self.config.clone(), none: self.no_config };
+            now = std::mem::take(crate::file::read(self.run(), &files)?.hosts_mut());
+        }
+        self.hosts.iter().map(|table| table.restored(&now)).collect()
+    }
+
     /// Where relative paths of its command begin, for a state that lies here now (absolute): in the directory in which
     /// it was typed. Of a state that was copied or moved along with what lay beside it, in the same place as seen from
     /// the state.
@@ -220,9 +245,16 @@ impl Memo {
     pub fn restore(&self, layer: &mut Layer, given: &Layer) -> Result<(), UsageError> {
         let mut wanting = Vec::new();
         let mut lines = layer.get("header").map(|given| given.texts.clone()).unwrap_or_default();
+        let mut cookies = layer.get("cookie").map(|given| given.texts.clone()).unwrap_or_default();
         let again = given.get("header").map(|given| given.texts.clone()).unwrap_or_default();
         for name in &self.missing {
             match name.as_str() {
+                COOKIE => {
+                    match given.get("cookie").map(|given| lines_of(&given.texts)).filter(|lines| !lines.is_empty()) {
+                        Some(lines) => cookies.extend(lines),
+                        None => wanting.push("-b 'NAME=VALUE' (or LYCOSA_COOKIE)".to_owned()),
+                    }
+                }
                 "user" | "proxy" => match (given.get(name), setting(name)) {
                     (Some(value), Some(setting)) => layer.set(setting, value.texts.clone(), value.origin.clone()),
                     _ => wanting.push(format!("--{name} (or LYCOSA_{})", name.to_uppercase())),
@@ -242,6 +274,9 @@ impl Memo {
             && let (Some(value), Some(setting)) = (typed(given, "user"), setting("user"))
         {
             layer.set(setting, value.texts.clone(), value.origin.clone());
+        }
+        if let Some(setting) = setting("cookie").filter(|_| !cookies.is_empty()) {
+            layer.set(setting, cookies, Origin::Flag("--cookie".to_owned()));
         }
         if let Some(setting) = setting("header").filter(|_| !lines.is_empty()) {
             layer.set(setting, lines, Origin::Flag("--header".to_owned()));
@@ -266,6 +301,12 @@ impl Memo {
                 return refused(&format!("--{name}"));
             }
         }
+        let kept = self.settings.get("cookie").map_or(&[][..], Vec::as_slice);
+        let typed_cookies = typed(given, "cookie").map_or(&[][..], |given| &given.texts);
+        let is_new = |entry: &String| if is_line(entry) { !missed(COOKIE) } else { !kept.contains(entry) };
+        if typed_cookies.iter().any(is_new) {
+            return refused("--cookie");
+        }
         let kept = self.settings.get("header").map_or(&[][..], Vec::as_slice);
         let lines = typed(given, "header").map_or(&[][..], |given| &given.texts);
         match lines.iter().find(|line| !kept.contains(line) && !missed(header_name(line))) {
@@ -284,6 +325,14 @@ fn output_path(text: &str) -> &Path {
 
 fn is_relative(path: &Path) -> bool {
     path != Path::new("-") && path.is_relative()
+}
+
+/// What stands for the cookies that were left out: no header's name starts with a dash.
+const COOKIE: &str = "--cookie";
+
+/// The entries of `-b` that are cookies, and no file.
+fn lines_of(entries: &[String]) -> Vec<String> {
+    entries.iter().filter(|entry| is_line(entry)).cloned().collect()
 }
 
 /// What a flag of this command line says, and no variable.
@@ -309,6 +358,14 @@ fn kept(name: &str, texts: &[String], missing: &mut Vec<String>) -> Option<Vec<S
         "proxy" if texts.iter().any(|text| text.contains('@')) => {
             missing.push(name.to_owned());
             None
+        }
+        // What is no secret names a file.
+        "cookie" => {
+            let (secret, files): (Vec<&String>, Vec<&String>) = texts.iter().partition(|entry| is_line(entry));
+            if !secret.is_empty() {
+                missing.push(COOKIE.to_owned());
+            }
+            Some(files.into_iter().cloned().collect())
         }
         "header" => {
             let (secret, open): (Vec<&String>, Vec<&String>) =

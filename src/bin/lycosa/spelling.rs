@@ -82,6 +82,18 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["--per-host", "--max-per-host", "--concurrent-requests-per-domain"], "write --host-concurrency N"),
 ];
 
+/// wget's pairs of letters (`-nc`, `-np`), which the parser would read as two flags of ours.
+pub fn refuse_pairs(words: &[OsString]) -> Result<(), UsageError> {
+    let words = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
+    let pair =
+        words.filter(|word| word.len() == 3 && word.starts_with("-n")).find_map(|word| Some((word, foreign(word)?)));
+    pair.map_or(Ok(()), |(word, ours)| Err(foreign_error(word, ours)))
+}
+
+fn foreign_error(flag: &str, ours: &str) -> UsageError {
+    UsageError::new(format!("{flag} is not a flag of lycosa: {ours}"))
+}
+
 /// Turns an error of the parser into ours.
 pub fn explain(error: &clap::Error, words: &[OsString], command: &clap::Command) -> UsageError {
     let text = |kind| match error.get(kind) {
@@ -122,7 +134,7 @@ fn unknown_flag(flag: &str, suggested: Option<&str>, words: &[OsString], command
         return error;
     }
     if let Some(ours) = foreign(flag) {
-        return UsageError::new(format!("{flag} is not a flag of lycosa: {ours}"));
+        return foreign_error(flag, ours);
     }
     let error = UsageError::new(format!("unknown flag '{flag}'"));
     match suggested {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::engine::settings::EngineSettings;
 use crate::engine::stats::Summary;
 use crate::engine::{Controls, Parts, input, run};
+use crate::fetch::cache::Cache;
 use crate::fetch::resolve::literal_is_private;
 use crate::fetch::{Attempt, Body, Fetcher, Head, Request};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
@@ -342,6 +343,17 @@ pub async fn run_controlled(
     run_input(world, settings, input::Input::Inline(Box::new(seeds.into_iter())), controls).await
 }
 
+/// A run with a cache.
+pub async fn run_cached(
+    world: &Arc<World>,
+    settings: EngineSettings,
+    seeds: Vec<Seed>,
+    cache: Option<Arc<Cache>>,
+) -> (Summary, Vec<RecordBody>) {
+    let input = input::Input::Inline(Box::new(seeds.into_iter()));
+    run_parts(world, settings, input, Controls::default(), cache).await
+}
+
 /// The same, with seeds that may come later.
 pub async fn run_input(
     world: &Arc<World>,
@@ -349,12 +361,22 @@ pub async fn run_input(
     input: input::Input,
     controls: Controls,
 ) -> (Summary, Vec<RecordBody>) {
+    run_parts(world, settings, input, controls, None).await
+}
+
+async fn run_parts(
+    world: &Arc<World>,
+    settings: EngineSettings,
+    input: input::Input,
+    controls: Controls,
+    cache: Option<Arc<Cache>>,
+) -> (Summary, Vec<RecordBody>) {
     let kept = Arc::new(Mutex::new(Kept::default()));
     let summary = run(Parts {
         run: "test".into(),
         settings,
         fetcher: Fake(world.clone()),
-        cache: None,
+        cache,
         frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
         input,
         past: None,

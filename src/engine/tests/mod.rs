@@ -1,6 +1,7 @@
 //! The engine without network: a scripted fetcher, a paused clock, thousands of hosts in milliseconds.
 
 mod audit;
+mod cached;
 pub(super) mod fake;
 mod large;
 mod outage;

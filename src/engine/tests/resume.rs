@@ -15,7 +15,7 @@ use crate::frontier::journal::{
     Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Replay, StateDir, glance,
 };
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
-use crate::model::record::Outcome;
+use crate::model::record::{Outcome, SkipReason};
 use crate::seeds::Seed;
 use crate::sinks::{OutputSettings, Target, check, open, reopen};
 
@@ -134,6 +134,9 @@ fn judge_what_was_spent(world: &World, directory: &Path) {
     let (told, seen) = (told as u64, world.requests().len() as u64);
     assert!((told..=seen).contains(&standing.requests), "{told} <= {} <= {seen}", standing.requests);
     assert_eq!(standing.hosts.iter().map(|host| host.requests).sum::<u64>(), standing.requests);
+    // Each page has one link out of scope.
+    let pages = records.iter().filter(|record| record["status"] == 200).count() as u64;
+    assert_eq!(standing.refused.get(&SkipReason::Scope).copied().unwrap_or(0), pages);
     let by_host = |count: fn(&HostStanding) -> u64| standing.hosts.iter().map(count).sum::<u64>();
     let counts = [
         (Outcome::Ok, by_host(|host| host.ok)),

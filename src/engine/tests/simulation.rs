@@ -6,15 +6,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fake::{Reply, World, run_world, seed};
+use super::fake::{Reply, World, run_cached, run_world, seed};
 use crate::engine::settings::{EngineSettings, IpLimit};
+use crate::fetch::body::BodyPool;
+use crate::fetch::cache::{Cache, CacheSettings};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::RequestKind;
-use crate::model::units::parse_rate;
+use crate::model::units::{WallTime, parse_rate};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Hosts by the last digit of their number: what they do.
@@ -64,6 +67,10 @@ fn answer(url: &str, tries: usize, seed: u64) -> Reply {
             ..Reply::status(0)
         },
         18 if percent < 50 => Reply::status(502).after(latency),
+        // Half of them say for how long they are good, which is nothing to a run without a cache.
+        _ if dice.is_multiple_of(2) => {
+            Reply::page("<title>x</title>").header("cache-control", "max-age=100000").after(latency)
+        }
         _ => Reply::page("<title>x</title>").after(latency),
     }
 }
@@ -115,6 +122,17 @@ impl Drop for Seeded {
 }
 
 async fn simulate(hosts: u64, urls: u64, seed_number: u64, settings: EngineSettings) {
+    simulate_with(hosts, urls, seed_number, settings, None).await;
+}
+
+/// Gives the number of records that a cache has answered.
+async fn simulate_with(
+    hosts: u64,
+    urls: u64,
+    seed_number: u64,
+    settings: EngineSettings,
+    cache: Option<Arc<Cache>>,
+) -> usize {
     let seeded = Seeded(seed_number);
     let mut busy: HashMap<String, Busy> = HashMap::new();
     let world = World::new(move |request, tries| {
@@ -139,7 +157,10 @@ async fn simulate(hosts: u64, urls: u64, seed_number: u64, settings: EngineSetti
         let host = xxh3_64_with_seed(&n.to_le_bytes(), seed_number) % hosts;
         seed(&format!("http://h{host}.test/page/{n}"))
     });
-    let (summary, records) = run_world(&world, settings, lines).await;
+    let (summary, records) = match cache {
+        Some(cache) => run_cached(&world, settings, lines.collect(), Some(cache)).await,
+        None => run_world(&world, settings, lines).await,
+    };
     assert_eq!(summary.records, urls, "seed {seed_number}");
     assert_eq!(summary.left, 0);
     let distinct: HashSet<&str> = records.iter().filter_map(|record| record.url.as_deref()).collect();
@@ -158,6 +179,7 @@ async fn simulate(hosts: u64, urls: u64, seed_number: u64, settings: EngineSetti
     assert!(paid <= u64::from(50 * retries) + seen / 5 + concurrency, "{paid} retries");
     assert!(requests <= seen && requests + hosts >= seen, "records know of {requests} requests, servers of {seen}");
     drop(seeded);
+    records.iter().filter(|record| record.from_cache).count()
 }
 
 fn settings() -> EngineSettings {
@@ -201,5 +223,28 @@ async fn in_order() {
         let concurrency = [1, 4, 64][(seed_number % 3) as usize];
         let settings = EngineSettings { concurrency, ordered: true, ..settings() };
         simulate(50, 3_000, seed_number, settings).await;
+    }
+}
+
+/// The same worlds with a cache: once to fill it, once with what it has, once falling back on it.
+#[tokio::test(start_paused = true)]
+async fn with_a_cache() {
+    for seed_number in 0..8 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut answered = [0; 3];
+        for (visit, answered) in answered.iter_mut().enumerate() {
+            let of = CacheSettings { dir: dir.path().to_owned(), size: Some(1 << 20) };
+            let cache = Cache::open(&of, BodyPool::new(1 << 20), WallTime(0)).unwrap();
+            let settings = EngineSettings {
+                concurrency: [1, 3, 16, 64][(seed_number % 4) as usize],
+                ordered: seed_number % 3 == 0,
+                fallback_stale: visit == 2,
+                seed: seed_number,
+                ..settings()
+            };
+            *answered = simulate_with(50, 500, seed_number, settings, Some(Arc::new(cache))).await;
+        }
+        let [filled, fresh, stale] = answered;
+        assert!(filled == 0 && fresh > 100 && stale >= fresh, "seed {seed_number}: {answered:?}");
     }
 }

@@ -13,10 +13,11 @@ use http::header::{CONTENT_LOCATION, DATE, LOCATION};
 use http::{HeaderMap, HeaderName, Method};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Asked, Ended, Event, Next, Round, Workshop, build_request, location_text};
+use super::{Asked, Carries, Ended, Event, Next, Round, Workshop, build_request, location_text};
 use crate::engine::changes::validator;
 use crate::engine::flights::Boarding;
 use crate::fetch::cache::{Cache, Entry, Opened};
+use crate::fetch::resolve::is_private;
 use crate::fetch::{Attempt, Body, Fetcher, Head, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Cached, Job};
@@ -24,6 +25,7 @@ use crate::model::record::RequestKind;
 use crate::model::units::Moment;
 use crate::model::url::{self, origin_of};
 use crate::policy::freshness::{self, Reuse, Stored};
+use crate::policy::host_rules::HostLimits;
 
 /// Why the cache is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,23 +39,26 @@ pub enum Purpose {
 /// A look into the cache, with a permit and no place at any host.
 pub struct LookUp {
     pub job: Job,
+    pub limits: HostLimits,
     pub purpose: Purpose,
     pub permit: OwnedSemaphorePermit,
     pub started: Moment,
     /// As of the request that would be made.
     pub credentials: bool,
+    pub guarded: bool,
     pub beside_pool: bool,
     pub boarding: Boarding,
 }
 
 /// Looks, and reports one event: there is no exchange whose place would be free before.
 pub async fn look_up<F: Fetcher>(shop: Arc<Workshop<F>>, errand: LookUp) {
-    let LookUp { mut job, purpose, permit, started, credentials, beside_pool, boarding } = errand;
+    let LookUp { mut job, limits, purpose, permit, started, credentials, guarded, beside_pool, boarding } = errand;
     let Boarding { id: flight, progress, cut } = boarding;
-    let request = build_request(&shop.desk, &job, credentials, true, beside_pool, &progress);
+    let request = build_request(&shop.desk, &job, limits, Carries { credentials, guarded, beside_pool }, &progress);
     let (host, kind) = (0, RequestKind::Page);
     let (probe, counted_at, in_budget, reported) = (false, None, false, true);
-    let mut round = Round { shop: &shop, host, kind, probe, started, counted_at, in_budget, progress, reported };
+    let mut round =
+        Round { shop: &shop, host, limits, kind, probe, started, counted_at, in_budget, progress, reported };
     let over = tokio::select! {
         biased;
         done = AssertUnwindSafe(round.reuse(&mut job, request, purpose)).catch_unwind() => Ok(done),
@@ -73,14 +78,8 @@ pub(super) struct Sent {
     headers: HeaderMap,
     /// A GET that a stored answer may answer.
     is_plain: bool,
-}
-
-/// What the cache makes of an answer.
-pub(super) enum Shelved {
-    /// The answer of the job, perhaps another than the one that came.
-    Answer(Attempt),
-    /// What was stored is gone or another: the job is asked again, without conditions.
-    Anew,
+    /// Its host may not be at a private address.
+    guarded: bool,
 }
 
 impl<F: Fetcher> Round<'_, F> {
@@ -93,7 +92,7 @@ impl<F: Fetcher> Round<'_, F> {
             && job.has_record()
             && job.leg().is_none()
             && freshness::concerns(&headers);
-        Some(Sent { method: request.method.clone(), headers, is_plain })
+        Some(Sent { method: request.method.clone(), headers, is_plain, guarded: request.guarded })
     }
 
     async fn reuse(&mut self, job: &mut Job, request: Result<Request, FetchError>, purpose: Purpose) -> Next {
@@ -140,7 +139,8 @@ impl<F: Fetcher> Round<'_, F> {
             let name = HeaderName::from_bytes(name.as_bytes());
             name.is_ok_and(|name| freshness::selecting(&sent.headers, &name).as_deref() == stored.as_deref())
         });
-        selected.then_some(opened)
+        // What the user has fetched from a private host is not shown to a link that may not lead there.
+        (selected && !(sent.guarded && opened.entry.private)).then_some(opened)
     }
 
     fn verdict(&self, entry: &Entry, sent: &Sent) -> Reuse {
@@ -163,18 +163,20 @@ impl<F: Fetcher> Round<'_, F> {
         Some(Attempt { head: Some(head), body, from_cache: true, stale, ..Attempt::default() })
     }
 
-    /// A final answer of a hop goes by the cache. `refused`: the run gives the URL up although the server has answered.
-    pub(super) async fn shelve(&self, job: &mut Job, sent: &Sent, attempt: Attempt, refused: bool) -> Shelved {
-        let Some(cache) = self.shop.cache.as_deref() else { return Shelved::Answer(attempt) };
+    /// A final answer of a hop goes by the cache: the answer of the job, perhaps another than the one that came. None: what
+    /// was stored is gone or another, and the job is asked again, without conditions. `refused`: the run gives the URL up
+    /// although the server has answered.
+    pub(super) async fn shelve(&self, job: &mut Job, sent: &Sent, attempt: Attempt, refused: bool) -> Option<Attempt> {
+        let Some(cache) = self.shop.cache.as_deref() else { return Some(attempt) };
         let status = attempt.head.as_ref().map(|head| head.status);
         if freshness::is_unsafe(sent.method.as_str()) {
             if let Some(head) = attempt.head.as_ref().filter(|head| (200..400).contains(&head.status)) {
                 invalidate(cache, &job.url, head);
             }
-            return Shelved::Answer(attempt);
+            return Some(attempt);
         }
         if !sent.is_plain || attempt.refusal.is_some() {
-            return Shelved::Answer(attempt);
+            return Some(attempt);
         }
         let is_conditional = job.cached.as_ref().is_some_and(|known| known.etag.is_some() || known.modified.is_some());
         if status == Some(304) && attempt.error.is_none() && is_conditional {
@@ -183,18 +185,18 @@ impl<F: Fetcher> Round<'_, F> {
         let accepted = status.is_some_and(|status| self.shop.desk.settings.accept.contains(status));
         let failed = attempt.error.is_some() || (matches!(status, Some(500 | 502 | 503 | 504)) && !accepted);
         if failed || refused {
-            return Shelved::Answer(self.rescue(cache, job, sent, attempt).await);
+            return Some(self.rescue(cache, job, sent, attempt).await);
         }
         self.keep(cache, job, sent, &attempt);
-        Shelved::Answer(attempt)
+        Some(attempt)
     }
 
     /// 304: the stored answer stands, with what is new of its head (RFC 9111 4.3.4).
-    async fn confirmed(&self, cache: &Cache, job: &mut Job, sent: &Sent, attempt: Attempt) -> Shelved {
+    async fn confirmed(&self, cache: &Cache, job: &mut Job, sent: &Sent, attempt: Attempt) -> Option<Attempt> {
         let known = job.cached.take().unwrap_or_default();
         job.cached = Some(Box::default());
         let desk = &self.shop.desk;
-        let Some(head) = &attempt.head else { return Shelved::Anew };
+        let Some(head) = &attempt.head else { return None };
         // Another run may have stored another version meanwhile.
         let opened = self.find(cache, job, sent).await.filter(|opened| {
             let now = cached(&opened.entry, known.rescues);
@@ -202,22 +204,23 @@ impl<F: Fetcher> Round<'_, F> {
         });
         let Some(opened) = opened else {
             cache.remove(&job.url);
-            return Shelved::Anew;
+            return None;
         };
         let limit = desk.settings.max_filesize;
         let Some((entry, body)) = cache.read_body(opened, limit, false).await else {
             cache.remove(&job.url);
-            return Shelved::Anew;
+            return None;
         };
         let stored = entry.headers();
         let mut merged = stored.clone();
         freshness::freshen(&mut merged, &head.headers);
-        if must_rewrite(&stored, &merged) {
-            self.store(cache, job, sent, (entry.status, entry.version), &merged, &body);
-        }
+        let rewrite = must_rewrite(&stored, &merged);
         let head = Head { status: entry.status, headers: merged, ..head.clone() };
+        if rewrite {
+            self.store(cache, job, sent, &head, &body);
+        }
         let body = Body { wire_size: attempt.body.wire_size, ..body };
-        Shelved::Answer(Attempt { head: Some(head), body, from_cache: true, ..attempt })
+        Some(Attempt { head: Some(head), body, from_cache: true, ..attempt })
     }
 
     /// `--fallback stale`: what is stored, if it may be shown.
@@ -231,7 +234,7 @@ impl<F: Fetcher> Round<'_, F> {
         let Some(stored) = self.take_down(cache, opened, most, false, stale).await else { return attempt };
         let error = attempt.error.as_ref().map(|error| &*error.message);
         let status = attempt.head.as_ref().map(|head| head.status);
-        tracing::warn!(request_id = %job.id(), url = %job.url, status, error, "the fetch failed: the stored answer is given");
+        tracing::info!(request_id = %job.id(), url = %job.url, status, error, "the fetch failed: the stored answer is given");
         Attempt { elapsed: attempt.elapsed, ..stored }
     }
 
@@ -242,26 +245,20 @@ impl<F: Fetcher> Round<'_, F> {
             return;
         }
         if freshness::may_store(head.status, &head.headers) {
-            let kind = (head.status, version_number(head.version));
-            self.store(cache, job, sent, kind, &freshness::storable(&head.headers), &attempt.body);
+            let kept = Head { headers: freshness::storable(&head.headers), ..head.clone() };
+            self.store(cache, job, sent, &kept, &attempt.body);
         } else if !matches!(head.status, 304 | 429 | 500..) && cache.may_have(&job.url) {
             cache.remove(&job.url);
         }
     }
 
-    fn store(
-        &self,
-        cache: &Cache,
-        job: &Job,
-        sent: &Sent,
-        (status, version): (u16, u8),
-        headers: &HeaderMap,
-        body: &Body,
-    ) {
-        let Some(names) = freshness::nominated(headers) else { return };
+    fn store(&self, cache: &Cache, job: &Job, sent: &Sent, head: &Head, body: &Body) {
+        let Some(names) = freshness::nominated(&head.headers) else { return };
         let clock = &self.shop.desk.clock;
-        let (requested, now) = (clock.wall(self.started), self.shop.desk.wall_now());
-        let mut entry = Entry::new(&job.url, status, version, headers, seconds(requested.0), seconds(now.0));
+        let (asked, now) = (seconds(clock.wall(self.started).0), self.shop.desk.wall_now());
+        let version = version_number(head.version);
+        let mut entry = Entry::new(&job.url, head.status, version, &head.headers, asked, seconds(now.0));
+        entry.private = head.remote_addr.is_some_and(|address| is_private(address.ip()));
         let value = |name: &HeaderName| freshness::selecting(&sent.headers, name).map(Vec::into_boxed_slice);
         entry.selecting = names.iter().map(|name| (name.as_str().into(), value(name))).collect();
         cache.store(entry, body.bytes.clone(), now);

@@ -25,6 +25,9 @@ const PREAMBLE: usize = 36;
 /// No head is longer: the stack takes at most 400 KiB of one.
 const LONGEST_HEAD: u32 = 1 << 20;
 
+/// Name and value of a request header.
+type Selecting = (Box<str>, Option<Box<[u8]>>);
+
 /// A stored answer without its body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -35,18 +38,20 @@ pub struct Entry {
     pub version: u8,
     headers: Vec<(Box<str>, Box<[u8]>)>,
     /// The request headers it varies by, as they were sent; None: not sent.
-    pub selecting: Vec<(Box<str>, Option<Box<[u8]>>)>,
+    pub selecting: Vec<Selecting>,
+    /// It came from an address that no discovered link may lead to.
+    pub private: bool,
     /// When it was asked for and when its head came, in seconds since 1970.
     pub requested: u64,
     pub received: u64,
 }
 
 impl Entry {
-    /// An entry of this head; what it varies by is added by the caller.
+    /// An entry of this head; what it varies by, and whether it is private, is added by the caller.
     #[must_use]
     pub fn new(url: &str, status: u16, version: u8, headers: &HeaderMap, requested: u64, received: u64) -> Self {
         let headers = headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect();
-        Self { url: url.into(), status, version, headers, selecting: Vec::new(), requested, received }
+        Self { url: url.into(), status, version, headers, selecting: Vec::new(), private: false, requested, received }
     }
 
     #[must_use]

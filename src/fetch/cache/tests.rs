@@ -92,7 +92,7 @@ fn what_was_not_used_for_the_longest_time_goes_first() {
     assert!(Opened::open(&path(0), &url(0), WallTime(1_000_000)).is_some());
     let foreign = dir.path().join("v1/ab/of-somebody");
     make_dir(foreign.parent().unwrap()).unwrap();
-    fs::write(&foreign, [0; 50_000]).unwrap();
+    fs::write(&foreign, vec![0; 50_000]).unwrap();
     drop(cache(dir.path(), Some(60_000)));
     let left: Vec<i64> = (0..10).filter(|n| path(*n).exists()).collect();
     assert_eq!(left, [0, 6, 7, 8, 9]);

@@ -383,6 +383,22 @@ async fn a_limited_transfer_takes_its_time_and_is_neither_silent_nor_slow() {
     assert!(client().fetch(request).await.error.is_none());
 }
 
+/// The wait for the pace is over before the server goes on: what was waited is not held against it.
+#[tokio::test]
+async fn a_wait_for_the_pace_is_no_part_of_the_measure_of_speed() {
+    let server = Server::start(|_| {
+        let burst = Act::Drip(vec![b'x'; 8000], 2, Duration::from_millis(850));
+        vec![send("HTTP/1.1 200 OK\r\nContent-Length: 16000\r\n\r\n"), burst]
+    })
+    .await;
+    let client = client_with(|settings| {
+        settings.limit_rate = Some(10_000);
+        settings.lowest_speed = Some(LowestSpeed { bytes: 1, time: Duration::from_millis(300) });
+    });
+    let attempt = client.fetch(get(&server.url("/"))).await;
+    assert_eq!((attempt.error.as_ref(), attempt.body.bytes.len()), (None, 16_000));
+}
+
 #[tokio::test]
 async fn bodies_stay_as_they_come_if_none_are_to_be_decoded() {
     let mut coded = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

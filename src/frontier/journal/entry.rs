@@ -19,6 +19,7 @@ use crate::model::job::{Chain, Job, JobKind, JobSpec, Known, Mirror};
 use crate::model::record::{Outcome, RequestKind, RequestLog, SkipReason};
 use crate::model::units::{Millis, Moment, WallTime};
 use crate::model::url::host_key_of;
+use crate::policy::credentials::without_user_info;
 
 /// Lines of links in one entry: what must be in memory at once to read one.
 const MOST_LINKS: usize = 4096;
@@ -295,6 +296,7 @@ fn shared_bytes(before: &str, url: &str) -> usize {
 pub fn has_credentials(job: &Job) -> bool {
     job.spec.as_ref().is_some_and(|spec| {
         spec.user_info.is_some()
+            || spec.proxy.as_deref().is_some_and(|proxy| proxy.contains('@'))
             || spec.mirrors.iter().any(|mirror| mirror.user_info.is_some())
             || spec.headers.iter().any(|(name, _)| is_secret(name))
     })
@@ -308,6 +310,8 @@ fn kept(job: &Job) -> (Cow<'_, Job>, bool) {
     let mut bare = job.clone();
     if let Some(spec) = &mut bare.spec {
         spec.user_info = None;
+        // Without its login it refuses, and nobody is asked from elsewhere.
+        spec.proxy = spec.proxy.as_deref().map(|proxy| without_user_info(proxy).into());
         spec.mirrors.iter_mut().for_each(|mirror| mirror.user_info = None);
         spec.headers.retain(|(name, _)| !is_secret(name));
     }

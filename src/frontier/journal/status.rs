@@ -16,8 +16,9 @@ use super::entry::{Begun, Entry, each};
 use super::load::{Counted, Scanned, counted, damaged, scan};
 use super::spent::Spent;
 
-/// Read at first; four times as much each time there was no note in it.
-const WINDOW: u64 = 1 << 20;
+/// Read at first, so that whoever looks ten times a second takes little from the run; four times as much each time there was
+/// no note in it.
+const WINDOW: u64 = 128 << 10;
 
 /// What can be seen of a run.
 #[derive(Debug)]

@@ -5,7 +5,10 @@ use super::*;
 /// When the answers of these tests were received.
 const T: u64 = 1_700_000_000;
 
-fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+/// Name and value.
+type Line<'a> = (&'a str, &'a str);
+
+fn headers(lines: &[Line]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in lines {
         map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
@@ -29,7 +32,7 @@ const NEVER: Reuse = Reuse::Ask { when_cut_off: false, stale: true };
 #[test]
 fn freshness_is_what_the_answer_says() {
     let (date, hour, past) = (date_at(T), date_at(T + 3600), date_at(T - 1));
-    let cases: &[(&[(&str, &str)], u64, Reuse)] = &[
+    let cases: &[(&[Line], u64, Reuse)] = &[
         (&[], 0, STALE),
         (&[("last-modified", &past)], 0, STALE),
         (&[("cache-control", "max-age=10")], 9, Reuse::Fresh),
@@ -104,7 +107,7 @@ fn the_way_counts_to_the_age() {
 
 #[test]
 fn what_may_be_stored() {
-    let cases: &[(u16, &[(&str, &str)], bool)] = &[
+    let cases: &[(u16, &[Line], bool)] = &[
         (200, &[], true),
         (200, &[("cache-control", "no-store")], false),
         (200, &[("cache-control", "No-Store, max-age=10")], false),
@@ -211,4 +214,29 @@ fn cookies_and_hops_are_not_stored() {
         ("etag", "\"1\""),
     ]);
     assert_eq!(storable(&response), headers(&[("etag", "\"1\"")]));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_header_breaks_it(
+        control in "[ -~\\x80-\\xff]{0,40}",
+        other in "[ -~]{0,40}",
+        requested: u64,
+        received: u64,
+        now: u64,
+    ) {
+        let value = |text: &str| HeaderValue::from_str(text).ok();
+        let mut response = HeaderMap::new();
+        for (name, text) in [(CACHE_CONTROL, &control), (AGE, &other), (EXPIRES, &other), (DATE, &control), (VARY, &other)] {
+            if let Some(value) = value(text) {
+                response.append(name, value);
+            }
+        }
+        let stored = Stored { headers: &response, requested, received };
+        let verdict = reuse(stored, &response, now);
+        if verdict == Reuse::Fresh {
+            proptest::prop_assert!(age(stored, now) < LONGEST);
+        }
+        let _ = (may_store(200, &response), nominated(&response), storable(&response));
+    }
 }

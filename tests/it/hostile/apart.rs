@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::pages::links;
 use crate::support::*;
 
 const QUICK: [&str; 5] = ["fetch", "--retries", "0", "--breaker-failures", "0"];
@@ -95,4 +96,15 @@ fn secrets_and_control_characters_stay_out_of_messages() {
     let site = Site::start(|_: &Request| html("<title>\u{1b}[31mred</title>"));
     let run = lycosa(["fetch", "-vv", &site.url("/%1b[31m")]).run().exits(0);
     assert!(!run.stderr.contains('\u{1b}'));
+}
+
+#[test]
+fn a_page_with_a_million_links() {
+    let page = format!("<base href='http://elsewhere.example/'>{}", links(1_000_000));
+    let (size, site) = (page.len(), Site::start(move |_: &Request| html(&page)));
+    let run = lycosa(["crawl", "--robots", "ignore", "--summary", "summary.json", &site.url("/")]).run().exits(0);
+    assert_eq!((run.record()["size"].as_u64(), site.hits()), (Some(size as u64), 1));
+    assert!(run.peak_kib < 200 * 1024, "{} KiB", run.peak_kib);
+    let refused = run.summary().0["refused"]["scope"].as_u64();
+    assert_eq!(refused, Some(100_000), "as many links as are read of one page: {}", run.summary().0);
 }

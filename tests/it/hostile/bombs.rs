@@ -8,11 +8,11 @@ use crate::support::bomb;
 
 const CAP: u64 = super::MAX_FILESIZE;
 
-/// Nothing stops before the cap is full, and nothing goes beyond it.
-const FULL: std::ops::RangeInclusive<u64> = CAP..=CAP;
+/// What is kept of a bomb: no less than a page that is not absurd, and nothing beyond the cap.
+const FULL: std::ops::RangeInclusive<u64> = 1 << 20..=CAP;
 
 /// Memory that a bomb may take: the cap twice (the body grows by doubling), a decoder's window, and some room.
-const ROOM: u64 = (2 * CAP >> 20) + 12;
+const ROOM: u64 = 2 * (CAP >> 20) + 12;
 
 #[rustfmt::skip]
 pub fn rows() -> Vec<Row> {

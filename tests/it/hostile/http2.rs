@@ -61,7 +61,7 @@ pub fn rows() -> Vec<Row> {
         h2("HTTP/2: a flood of PING acknowledgements", vec![flood(frame(PING, ACK, 0, [7; 8]))], "failed timeout/head").takes(Whole).memory(16),
         h2("HTTP/2: a flood of RST_STREAM", vec![flood(frame(RST_STREAM, 0, 1, 8_u32.to_be_bytes()))], "failed protocol/head").memory(16),
         h2("HTTP/2: a stream that is reset", vec![send(frame(RST_STREAM, 0, 1, 8_u32.to_be_bytes()))], "failed protocol/head"),
-        h2("HTTP/2: a stream that is reset in the body", vec![send(ok()), send(frame(DATA, 0, 1, b"hello")), Pause(50), send(frame(RST_STREAM, 0, 1, 2_u32.to_be_bytes()))], "failed 200 body/body truncated").size(5),
+        h2("HTTP/2: a stream that is reset in the body", vec![send(ok()), send(frame(DATA, 0, 1, b"hello")), Pause(50), send(frame(RST_STREAM, 0, 1, 2_u32.to_be_bytes()))], "failed 200 body/body truncated").decoded(0..=5).wire(0..=5),
         h2("HTTP/2: a stream that was refused", vec![send(frame(RST_STREAM, 0, 1, 7_u32.to_be_bytes()))], "failed protocol/head"),
         h2("HTTP/2: a flood of CONTINUATION", vec![send(frame(HEADERS, 0, 1, OK)), flood(frame(CONTINUATION, 0, 1, field("x", "y").repeat(100)))], "failed protocol/head").memory(16),
         h2("HTTP/2: a flood of empty CONTINUATION", vec![send(frame(HEADERS, 0, 1, OK)), flood(frame(CONTINUATION, 0, 1, []))], "failed protocol/head").memory(16),
@@ -103,8 +103,16 @@ pub fn rows() -> Vec<Row> {
 /// One header of 4,000 bytes, kept in the table, and then named by a byte 16,000 times less what fits into a frame.
 fn hpack_bomb() -> Vec<u8> {
     // Literal with indexing, a new name of one byte, and a length in the 7-bit prefix form (RFC 7541 5.1): 4000 = 127 + 3873.
+    // Each byte behind it names entry 62, the first that is not of the static table.
     let mut block = vec![0x40, 1, b'x', 0x7f, 0xa1, 0x1e];
     block.extend_from_slice(&[b'z'; 4000]);
-    block.extend_from_slice(&[0x80 | 62; 12_000]);
+    block.extend_from_slice(&[0xbe; 12_000]);
     block
+}
+
+/// A server that takes no byte of a request's body.
+pub fn closed_window() -> Row {
+    row("HTTP/2: a body that may not be sent", [Silence], "failed timeout/head")
+        .door(Door::Http2)
+        .greets([send(frame(SETTINGS, 0, 0, setting(4, 0)))])
 }

@@ -1,5 +1,7 @@
 //! Pages, robots.txt and sitemaps that are made to be read for ever, or to be read wrongly.
 
+use std::fmt::Write as _;
+
 use super::bombs::gzip;
 use super::heads::noise;
 use super::table::Time::{Silence as Silent, Whole};
@@ -18,7 +20,7 @@ fn sized(name: &'static str, body: impl AsRef<[u8]>) -> Row {
 
 #[rustfmt::skip]
 pub fn rows() -> Vec<Row> {
-    let many: String = (0..290_000).map(|n| format!("<a href={n:x}>")).collect();
+    let many = links(290_000);
     vec![
         sized("1 MiB of unclosed tags", "<a class=x ".repeat(70_000) + &"<div".repeat(60_000)).memory(16),
         sized("1 MiB of nested tags", "<div>".repeat(200_000)).memory(16),
@@ -28,7 +30,7 @@ pub fn rows() -> Vec<Row> {
         sized("290,000 links", format!("<base href='http://elsewhere.example/'>{many}")).memory(48),
         sized("400,000 links to one page", format!("<base href='http://elsewhere.example/'>{}", "<a href=x>".repeat(400_000))).memory(32),
         sized("a link of 1 MB", format!("<a href='/{}'>", "u".repeat(1_000_000))).memory(16),
-        sized("a million-character title", format!("<title>{}</title>", "t".repeat(1_000_000))).memory(16),
+        sized("a million-character title", format!("<title>{}</title>", "t".repeat(1_000_000))).memory(16).title("t".repeat(1000).leak()),
         sized("a title with escape codes", "<title>\u{1b}[31mred\u{1b}]0;owned\u{7}\u{9b}2J</title>").title("\u{1b}[31mred\u{1b}]0;owned\u{7}\u{9b}2J"),
         sized("a title of bytes that are no UTF-8", b"<title>\xff\xfe\xc3\x28</title>").title("ÿþÃ("),
         row("no UTF-8 in what is called so", [of_type("text/html; charset=utf-8", b"<title>\xff\xc3\x28\xed\xa0\x80</title>")], "ok 200").size(21).title("\u{fffd}\u{fffd}(\u{fffd}\u{fffd}\u{fffd}"),
@@ -71,6 +73,15 @@ pub fn rows() -> Vec<Row> {
     ].into_iter().chain([sized("a page as long as may be", vec![b'x'; usize::try_from(CAP).unwrap()])]).collect()
 }
 
+/// So many links, each to another page.
+pub fn links(count: usize) -> String {
+    let mut page = String::new();
+    for number in 0..count {
+        write!(page, "<a href={number:x}>").unwrap();
+    }
+    page
+}
+
 /// A host whose page is as it should be, and whose robots.txt is not.
 fn robots(name: &'static str, steps: impl Into<Vec<Step>>, verdict: &'static str) -> Row {
     let asked = verdict == "ok 200";
@@ -88,7 +99,7 @@ fn sitemap(name: &'static str, steps: impl Into<Vec<Step>>) -> Row {
 fn laughs() -> String {
     let mut text = "<?xml version='1.0'?><!DOCTYPE lolz [<!ENTITY lol0 'lol'>".to_owned();
     for level in 1..10 {
-        text += &format!("<!ENTITY lol{level} '{}'>", format!("&lol{};", level - 1).repeat(10));
+        write!(text, "<!ENTITY lol{level} '{}'>", format!("&lol{};", level - 1).repeat(10)).unwrap();
     }
     text + "]><urlset><url><loc>http://h/&lol9;</loc></url></urlset>"
 }

@@ -139,7 +139,7 @@ async fn listen(listener: std::net::TcpListener, host: Arc<Host>) {
         let host = Arc::clone(&host);
         let honest = host.connections.fetch_add(1, Ordering::SeqCst) < host.honest;
         // An error is a client that has gone away.
-        tokio::spawn(async move { drop(converse(stream, &host, honest).await) });
+        tokio::spawn(async move { drop(Box::pin(converse(stream, &host, honest)).await) });
     }
 }
 
@@ -171,7 +171,7 @@ async fn honestly(mut stream: impl Wire, host: &Host) -> std::io::Result<()> {
 
 /// A port where https is expected: does its script after the first bytes.
 async fn no_tls(mut stream: TcpStream, host: &Host) -> std::io::Result<()> {
-    let mut hello = [0; 16 * 1024];
+    let mut hello = vec![0; 16 * 1024];
     let _ = stream.read(&mut hello).await?;
     host.asked.lock().unwrap().push("a handshake".to_owned());
     if act(&mut stream, host, host.row.script("/")).await? {
@@ -333,7 +333,7 @@ impl Reset for TlsStream<TcpStream> {
 
 impl Reset for tokio::io::WriteHalf<TlsStream<TcpStream>> {
     fn reset(&self) {
-        unimplemented!("HTTP/2 has resets of its own");
+        panic!("a row of HTTP/2 resets its stream, not the connection");
     }
 }
 

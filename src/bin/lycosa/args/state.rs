@@ -38,8 +38,8 @@ pub struct StatusFlags {
 /// Whether a later process may have another value than the first.
 pub fn may_change(setting: &Setting) -> bool {
     const FIXED: [&str; 3] = ["max-filesize", "max-ratio", "robots"];
-    const FREE: [&str; 9] =
-        ["durability", "header", "proxy", "retry-all", "summary", "user", "color", "quiet", "verbose"];
+    const FREE: [&str; 10] =
+        ["cookie", "durability", "header", "proxy", "retry-all", "summary", "user", "color", "quiet", "verbose"];
     if FREE.contains(&setting.name) {
         return true;
     }

@@ -133,7 +133,7 @@ pub fn conduct(
     fit_descriptors(&mut settings.engine, console);
     let writes_closed = to_stdout(&settings) && standard::output_was_closed();
     let internal = |error: std::io::Error| Failure { code: exit::INTERNAL, message: format!("cannot start: {error}") };
-    let runtime = lycosa::runtime().map_err(internal)?;
+    let runtime = lycosa::crawl::runtime().map_err(internal)?;
     let progress = Progress::new(!settings.engine.follow);
     let ended = runtime.block_on(async {
         let crawl = match kept {
@@ -218,6 +218,15 @@ pub fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files
     let headers = flags.flags.get("header").map_or(&[][..], |given| &given.texts);
     for path in headers.iter().filter_map(|line| line.strip_prefix('@')).filter(|path| *path != "-") {
         files.reads("-H", Path::new(path));
+    }
+    if let Some(cookies) = &resolved.settings.client.cookies {
+        // One and the same file may be both: a jar is read before the run, and written after it.
+        for path in cookies.files.iter().filter(|path| Some(*path) != cookies.jar.as_ref()) {
+            files.reads("-b", path);
+        }
+        if let Some(jar) = &cookies.jar {
+            files.writes("-c", jar);
+        }
     }
     for path in file::places(&flags.files) {
         files.reads("the configuration file", &path);

@@ -6,11 +6,13 @@ use lycosa::policy::credentials::is_credential;
 use serde_json::{Map, Value, json};
 
 use crate::args::ConfigAction;
+use crate::settings::cookies::is_line;
+use crate::settings::hosts::{self, HostTable};
 use crate::settings::request::RequestFlags;
 use crate::settings::resolve::{resolve, without_credentials};
 use crate::settings::table::{FORMATS, SETTINGS};
 use crate::settings::transport::certificate_file;
-use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError};
+use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError, setting};
 use crate::{file, layers};
 
 /// What the command prints on standard output, and what to warn of.
@@ -60,7 +62,29 @@ fn apart<'a>(crawl: &'a Layer, fetch: &'a Layer) -> (Vec<Held<'a>>, [(Run, Vec<H
 
 /// Lines of TOML, each with its origin as a comment.
 fn show(run: Run, layers: &Layer) -> String {
-    title(run.as_str()) + &lines(&held(run, layers).collect::<Vec<_>>())
+    title(run.as_str()) + &lines(&held(run, layers).collect::<Vec<_>>()) + &tables(layers)
+}
+
+/// The tables of hosts, the strongest first.
+fn tables(layers: &Layer) -> String {
+    layers.hosts().iter().fold(String::new(), |mut out, table| {
+        // A list of strings is the same in JSON.
+        let _ = write!(out, "\n[[host]]  # {}\nmatch = {}\n", table.origin, json!(table.matches));
+        out + &lines(&held_by(table).collect::<Vec<_>>())
+    })
+}
+
+fn held_by(table: &HostTable) -> impl Iterator<Item = Held<'_>> {
+    table.values.iter().filter_map(|(name, given)| Some((setting(name)?, given)))
+}
+
+fn tables_json(layers: &Layer) -> Value {
+    let of_table = |table: &HostTable| {
+        let mut all = Map::from_iter([("match".to_owned(), json!(table.matches))]);
+        all.extend(entries(held_by(table)));
+        Value::Object(all)
+    };
+    layers.hosts().iter().map(of_table).collect()
 }
 
 /// Both commands, as one configuration file would have them.
@@ -71,7 +95,8 @@ fn show_both(crawl: &Layer, fetch: &Layer) -> String {
         // Writing into a string cannot fail.
         let _ = write!(out, "\n[{}]\n{}", run.as_str(), lines(&held));
     }
-    out
+    // Files have them for both.
+    out + &tables(crawl)
 }
 
 /// Goes with the defaults where those are filtered out.
@@ -93,7 +118,7 @@ fn lines(held: &[Held<'_>]) -> String {
 
 /// An object named for the command.
 fn show_json(run: Run, layers: &Layer) -> Value {
-    json!({ run.as_str(): entries(held(run, layers)) })
+    json!({ run.as_str(): entries(held(run, layers)), "host": tables_json(layers) })
 }
 
 /// What both hold at the top, the rest in an object for each command, as in a file.
@@ -101,6 +126,7 @@ fn show_both_json(crawl: &Layer, fetch: &Layer) -> Value {
     let (both, differing) = apart(crawl, fetch);
     let mut all = entries(both);
     all.extend(differing.map(|(run, held)| (run.as_str().to_owned(), Value::Object(entries(held)))));
+    all.insert("host".to_owned(), tables_json(crawl));
     Value::Object(all)
 }
 
@@ -135,6 +161,7 @@ fn json_value(setting: &Setting, given: &Given) -> Value {
 fn masked(setting: &Setting, text: &str) -> String {
     match setting.name {
         "user" if text != "none" => format!("{}:***", text.split(':').next().unwrap_or_default()),
+        "cookie" if is_line(text) => names_only(text),
         "proxy" => without_credentials(text),
         "cert" => certificate_file(text),
         "header" => match text.split_once(':') {
@@ -143,6 +170,12 @@ fn masked(setting: &Setting, text: &str) -> String {
         },
         _ => text.to_owned(),
     }
+}
+
+/// A line of cookies without their values.
+fn names_only(line: &str) -> String {
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().trim().to_owned() + "=***";
+    line.split(';').filter(|pair| !pair.trim().is_empty()).map(name).collect::<Vec<_>>().join("; ")
 }
 
 /// The embedded file with everything commented out: `#key = value`, to be told from prose, which has a space.
@@ -182,12 +215,34 @@ fn schema() -> Value {
     for run in Run::ALL {
         properties.insert(run.as_str().to_owned(), of(run));
     }
+    properties.insert("host".to_owned(), host_schema());
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of lycosa",
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
+    })
+}
+
+/// The tables `[[host]]`.
+fn host_schema() -> Value {
+    let keys = hosts::KEYS.into_iter().filter_map(setting);
+    let mut properties: Map<String, Value> =
+        keys.map(|setting| (setting.name.to_owned(), property(setting, None))).collect();
+    let mut patterns =
+        one_or_many(&json!({ "type": "string", "examples": ["example.org", "*.example.org", "localhost:*"] }));
+    patterns["description"] = json!("Hosts that the table is for");
+    properties.insert("match".to_owned(), patterns);
+    json!({
+        "type": "array",
+        "description": "Settings for some hosts: the first table that fits and states one counts",
+        "items": {
+            "type": "object",
+            "properties": properties,
+            "required": ["match"],
+            "additionalProperties": false,
+        },
     })
 }
 
@@ -232,7 +287,7 @@ fn one_or_many(entry: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Origin, setting};
+    use crate::settings::Origin;
 
     #[test]
     fn show_names_the_origin_of_each_and_is_toml() {
@@ -277,6 +332,8 @@ mod tests {
         assert_eq!(text("header", "X-Api-Key: s3cret"), "X-Api-Key: ***");
         assert_eq!(text("header", "X-Plain: yes"), "X-Plain: yes");
         assert_eq!(text("user", "none"), "none");
+        assert_eq!(text("cookie", "a=s3cret; b=s3=cret;"), "a=***; b=***");
+        assert_eq!(text("cookie", "jar.txt"), "jar.txt");
     }
 
     #[test]
@@ -299,10 +356,19 @@ mod tests {
         let value =
             |text: &str| serde_json::to_value(toml::from_str::<toml::Table>(text).expect("TOML")).expect("JSON");
         assert!(validator.is_valid(&value(file::EMBEDDED)));
+        assert!(
+            validator.is_valid(&value("[[host]]\nmatch = \"h\"\ndelay = \"1s\"\n[[host]]\nmatch = [\"a\", \"*.b\"]"))
+        );
         assert!(validator.is_valid(&value("timeout = 5\naccept = 200\n[crawl]\nmax-depth = 3\nexclude = \"x\"")));
-        for bad in
-            ["host-rat = \"1/s\"", "concurrency = 0", "[fetch]\nscope = \"any\"", "robots = \"maybe\"", "refused = 1"]
-        {
+        for bad in [
+            "host-rat = \"1/s\"",
+            "concurrency = 0",
+            "[fetch]\nscope = \"any\"",
+            "robots = \"maybe\"",
+            "refused = 1",
+            "[[host]]\ndelay = 1",
+            "[[host]]\nmatch = \"h\"\nscope = \"any\"",
+        ] {
             assert!(!validator.is_valid(&value(bad)), "{bad}");
         }
     }

@@ -5,15 +5,16 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lycosa::engine::settings::EngineSettings;
 use lycosa::fetch::resolve::literal_is_private;
 use lycosa::model::url::{self, host_key_of};
+use lycosa::policy::host_rules::HostLimits;
 use lycosa::policy::scope::Scope;
 use serde_json::json;
 
 use super::conduct::quiet;
 use super::robots::{Known, Query, Told, as_array};
 use crate::args::query::QueryFlags;
+use crate::settings::hosts;
 
 /// Links of a seed are judged.
 const DEPTH: u32 = 1;
@@ -38,12 +39,14 @@ pub fn run(flags: &QueryFlags) -> u8 {
     for seed in seeds {
         scope.add_seed(seed);
     }
-    let rate = query.layers.get("host-rate").and_then(|given| given.texts.last()).filter(|text| *text != "none");
+    let rate = query.layers.get("host-rate").and_then(|given| given.texts.last()).map(String::as_str);
     let guard = Guard::new(settings.allow_private, seeds);
     let explained = flags.urls.iter().zip(&query.urls).map(|(typed, url)| {
         let robots = known.as_ref().map(|known: &Known| known.verdict(url));
         let is_seed = seeds.contains(url);
-        let pace = Pace::new(settings, robots.as_ref(), rate.map(String::as_str));
+        let host_key = url::host_key_of(url);
+        let rate = hosts::text_of(&query.layers, host_key, "host-rate").or(rate).filter(|text| *text != "none");
+        let pace = Pace::new(&settings.limits_of(host_key), robots.as_ref(), rate);
         Explained {
             typed,
             url,
@@ -97,14 +100,14 @@ struct Pace<'a> {
 }
 
 impl<'a> Pace<'a> {
-    fn new(settings: &EngineSettings, robots: Option<&Told<'_>>, rate: Option<&'a str>) -> Self {
+    fn new(settings: &HostLimits, robots: Option<&Told<'_>>, rate: Option<&'a str>) -> Self {
         let theirs = robots.and_then(Told::crawl_delay).filter(|(delay, _)| *delay > settings.delay);
         let (delay, from, line) = match theirs {
             Some((delay, line)) => (delay, "crawl_delay", Some(line)),
             None if settings.delay.is_zero() => (Duration::ZERO, "none", None),
             None => (settings.delay, "delay", None),
         };
-        let at_once = if delay.is_zero() { settings.host_concurrency } else { 1 };
+        let at_once = if delay.is_zero() { settings.places } else { 1 };
         Self { delay, from, line, at_once, rate }
     }
 

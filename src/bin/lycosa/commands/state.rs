@@ -21,6 +21,7 @@ use crate::console::Console;
 use crate::exit;
 use crate::file;
 use crate::memo::Memo;
+use crate::settings::hosts;
 use crate::settings::resolve::{Resolved, resolve};
 use crate::settings::table::DISPLAY;
 use crate::settings::{Kind, Layer, Setting, UsageError, setting};
@@ -215,6 +216,12 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage:
     if let Err(error) = open_input(&run, state.path(), &mut resolved) {
         return crate::usage(&error, resolved.display.quiet);
     }
+    if stage == Stage::Unfinished
+        && let Some(cookies) = &mut resolved.settings.client.cookies
+    {
+        // What an earlier process was given goes on.
+        cookies.files.extend(cookies.jar.clone());
+    }
     let state = match stage {
         Stage::Anew { credentials_of_run } => renewed(state, memo, credentials_of_run, &resolved),
         Stage::Unfinished | Stage::Finished => Ok(state),
@@ -287,6 +294,12 @@ fn layers(memo: &Memo, flags: &ResumeFlags) -> Result<(Layer, Vec<String>), Usag
     let mut stored = memo.layer();
     memo.restore(&mut stored, &given)?;
     layers.lay_over(stored);
+    // What is typed now stands over tables of hosts, as it did then.
+    let mut tables = given.clone();
+    tables.keep_only(|setting| !is_secret(setting));
+    *tables.hosts_mut() = memo.hosts()?;
+    hosts::settle(&mut tables);
+    *layers.hosts_mut() = std::mem::take(tables.hosts_mut());
     given.keep_only(|setting| !is_secret(setting));
     layers.lay_over(given);
     absolute_summary(&mut layers, &flags.flags);
@@ -294,7 +307,7 @@ fn layers(memo: &Memo, flags: &ResumeFlags) -> Result<(Layer, Vec<String>), Usag
 }
 
 fn is_secret(setting: &Setting) -> bool {
-    matches!(setting.name, "user" | "header" | "proxy")
+    matches!(setting.name, "cookie" | "header" | "proxy" | "user")
 }
 
 /// A summary that was named now is written here, wherever the run was begun.

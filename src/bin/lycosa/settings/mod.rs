@@ -9,6 +9,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub mod check;
+pub mod cookies;
+pub mod hosts;
 pub mod request;
 pub mod resolve;
 pub mod table;
@@ -183,7 +185,7 @@ pub struct Given {
 
 /// Values by name, of one place or of all of them laid over one another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Layer(BTreeMap<&'static str, Given>);
+pub struct Layer(BTreeMap<&'static str, Given>, Vec<hosts::HostTable>);
 
 impl Layer {
     pub fn set(&mut self, setting: &'static Setting, texts: Vec<String>, origin: Origin) {
@@ -199,6 +201,15 @@ impl Layer {
         self.0.iter().map(|(name, given)| (*name, given))
     }
 
+    /// Tables of hosts, the strongest first.
+    pub fn hosts(&self) -> &[hosts::HostTable] {
+        &self.1
+    }
+
+    pub fn hosts_mut(&mut self) -> &mut Vec<hosts::HostTable> {
+        &mut self.1
+    }
+
     /// Leaves out what `is` does not say.
     pub fn keep_only(&mut self, is: impl Fn(&'static Setting) -> bool) {
         self.0.retain(|name, _| setting(name).is_some_and(&is));
@@ -207,6 +218,7 @@ impl Layer {
     /// Lays a stronger layer over this one. A list is replaced as a whole.
     pub fn lay_over(&mut self, stronger: Self) {
         self.0.extend(stronger.0);
+        self.1.splice(0..0, stronger.1);
     }
 }
 

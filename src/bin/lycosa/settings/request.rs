@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFERER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method};
 use lycosa::policy::credentials::is_credential;
 
@@ -153,6 +153,18 @@ impl Headers {
         // A line that sets a header stands, before or after one that removes it.
         removed.retain(|name| !set.iter().any(|(set, _)| set == name));
         Ok(Self { removed, ..Self::split(set) })
+    }
+
+    /// `-b`: a `-H` line of cookies stands instead of it, as in curl.
+    pub fn add_cookies(&mut self, line: Option<HeaderValue>) {
+        if let Some(mut line) = line.filter(|_| !self.names_cookies()) {
+            line.set_sensitive(true);
+            self.credentials.push((COOKIE, line));
+        }
+    }
+
+    fn names_cookies(&self) -> bool {
+        self.removed.contains(&COOKIE) || self.credentials.iter().any(|(name, _)| *name == COOKIE)
     }
 
     fn split(all: Vec<(HeaderName, HeaderValue)>) -> Self {

@@ -18,10 +18,12 @@ use lycosa::seeds::SeedSettings;
 use lycosa::sinks::{OutputSettings, Target, format_for_path};
 
 use super::check::{self, Bad, Patience};
+use super::cookies::Cookies;
 use super::request::{Headers, RequestFlags};
 use super::table::LEAST_MEMORY;
 use super::{Kind, Layer, Origin, Run, UsageError, setting, transport};
 use crate::exit::FailOn;
+use crate::netrc;
 
 /// For a time that was switched off where the library wants one: longer than any run.
 const UNLIMITED: Duration = Duration::from_hours(10 * 365 * 24);
@@ -56,11 +58,19 @@ pub struct Resolved {
 /// The first value that cannot be used, with its flag, key or variable.
 pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolved, UsageError> {
     let values = Values(layers);
-    let headers = headers(&values, flags)?;
+    let mut headers = headers(&values, flags)?;
+    let cookies = Cookies::read(values.list("cookie"), values.text("cookie-jar"))
+        .map_err(|(name, bad)| values.error(name, bad))?;
+    headers.add_cookies(cookies.line);
     let (method, body) = flags.method_and_body().map_err(UsageError::from)?;
-    let (outputs, warnings) = outputs(&values)?;
+    let (outputs, mut warnings) = outputs(&values)?;
+    let (netrc, warning) = if values.switch("netrc") { netrc::read()? } else { (None, None) };
+    warnings.extend(warning);
     let agent = product_token(&headers.user_agent).trim();
     let mut engine = engine(run, &values)?;
+    let places = u32::try_from(engine.concurrency).unwrap_or(u32::MAX);
+    engine.host_rules = layers.hosts().iter().map(|table| table.rule(places)).collect::<Result<_, _>>()?;
+    let hosts = layers.hosts().iter().filter_map(|table| table.headers().transpose()).collect::<Result<_, _>>()?;
     engine.product_token = if agent.is_empty() { "lycosa".to_owned() } else { agent.to_owned() };
     engine.method = method;
     // Content-Type describes the body: robots.txt and a GET after a redirect have none.
@@ -73,6 +83,9 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         headers: plain,
         removed: headers.removed,
         credentials: headers.credentials,
+        hosts,
+        netrc,
+        cookies: cookies.engine,
         proxy: transport::proxies(&values)?,
         noproxy: transport::noproxy(&values),
         tls: transport::tls(&values)?,

@@ -135,6 +135,14 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("connect-to", Kind::Texts, "MAP", "HOST1:PORT1:HOST2:PORT2: connect to the latter for URLs of the former; each may be empty; repeatable")
         .under(REQUESTS)
         .not_local(),
+    Setting::new("cookie", Kind::Texts, "LINE|FILE", "Send these cookies ('k=v; k2=v2') to hosts that were typed; or read FILE and keep what servers set ('': no file); repeatable")
+        .short('b')
+        .under(REQUESTS)
+        .not_local(),
+    Setting::new("cookie-jar", Kind::Text, "FILE", "Keep the cookies that servers set, and write all of them to FILE at the end, as curl does")
+        .short('c')
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("fallback", Kind::Word(&["none", "stale"]), "MODE", "stale: give the stored answer when a fetch fails or a breaker is open (none, stale)")
         .under(REQUESTS),
     Setting::new("header", Kind::Texts, "LINE", "Send this header; 'Name:' removes one, 'Name;' sends it empty, @FILE reads lines; repeatable")
@@ -155,6 +163,10 @@ pub const SETTINGS: &[Setting] = &[
         "Redirects followed for one URL; one more is a failure (kind redirect)",
     )
     .under(REQUESTS),
+    Setting::new("netrc", Kind::Switch, "", "Take logins from ~/.netrc, or the file that NETRC names: each goes to the machine it is for")
+        .short('n')
+        .under(REQUESTS)
+        .not_local(),
     Setting::new("noproxy", Kind::Text, "LIST", "Ask these hosts without a proxy: names with all below them, addresses, networks (10.0.0.0/8), or *; environment: as no_proxy says")
         .under(REQUESTS)
         .not_local(),

@@ -30,6 +30,15 @@ pub(super) fn proxies(values: &Values<'_>) -> Result<Option<Vec<String>>, UsageE
     }
 }
 
+/// The proxy of a table of hosts. None: that of the run. Empty: no proxy.
+pub(super) fn proxy_of_table(text: &str) -> Result<Option<String>, Bad> {
+    match text {
+        "environment" => Ok(None),
+        "none" | "" => Ok(Some(String::new())),
+        _ => proxy(text).map(Some),
+    }
+}
+
 /// A proxy's URL; without a scheme it is an http proxy, as in curl.
 fn proxy(text: &str) -> Result<String, Bad> {
     const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];

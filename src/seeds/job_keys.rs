@@ -1,0 +1,93 @@
+//! Keys of a JSON job that stand instead of a setting of the run: `user`, `cookies`, `retries`, `accept`, `proxy`.
+//!
+//! Decides what their values may be; messages never repeat a credential. `cookies` becomes a header of the job and `user`
+//! its user info, so that both are credentials like those that are typed elsewhere: they stay in their origin, and out of
+//! the state. Called by [`super::job_line`].
+
+use http::HeaderValue;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::model::url::Url;
+use crate::policy::accept::StatusSet;
+
+/// More than any patience.
+const MOST_RETRIES: u32 = 1000;
+
+fn read<T: DeserializeOwned>(value: &RawValue) -> Option<T> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// `"name:password"`, apart.
+pub(super) fn user(value: &RawValue) -> Result<(Box<str>, Box<str>), String> {
+    let text: String = read(value).ok_or("'user' is not a string")?;
+    let (name, password) = text.split_once(':').ok_or("'user' has no password: it is written NAME:PASSWORD")?;
+    Ok((name.into(), password.into()))
+}
+
+/// `"k=v; k2=v2"` or `{"k": "v"}`, as a `Cookie` line.
+pub(super) fn cookies(value: &RawValue) -> Result<String, String> {
+    let line = if let Some(line) = read::<String>(value) {
+        line.trim_matches([' ', '\t', ';']).to_owned()
+    } else {
+        let Some(pairs) = read::<serde_json::Map<String, serde_json::Value>>(value) else {
+            return Err("'cookies' is not a string 'k=v; k2=v2', nor an object of strings".to_owned());
+        };
+        pairs.iter().map(|(name, value)| pair(name, value)).collect::<Result<Vec<_>, _>>()?.join("; ")
+    };
+    if !line.is_empty() && !line.contains('=') {
+        return Err("'cookies' has no '=': it is written 'k=v; k2=v2'".to_owned());
+    }
+    if HeaderValue::from_bytes(line.as_bytes()).is_err() {
+        return Err("'cookies' has a control character".to_owned());
+    }
+    Ok(line)
+}
+
+fn pair(name: &str, value: &serde_json::Value) -> Result<String, String> {
+    let is_plain = |text: &str| !text.contains([';', '\t']) && text.trim() == text;
+    match value.as_str() {
+        Some(value) if is_plain(value) && is_plain(name) && !name.is_empty() && !name.contains('=') => {
+            Ok(format!("{name}={value}"))
+        }
+        Some(_) => Err("a cookie of 'cookies' has a semicolon, a tab, or white space around it".to_owned()),
+        None => Err("a cookie of 'cookies' is not a string".to_owned()),
+    }
+}
+
+pub(super) fn retries(value: &RawValue) -> Result<u32, String> {
+    read(value)
+        .filter(|retries| *retries <= MOST_RETRIES)
+        .ok_or_else(|| format!("'retries' is not a whole number from 0 to {MOST_RETRIES}"))
+}
+
+/// The text of a list of statuses that can be read.
+pub(super) fn accept(value: &RawValue) -> Result<Box<str>, String> {
+    let text = match read::<u16>(value) {
+        Some(status) => status.to_string(),
+        None => read(value).ok_or("'accept' is not a list of statuses such as \"200..299,404\"")?,
+    };
+    match StatusSet::parse(&text) {
+        Ok(_) => Ok(text.into()),
+        Err(error) => Err(format!("'accept': {}", super::job_line::quoted(&error.to_string()))),
+    }
+}
+
+/// The address of a proxy, with its scheme; `none` is no proxy: empty.
+pub(super) fn proxy(value: &RawValue) -> Result<Box<str>, String> {
+    let text: String = read(value).ok_or("'proxy' is not a string")?;
+    if text == "none" {
+        return Ok("".into());
+    }
+    let full = if text.contains("://") { text } else { format!("http://{text}") };
+    // The text is not repeated: it may hold a password.
+    let url = Url::parse(&full).map_err(|_| "'proxy' is not the address of a proxy".to_owned())?;
+    if !matches!(url.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h") {
+        let kinds = "http, https, socks4, socks4a, socks5, socks5h";
+        return Err(format!("'proxy': '{}' is not a kind of proxy ({kinds})", url.scheme()));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("'proxy' is not the address of a proxy".to_owned());
+    }
+    Ok(full.into())
+}
