@@ -236,7 +236,7 @@ mod tests {
         assert!(shown(0, 0, "lycosa::engine", Level::WARN) && !shown(0, 0, "lycosa::engine", Level::INFO));
         assert!(shown(0, 1, "lycosa::engine", Level::INFO) && !shown(0, 1, "lycosa::engine", Level::DEBUG));
         assert!(shown(0, 2, "lycosa::engine", Level::DEBUG) && !shown(0, 2, "hyper::client", Level::INFO));
-        assert!(shown(0, 2, "hyper::client", Level::WARN));
+        assert!(shown(0, 2, "hyper::client", Level::ERROR) && !shown(0, 2, "h2::proto", Level::WARN));
         assert!(shown(1, 0, "lycosa::engine", Level::ERROR) && !shown(1, 0, "lycosa::engine", Level::WARN));
         assert!(!shown(2, 2, "lycosa::engine", Level::ERROR) && !shown(2, 0, SNAPSHOT, Level::INFO));
         assert!(shown(0, 0, NOTICE, Level::INFO) && !shown(1, 0, NOTICE, Level::INFO));
