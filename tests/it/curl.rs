@@ -367,11 +367,12 @@ fn codings_and_pace() {
     assert_eq!(curl, own);
     assert!(own[0].contains("] plain"), "{own:?}");
 
-    // 30,000 bytes at 60,000 a second: not before half a second is over. The control has no limit.
-    let record = lycosa(["fetch", "--limit-rate", "60000", &url]).run().exits(0).record();
-    assert!(record["total_ms"].as_f64().unwrap() >= 499.0, "{record}");
-    lycosa(["fetch", "--timeout", "499ms", "--retries", "0", "--limit-rate", "60000", &url]).run().exits(1);
-    lycosa(["fetch", "--timeout", "499ms", "--retries", "0", &url]).run().exits(0);
+    // 30,000 bytes at 10,000 a second: not before three seconds are over. The control has no limit.
+    let record = lycosa(["fetch", "--limit-rate", "10000", &url]).run().exits(0).record();
+    assert!(record["total_ms"].as_f64().unwrap() >= 2999.0, "{record}");
+    let short = ["fetch", "--timeout", "2999ms", "--retries", "0"];
+    lycosa(short).args(["--limit-rate", "10000", &url]).run().exits(1);
+    lycosa(short).arg(&url).run().exits(0);
 }
 
 #[test]

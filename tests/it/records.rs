@@ -279,10 +279,22 @@ fn links_tell_where_they_stood() {
     let links = record["links"].as_array().unwrap();
     assert_eq!(
         links[0],
-        json!({"url": site.url("/dir/b"), "fragment": "f", "text": "to b", "rel": "nofollow x", "tag": "a"})
+        json!({
+            "url": site.url("/dir/b"), "fragment": "f", "text": "to b", "rel": "nofollow x", "tag": "a", "attribute": "href",
+        })
     );
-    let rest: Vec<_> = links[1..].iter().map(|link| (field(link, "tag"), field(link, "url").to_owned())).collect();
-    assert_eq!(rest, [("iframe", site.url("/frame")), ("link", site.url("/next")), ("area", site.url("/area"))]);
+    let place = |link| (field(link, "tag"), field(link, "attribute"), field(link, "url").to_owned());
+    let rest: Vec<_> = links[1..].iter().map(place).collect();
+    assert_eq!(
+        rest,
+        [
+            ("img", "src", site.url("/dir/i.png")),
+            ("iframe", "src", site.url("/frame")),
+            ("link", "href", site.url("/next")),
+            ("link", "href", site.url("/s.css")),
+            ("area", "href", site.url("/area")),
+        ]
+    );
     assert_eq!(site.hits(), 1, "fetch follows none");
 }
 
