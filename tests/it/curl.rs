@@ -370,7 +370,7 @@ fn codings_and_pace() {
     // 30,000 bytes at 10,000 a second: not before three seconds are over. The control has no limit.
     let record = lycosa(["fetch", "--limit-rate", "10000", &url]).run().exits(0).record();
     assert!(record["total_ms"].as_f64().unwrap() >= 2999.0, "{record}");
-    let short = ["fetch", "--timeout", "2999ms", "--retries", "0"];
+    let short = ["fetch", "--timeout", "2500ms", "--retries", "0"];
     lycosa(short).args(["--limit-rate", "10000", &url]).run().exits(1);
     lycosa(short).arg(&url).run().exits(0);
 }
