@@ -4,10 +4,13 @@
 //! panic is made as short as it will go, written to `target/fuzz/` and shown. The command's tests have this file as a module
 //! of their own, since the library they stand on is built without it.
 
-use std::cell::Cell;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+#[cfg(test)]
+use std::{
+    cell::Cell,
+    panic::catch_unwind,
+    time::{Duration, Instant},
+};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -44,6 +47,7 @@ macro_rules! targets {
 }
 
 /// No input is longer: what parsers do wrong shows on short ones, and those are many more in the same time.
+#[cfg(test)]
 const LONGEST: usize = 4096;
 
 /// Seconds for each target instead of its few executions; then 10 million of them end it too.
