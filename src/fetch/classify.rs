@@ -16,10 +16,14 @@ use url::{Host, Url};
 use super::Attempt;
 use super::dial::DialError;
 use super::resolve::{NameError, ResolveError, is_our_limit};
-use super::secure::ConnectLate;
 use super::tls_words;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::SkipReason;
+
+/// The connect timeout has passed.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection within the connect timeout")]
+pub(super) struct ConnectLate;
 
 /// A request without a response head.
 pub(super) enum Headless {

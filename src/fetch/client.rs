@@ -32,8 +32,8 @@ use super::deadlines::Times;
 use super::dial::{DialSettings, Dialer, Interface, ProxyNames};
 use super::direct::{Direct, NO_HOST};
 use super::heads::MOST_HEADERS;
-use super::host_headers;
 pub use super::host_headers::HostHeaders;
+use super::host_headers::{self, overlay};
 use super::job_proxies::JobProxies;
 use super::once::{Terms, once};
 use super::proxies::{Chosen, Proxies, ProxyError, ProxyVariables, looks_names_up};
@@ -171,7 +171,9 @@ pub struct Client {
     netrc: Option<Netrc>,
     cookies: Option<Arc<Cookies>>,
     pool: BodyPool,
-    job_proxies: JobProxies,
+    /// Settings of the clients for proxies of jobs, but for the proxy.
+    of_job_proxies: Box<ClientSettings>,
+    job_proxies: JobProxies<Self>,
 }
 
 impl Client {
@@ -234,7 +236,9 @@ impl Client {
             netrc: settings.netrc.clone(),
             cookies: settings.cookies.as_ref().map(Cookies::open).transpose()?.map(Arc::new),
             pool: BodyPool::new(settings.body_pool),
-            job_proxies: JobProxies::new(settings),
+            // Cookies and connections are the run's and the proxy's own.
+            of_job_proxies: Box::new(ClientSettings { cookies: None, ..settings.clone() }),
+            job_proxies: JobProxies::default(),
         })
     }
 
@@ -374,10 +378,10 @@ impl Fetcher for Client {
 impl Client {
     /// Through the proxy of a job.
     async fn beside(&self, proxy: &str, request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
-        let made = self.job_proxies.client(proxy, |settings| {
+        let made: Result<Arc<Self>, ClientError> = self.job_proxies.client(proxy, || {
             // None at all, if it is empty.
             let only = Some(proxy).filter(|proxy| !proxy.is_empty()).map(str::to_owned);
-            let settings = ClientSettings { proxy: Some(only.into_iter().collect()), ..settings.clone() };
+            let settings = ClientSettings { proxy: Some(only.into_iter().collect()), ..(*self.of_job_proxies).clone() };
             // Body memory is one for the whole run.
             Ok(Self { pool: self.pool.clone(), ..Self::new(&settings)? })
         });
@@ -540,19 +544,6 @@ fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
     }
     overlay(&mut headers, settings.headers.iter().cloned());
     Ok(headers)
-}
-
-/// Puts headers over others: the first of a name replaces what was there, further ones stand beside it.
-pub(super) fn overlay(headers: &mut HeaderMap, over: impl Iterator<Item = (HeaderName, HeaderValue)>) {
-    let mut replaced: Vec<HeaderName> = Vec::new();
-    for (name, value) in over {
-        if replaced.contains(&name) {
-            headers.append(name, value);
-        } else {
-            headers.insert(name.clone(), value);
-            replaced.push(name);
-        }
-    }
 }
 
 /// RFC 7617. `user` and `password` as they are meant, not as a URL encodes them.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::line::read_url;
 use super::lines::Lines;
 use super::{Content, Opened, Reader, Seed};
-use crate::fuzzing::{Target, byte};
+use crate::fuzzing::target::{Target, byte};
 use crate::model::job::Job;
 use crate::model::url;
 

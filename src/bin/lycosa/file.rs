@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::settings::HostTable;
 use crate::settings::check::{self, Bad};
-use crate::settings::hosts::{self, HostTable};
+use crate::settings::hosts;
 use crate::settings::table::SETTINGS;
 use crate::settings::{Layer, Origin, Run, Setting, UsageError, nearest, setting};
 

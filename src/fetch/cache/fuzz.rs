@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tempfile::TempDir;
 
 use super::entry::{Entry, Opened};
-use crate::fuzzing::{Target, byte};
+use crate::fuzzing::target::{Target, byte};
 use crate::model::units::WallTime;
 
 /// How to read the rest, where the damage is and which (4 bytes), then a file; or a header and a body, on a line each.

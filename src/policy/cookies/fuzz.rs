@@ -3,7 +3,7 @@
 use http::HeaderValue;
 
 use super::{Jar, MOST, MOST_OF_DOMAIN, MOST_SENT_BYTES};
-use crate::fuzzing::Target;
+use crate::fuzzing::target::Target;
 use crate::model::url::{self, Url};
 
 /// A URL, and lines of `Set-Cookie`.

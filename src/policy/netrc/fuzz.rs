@@ -1,7 +1,7 @@
 //! Target of fuzzing for netrc.
 
 use super::{Netrc, NetrcError};
-use crate::fuzzing::Target;
+use crate::fuzzing::target::Target;
 
 /// A netrc.
 pub(crate) const NETRC: Target = Target { run: netrc, words: WORDS, seeds, runs: 60_000 };

@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::args::ConfigAction;
 use crate::settings::cookies::is_line;
-use crate::settings::hosts::{self, HostTable};
+use crate::settings::hosts;
 use crate::settings::request::RequestFlags;
 use crate::settings::resolve::{resolve, without_credentials};
 use crate::settings::table::{FORMATS, SETTINGS};
 use crate::settings::transport::certificate_file;
-use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError, setting};
+use crate::settings::{Given, HostTable, Kind, Layer, On, Run, Setting, UsageError, setting};
 use crate::{file, layers};
 
 /// What the command prints on standard output, and what to warn of.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{EMBEDDED, defaults, parse};
-use crate::fuzzing::Target;
+use crate::fuzzing::target::Target;
 use crate::settings::Run;
 use crate::settings::request::RequestFlags;
 use crate::settings::resolve::resolve;

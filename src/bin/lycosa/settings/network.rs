@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use lycosa::fetch::client::Dns;
 
-use super::check::{Bad, near};
+use super::bad::{Bad, near};
 
 /// `own`, `system`, or the address of a name server, on port 53 if it states none.
 pub fn dns(text: &str) -> Result<Dns, Bad> {
