@@ -85,7 +85,7 @@ pub const SETTINGS: &[Setting] = &[
         .only(Run::Fetch)
         .under(INPUT),
     // Scope
-    Setting::new("allow-private", Kind::Switch, "", "Follow discovered links to private, loopback and link-local addresses").under(SCOPE),
+    Setting::new("allow-private", Kind::Switch, "", "Follow discovered links to private, loopback and link-local addresses").under(SCOPE).not_local(),
     Setting::new("exclude", Kind::Patterns, "RE", "Do not follow links whose URL matches; wins over --include; repeatable")
         .only(Run::Crawl)
         .under(SCOPE),
