@@ -295,7 +295,9 @@ fn needs_escape(text: &[u8]) -> bool {
     let Some(last) = text.last_chunk::<8>() else {
         return text.iter().any(|&byte| byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7F | 0xC2));
     };
-    text.as_chunks::<8>().0.iter().chain([last]).any(|word| special(u64::from_ne_bytes(*word)) != 0)
+    // Most texts have none: looking at all of them at once takes half the time of stopping at the first.
+    let all = text.as_chunks::<8>().0.iter().map(|word| special(u64::from_ne_bytes(*word)));
+    all.fold(special(u64::from_ne_bytes(*last)), |found, word| found | word) != 0
 }
 
 fn flag(out: &mut Vec<u8>, flag: bool) {
