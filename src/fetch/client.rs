@@ -144,9 +144,6 @@ pub enum ClientError {
     Tls(#[from] TlsFileError),
     #[error("--interface: {0}")]
     Interface(std::io::Error),
-    /// A proxy connects to what the URL says.
-    #[error("--connect-to cannot lead through a proxy: name the hosts that it is for in --noproxy, or all with '*'")]
-    ConnectToAndProxy,
 }
 
 /// Performs requests. See [`Fetcher`].
@@ -167,6 +164,8 @@ pub struct Client {
     max_ratio: Option<u32>,
     compressed: bool,
     limit_rate: Option<u64>,
+    /// `Authorization` was taken back: what URLs and netrc say is not sent either.
+    logs_in_nowhere: bool,
     hosts: Vec<HostHeaders>,
     netrc: Option<Netrc>,
     cookies: Option<Arc<Cookies>>,
@@ -197,9 +196,6 @@ impl Client {
             }),
         );
         let proxies = Proxies::new(settings.proxy.as_deref(), settings.noproxy.as_deref(), variables)?;
-        if proxies.len() > 0 && !proxies.is_off() && settings.dial.overrides.lead_elsewhere() {
-            return Err(ClientError::ConnectToAndProxy);
-        }
         if let Some(interface) = &settings.dial.interface {
             interface.check().map_err(ClientError::Interface)?;
         }
@@ -232,6 +228,7 @@ impl Client {
             max_ratio: settings.max_ratio,
             compressed: settings.compressed,
             limit_rate: settings.limit_rate,
+            logs_in_nowhere: settings.removed.contains(&AUTHORIZATION),
             hosts: settings.hosts.clone(),
             netrc: settings.netrc.clone(),
             cookies: settings.cookies.as_ref().map(Cookies::open).transpose()?.map(Arc::new),
@@ -309,13 +306,12 @@ impl Client {
         matches!(url.host(), Some(Host::Domain(host)) if self.settings.proxies.names().iter().any(|name| **name == *host))
     }
 
-    /// What netrc says of the machine, if nothing else does; of a user without a password the password.
-    fn login_of_netrc<'a>(&'a self, request: &'a Request, authorized: bool) -> Option<(&'a str, &'a str)> {
+    /// What netrc says of the machine, if the URL does not; of a user without a password the password.
+    fn login_of_netrc<'a>(&'a self, request: &'a Request) -> Option<(&'a str, &'a str)> {
         let netrc = self.netrc.as_ref().filter(|_| request.credentials || request.logs_in)?;
         let user = match &request.user_info {
             Some((user, password)) if password.is_empty() => Some(&**user),
             Some(_) => return None,
-            None if authorized => return None,
             None => None,
         };
         netrc.login(request.url.host_str()?, user, !request.credentials)
@@ -325,12 +321,14 @@ impl Client {
         let mut headers =
             if request.credentials { self.headers_with_credentials.clone() } else { self.headers.clone() };
         host_headers::add(&self.hosts, request, &mut headers);
-        let of_netrc = self.login_of_netrc(request, headers.contains_key(AUTHORIZATION));
-        let user_info = request.user_info.as_ref().map(|(user, password)| (&**user, &**password));
-        if let Some((user, password)) = of_netrc.or(user_info)
-            && let Some(value) = basic_authorization(user, password)
-        {
-            headers.insert(AUTHORIZATION, value);
+        // As in curl a flag stands over the URL, and both over netrc.
+        if !headers.contains_key(AUTHORIZATION) && !self.logs_in_nowhere {
+            let user_info = request.user_info.as_ref().map(|(user, password)| (&**user, &**password));
+            if let Some((user, password)) = self.login_of_netrc(request).or(user_info)
+                && let Some(value) = basic_authorization(user, password)
+            {
+                headers.insert(AUTHORIZATION, value);
+            }
         }
         // A `Host` names the host that the user typed, as credentials do.
         let of_job = std::mem::take(&mut request.headers).into_iter();
@@ -350,6 +348,13 @@ fn no_stack(error: &dyn std::error::Error) -> FetchError {
     let message = one_line(&error.to_string());
     let broken = || FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending();
     no_descriptor().map_or_else(broken, |limit| our_limit(&limit))
+}
+
+/// A proxy connects to what the URL says.
+fn led_elsewhere(url: &Url) -> FetchError {
+    let host = url.host_str().unwrap_or_default();
+    let message = format!("--connect-to does not lead through a proxy; without one it is asked with --noproxy {host}");
+    FetchError::permanent(ErrorKind::Proxy, Stage::Connect, message).before_sending()
 }
 
 impl Fetcher for Client {
@@ -442,6 +447,9 @@ impl Client {
                 Err(error) => failed(error),
             };
         };
+        if self.settings.dial.leads_elsewhere(&request.url) {
+            return Attempt { proxy: Some(Arc::clone(&proxy.shown)), ..failed(led_elsewhere(&request.url)) };
+        }
         let client = match self.stack(kind, proxy) {
             Ok(client) => client,
             Err(error) => return failed(error),

@@ -45,6 +45,12 @@ impl DialSettings {
         let target = url.host_str().zip(url.port_or_known_default());
         target.and_then(|(host, port)| self.overrides.target(host, port)).is_some_and(|target| target.typed)
     }
+
+    /// Whether `--connect-to` leads the host of a URL elsewhere.
+    pub(super) fn leads_elsewhere(&self, url: &Url) -> bool {
+        let target = url.host_str().zip(url.port_or_known_default());
+        target.is_some_and(|(host, port)| self.overrides.lead_elsewhere(host, port))
+    }
 }
 
 /// What connections start from.

@@ -141,11 +141,6 @@ impl Proxies {
         self.all.len()
     }
 
-    /// Whether all hosts are excepted.
-    pub(super) fn is_off(&self) -> bool {
-        self.exceptions.all
-    }
-
     /// The proxy that a request for this URL goes to. Of several, a host and port always have the same one, in every run:
     /// what a server sees of a host's visitor does not change with each request.
     pub(super) fn of(&self, url: &Url) -> Option<&Chosen> {

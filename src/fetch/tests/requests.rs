@@ -83,11 +83,16 @@ async fn credentials_go_only_where_they_may() {
     assert_eq!(sent(&server, "authorization"), ["Basic cnVu"]);
     assert_eq!((sent(&server, "cookie"), sent(&server, "x-api-key")), (vec!["a=b".into()], vec!["k".into()]));
 
-    // What stood in the URL is nearer than the run's, and what the job says is nearest.
+    // As in curl, what was typed of its own stands over what stood in the URL; what the job says stands over both.
     let user_info = Some(("us@er".into(), "p:w".into()));
     let with_user = Request { credentials: true, user_info, ..get(&server.url("/")) };
     client.fetch(with_user.clone()).await;
+    assert_eq!(sent(&server, "authorization"), ["Basic cnVu"]);
+    client.fetch(Request { credentials: false, ..with_user.clone() }).await;
     assert_eq!(sent(&server, "authorization"), ["Basic dXNAZXI6cDp3"]);
+    let without = client_with(|settings| settings.removed = vec![AUTHORIZATION]);
+    without.fetch(with_user.clone()).await;
+    assert!(sent(&server, "authorization").is_empty());
     client.fetch(Request { headers: vec![(AUTHORIZATION, value("job"))], ..with_user }).await;
     assert_eq!(sent(&server, "authorization"), ["job"]);
 }

@@ -247,6 +247,11 @@ fn headers(values: &Values<'_>, flags: &RequestFlags) -> Result<Headers, UsageEr
         bad.hint = Some("did you mean '--robots ignore'?".to_owned());
         return Err(values.error("referer", bad));
     }
+    if referer.is_some_and(|text| text.ends_with(";auto")) {
+        let mut bad = Bad::new("a referer that changes with each redirect is not known here");
+        bad.hint = Some("leave out ';auto': the same one goes along to all hops".to_owned());
+        return Err(values.error("referer", bad));
+    }
     Headers::compose(agent, referer, values.text("user"), values.list("header"), flags)
         .map_err(|(name, bad)| values.error(name, bad))
 }

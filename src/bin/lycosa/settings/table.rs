@@ -85,7 +85,7 @@ pub const SETTINGS: &[Setting] = &[
         .only(Run::Fetch)
         .under(INPUT),
     // Scope
-    Setting::new("allow-private", Kind::Switch, "", "Follow discovered links to private, loopback and link-local addresses").under(SCOPE),
+    Setting::new("allow-private", Kind::Switch, "", "Follow discovered links to private, loopback and link-local addresses").under(SCOPE).not_local(),
     Setting::new("deny-cidr", Kind::Networks, "NET", "Connect to no address of this network, be the host typed or not; repeatable")
         .under(SCOPE)
         .not_local(),
