@@ -209,7 +209,8 @@ pub fn begin(targets: &[(&str, Target)]) {
     let words = target.words.iter().map(|word| word.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>());
     let words: String = words.map(|word| format!("\"{word}\"\n")).collect();
     std::fs::create_dir_all(&folder).expect("fuzz/corpus can be written");
-    std::fs::write(folder.with_extension("dict"), words).expect("fuzz/corpus can be written");
+    // libFuzzer takes an empty file for none.
+    std::fs::write(folder.with_extension("dict"), format!("# {name}\n{words}")).expect("fuzz/corpus can be written");
     for input in beginnings(&name, target) {
         std::fs::write(folder.join(format!("{:016x}", xxh3_64(&input))), input).expect("fuzz/corpus can be written");
     }
