@@ -343,6 +343,7 @@ fn summary(values: &Values<'_>, outputs: &[OutputSettings]) -> Result<Option<Pat
 mod tests {
     use super::*;
     use crate::file;
+    use crate::settings::setting;
 
     fn resolve_with(run: Run, set: &[(&str, &str)]) -> Result<Resolved, UsageError> {
         let mut layers = file::defaults(run);
