@@ -9,16 +9,18 @@ use crate::model::mark::OutputMark;
 use crate::model::record::RecordBody;
 
 pub mod channel;
+pub mod csv;
 pub mod json;
 pub mod jsonl;
 mod output;
 mod reread;
+mod row;
 
 pub use channel::{ChannelSink, channel};
 pub use output::Output;
 
 /// Every format there is.
-pub const FORMATS: &[Format] = &[jsonl::FORMAT, json::FORMAT];
+pub const FORMATS: &[Format] = &[jsonl::FORMAT, json::FORMAT, csv::FORMAT];
 
 /// An output format.
 #[derive(Debug, Clone, Copy)]

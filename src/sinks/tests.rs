@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use super::*;
+use crate::model::columns::COLUMNS;
 use crate::model::record::{Outcome, RecordBody};
 
 /// Lines whose records have a title of `length` bytes.
@@ -40,6 +41,7 @@ fn the_table_knows_endings() {
         ("out.jsonl", Some("jsonl")),
         ("out.NDJSON", Some("jsonl")),
         ("out.v2.json", Some("json")),
+        ("out.csv", Some("csv")),
         ("out.txt", None),
         ("out.csv.gz", None),
     ];
@@ -65,7 +67,14 @@ fn bytes_of_each_format() {
             format!(r#"{{"schema":1,"seq":{},{tail}"#, line.seq)
         })
         .collect();
+    let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+    let cells = |seq| {
+        format!(
+            "1,{seq},run,r-{seq},,,,,skipped,,,,GET,0,,0,[],,,,,,,,,,,,,,0,0,false,,,x,,false,false,false,,,,,,,,\r\n"
+        )
+    };
     for (format, empty, full) in [
+        ("csv", names.join(",") + "\r\n", names.join(",") + "\r\n" + &(0..3).map(cells).collect::<String>()),
         ("jsonl", String::new(), records.join("\n") + "\n"),
         ("json", "[]\n".to_owned(), format!("[\n{}\n]\n", records.join(",\n"))),
     ] {
@@ -116,7 +125,7 @@ fn what_cannot_be_opened_is_named() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_takes_nothing() {
-    for format in ["jsonl", "json"] {
+    for format in ["jsonl", "json", "csv"] {
         let mut sink = to_file(Path::new("/dev/full"), format);
         let error = sink.write(&lines(0..200, 1000)).unwrap_err();
         assert_eq!(error.source.kind(), std::io::ErrorKind::StorageFull);
@@ -261,7 +270,9 @@ fn holds(settings: &OutputSettings, mark: Option<OutputMark>) -> bool {
 #[test]
 fn an_output_goes_on_where_it_was_marked() {
     let directory = tempfile::tempdir().unwrap();
-    for (format, length) in [("jsonl", 10), ("json", 10), ("jsonl", 100_000), ("json", 100_000)] {
+    for (format, length) in
+        [("jsonl", 10), ("json", 10), ("csv", 10), ("jsonl", 100_000), ("json", 100_000), ("csv", 100_000)]
+    {
         let path = directory.path().join("out");
         let whole = directory.path().join("whole");
         let settings = OutputSettings { target: Target::File(path.clone()), format };

@@ -457,8 +457,8 @@ mod tests {
             [file("a.json", "json"), file("b", "jsonl"), file("c.txt", "json"), standard]
         );
         assert_eq!(outputs("./csv:x").map(|outputs| outputs.len()).ok(), Some(1));
-        assert_eq!(message(&[("output", "a.csv")]), "--output: the ending of 'a.csv' is not a format that is known");
-        assert_eq!(message(&[("output", "csv:a")]), "--output: 'csv' is not a format (jsonl, json)");
+        assert_eq!(message(&[("output", "a.xls")]), "--output: the ending of 'a.xls' is not a format that is known");
+        assert_eq!(message(&[("output", "xls:a")]), "--output: 'xls' is not a format (jsonl, json, csv)");
         assert_eq!(message(&[("output", "a|a")]), "--output: 'a' is given twice");
         assert_eq!(message(&[("output", "json:")]), "--output: 'json:' names no file");
         assert_eq!(resolve_with(Run::Fetch, &[("output", "a"), ("format", "json")]).unwrap().warnings.len(), 1);
