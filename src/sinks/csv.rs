@@ -12,7 +12,7 @@ use std::io;
 
 use super::output::Output;
 use super::row::row;
-use super::{Format, Line, Sink, SinkError};
+use super::{Format, Line, Open, Sink, SinkError};
 use crate::model::columns::COLUMNS;
 use crate::model::mark::OutputMark;
 use crate::model::record::SCHEMA;
@@ -21,7 +21,9 @@ use crate::model::record::SCHEMA;
 pub(super) const FORMAT: Format = Format {
     name: "csv",
     endings: &["csv"],
-    open: |output, start| Box::new(Csv { output, next: start.next_seq, has_header: start.goes_on, has_failed: false }),
+    open: Open::Text(|output, start| {
+        Box::new(Csv { output, next: start.next_seq, has_header: start.goes_on, has_failed: false })
+    }),
 };
 
 struct Csv {
@@ -61,6 +63,14 @@ impl Sink for Csv {
         Ok(self.next)
     }
 
+    fn seals(&self) -> bool {
+        self.output.seals()
+    }
+
+    fn seal(&mut self) -> Result<(), SinkError> {
+        self.output.seal().inspect_err(|_| self.has_failed = true)
+    }
+
     fn atomic_bytes(&self) -> Option<usize> {
         self.output.atomic_bytes()
     }
@@ -74,10 +84,13 @@ impl Sink for Csv {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        if self.has_header || self.has_failed {
+        if self.has_failed {
             return Ok(());
         }
-        self.output.line(header, &[], &[]).and_then(|()| self.output.end_batch())
+        if !self.has_header {
+            self.output.line(header, &[], &[]).and_then(|()| self.output.end_batch())?;
+        }
+        self.output.seal_last()
     }
 }
 

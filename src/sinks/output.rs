@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::compress::{Members, compression_of};
 use super::reread::{Digest, reread};
 use super::{Checked, OutputSettings, SinkError, Target};
 use crate::model::mark::OutputMark;
@@ -36,6 +37,8 @@ pub struct Output {
     is_pipe: bool,
     /// Of a file that was opened by its name: where it stands, and its last bytes.
     place: Option<Place>,
+    /// What is written is compressed, and counts from the end of a member on.
+    members: Option<Members>,
 }
 
 /// Where a regular file stands behind its last whole line.
@@ -71,7 +74,10 @@ impl Output {
             Target::File(path) => (path.display().to_string(), create(path)),
         };
         match file {
-            Ok(file) => Ok(Self { place: place(settings, &file), ..Self::new(target, file) }),
+            Ok(file) => {
+                let members = members(settings, false);
+                Ok(Self { place: place(settings, &file), members, ..Self::new(target, file) })
+            }
             Err(source) => Err(SinkError { target, written: 0, source }),
         }
     }
@@ -85,14 +91,18 @@ impl Output {
         let Target::File(path) = &settings.target else { return Self::open(settings) };
         let target = path.display().to_string();
         match go_back(path, mark, checked) {
-            Ok((file, place)) => Ok(Self { place, ..Self::new(target, file) }),
+            Ok((file, place)) => {
+                let members = members(settings, place.as_ref().is_some_and(|place| place.bytes > 0));
+                Ok(Self { place, members, ..Self::new(target, file) })
+            }
             Err(source) => Err(SinkError { target, written: 0, source }),
         }
     }
 
     pub(super) fn new(target: String, file: File) -> Self {
         let is_pipe = is_pipe(&file);
-        Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false, is_pipe, place: None }
+        let (buffer, ends) = (Vec::new(), Vec::new());
+        Self { target, file, buffer, ends, written: 0, is_torn: false, is_pipe, place: None, members: None }
     }
 
     /// Takes one line: its start, which is formed here, the rest of it, and its end; and hands over what has gathered
@@ -117,7 +127,42 @@ impl Output {
 
     /// As [`super::Sink::atomic_bytes`].
     pub(super) fn atomic_bytes(&self) -> Option<usize> {
-        self.is_pipe.then_some(PIPE_BUF)
+        // What is compressed is only written member by member.
+        (self.is_pipe && self.members.is_none()).then_some(PIPE_BUF)
+    }
+
+    /// As [`super::Sink::seals`].
+    pub(super) fn seals(&self) -> bool {
+        self.members.is_some()
+    }
+
+    /// As [`super::Sink::seal`]: writes the member at hand. Nothing to do for what is not compressed.
+    pub(super) fn seal(&mut self) -> Result<(), SinkError> {
+        self.end_member(false)
+    }
+
+    /// Seals what is left: nothing follows.
+    pub(super) fn seal_last(&mut self) -> Result<(), SinkError> {
+        self.end_member(true)
+    }
+
+    fn end_member(&mut self, last: bool) -> Result<(), SinkError> {
+        let Some(members) = &mut self.members else { return Ok(()) };
+        let failed = |source| SinkError { target: self.target.clone(), written: 0, source };
+        let member = members.end(last).map_err(failed)?;
+        let mut done = 0;
+        match write_all(&mut self.file, &member, &mut done) {
+            Ok(()) => {
+                if let Some(place) = &mut self.place {
+                    place.go_on([&member, &[], &[]]);
+                }
+                Ok(())
+            }
+            Err(source) => {
+                self.is_torn = done > 0 && cut_back(&mut self.file, done as u64).is_err();
+                Err(SinkError { target: self.target.clone(), written: 0, source })
+            }
+        }
     }
 
     /// As [`super::Sink::mark`]; between batches only.
@@ -139,8 +184,15 @@ impl Output {
 
     /// Writes what has gathered, and behind it the rest of a long line and its end.
     fn hand_over(&mut self, rest: &[u8], end: &[u8]) -> Result<(), SinkError> {
-        let mut done = 0;
         let parts = [&self.buffer, rest, end];
+        if let Some(members) = &mut self.members {
+            let result = parts.into_iter().try_for_each(|part| members.add(part));
+            self.written += self.ends.len();
+            self.buffer.clear();
+            self.ends.clear();
+            return result.map_err(|source| SinkError { target: self.target.clone(), written: 0, source });
+        }
+        let mut done = 0;
         let result = parts.into_iter().try_for_each(|part| write_all(&mut self.file, part, &mut done));
         if let Some(place) = self.place.as_mut().filter(|_| result.is_ok()) {
             place.go_on(parts);
@@ -155,6 +207,12 @@ impl Output {
         let written = std::mem::take(&mut self.written);
         Err(SinkError { target: self.target.clone(), written, source })
     }
+}
+
+/// What compresses the output, if its name asks for it.
+fn members(settings: &OutputSettings, any: bool) -> Option<Members> {
+    let Target::File(path) = &settings.target else { return None };
+    compression_of(path).map(|(compression, _)| Members::new(compression, any))
 }
 
 /// Only of a file that has a name: what standard output leads to is somebody else's.
