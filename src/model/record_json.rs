@@ -108,6 +108,7 @@ fn write(record: &RecordBody) -> Vec<u8> {
         links,
         body,
         body_base64,
+        exchange: _,
     } = record;
     let mut buffer = Vec::with_capacity(USUAL + expected_text(record));
     let out = &mut buffer;
@@ -437,6 +438,7 @@ mod tests {
             links: Some(vec![link]),
             body: Some(Some(text("body"))),
             body_base64: Some(text("base64")),
+            exchange: None,
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::model::mark::OutputMark;
 use crate::model::record::RecordBody;
 
+mod cdxj;
 pub mod channel;
 mod compress;
 pub mod csv;
@@ -17,12 +18,13 @@ mod output;
 mod reread;
 mod row;
 pub mod sqlite;
+pub mod warc;
 
 pub use channel::{ChannelSink, channel};
 pub use output::Output;
 
 /// Every format there is.
-pub const FORMATS: &[Format] = &[jsonl::FORMAT, json::FORMAT, csv::FORMAT, sqlite::FORMAT];
+pub const FORMATS: &[Format] = &[jsonl::FORMAT, json::FORMAT, csv::FORMAT, sqlite::FORMAT, warc::FORMAT];
 
 /// An output format.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +41,8 @@ pub struct Format {
 enum Open {
     /// Text in a file or pipe, compressed if its name says so.
     Text(fn(Output, Start) -> Box<dyn Sink>),
+    /// Bytes in a file or pipe, which the format compresses by itself if its name ends in `.gz`.
+    Archive(fn(Output, Start) -> std::io::Result<Box<dyn Sink>>),
     /// A file that the format opens, checks and cuts back by itself.
     File(FileFormat),
 }
@@ -62,22 +66,41 @@ impl Format {
 }
 
 /// Where an output begins.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Start {
+    /// None on standard output.
+    path: Option<PathBuf>,
     next_seq: u64,
     /// Records of this output stand before it. Not so in what cannot be cut back: each process writes its own there.
     goes_on: bool,
+}
+
+impl Start {
+    fn new(settings: &OutputSettings) -> Self {
+        let path = match &settings.target {
+            Target::File(path) => Some(path.clone()),
+            Target::Stdout => None,
+        };
+        Self { path, next_seq: 0, goes_on: false }
+    }
 }
 
 /// The format that a file's ending asks for, `.gz` and `.zst` left out: `jsonl` if it has none. None if no format has that
 /// ending.
 #[must_use]
 pub fn format_for_path(path: &Path) -> Option<&'static str> {
-    let plain = compress::compression_of(path).map(|(_, plain)| plain);
-    let Some(ending) = plain.as_deref().unwrap_or(path).extension() else { return Some(jsonl::FORMAT.name) };
+    let compressed = compress::compression_of(path);
+    let Some(ending) = compressed.as_ref().map_or(path, |(_, plain)| plain).extension() else {
+        return Some(jsonl::FORMAT.name);
+    };
     let ending = ending.to_str()?.to_ascii_lowercase();
     let format = FORMATS.iter().find(|format| format.endings.contains(&ending.as_str()))?;
-    (plain.is_none() || format.is_text()).then_some(format.name)
+    let fits = match (format.open, &compressed) {
+        (_, None) | (Open::Text(_), _) => true,
+        (Open::Archive(_), Some((compression, _))) => *compression == compress::Compression::Gzip,
+        (Open::File(_), _) => false,
+    };
+    fits.then_some(format.name)
 }
 
 /// Opens an output; a file is created, or truncated if it exists.
@@ -86,7 +109,8 @@ pub fn format_for_path(path: &Path) -> Option<&'static str> {
 /// The file cannot be created (a directory that does not exist is not made), or no format has that name.
 pub fn open(settings: &OutputSettings) -> Result<Box<dyn Sink>, SinkError> {
     match format_of(settings)?.open {
-        Open::Text(open) => Output::open(settings).map(|output| open(output, Start { next_seq: 0, goes_on: false })),
+        Open::Text(open) => Output::open(settings).map(|output| open(output, Start::new(settings))),
+        Open::Archive(open) => archive(settings, open, Output::open_raw(settings)?, Start::new(settings)),
         Open::File(format) => of_file(settings, format.open),
     }
 }
@@ -106,11 +130,24 @@ pub fn reopen(
     if next_seq == 0 {
         return open(settings);
     }
+    let start = Start { next_seq, goes_on: mark.is_some(), ..Start::new(settings) };
     match format.open {
-        Open::Text(open) => Output::reopen(settings, mark, checked)
-            .map(|output| open(output, Start { next_seq, goes_on: mark.is_some() })),
+        Open::Text(open) => Output::reopen(settings, mark, checked).map(|output| open(output, start)),
+        Open::Archive(open) => archive(settings, open, Output::reopen_raw(settings, mark, checked)?, start),
         Open::File(format) => of_file(settings, |path| (format.reopen)(path, next_seq)),
     }
+}
+
+fn archive(
+    settings: &OutputSettings,
+    open: fn(Output, Start) -> std::io::Result<Box<dyn Sink>>,
+    output: Output,
+    start: Start,
+) -> Result<Box<dyn Sink>, SinkError> {
+    if start.path.is_none() {
+        return of_file(settings, |_| Err(std::io::ErrorKind::Unsupported.into()));
+    }
+    open(output, start).map_err(|source| SinkError { target: settings.target.to_string(), written: 0, source })
 }
 
 fn of_file(
@@ -244,6 +281,16 @@ pub trait Sink: Send {
     /// Its file, to be synced from another thread, if it is one that can be.
     fn file(&self) -> Option<std::fs::File> {
         None
+    }
+
+    /// Whether [`Line::json`] must be filled.
+    fn needs_json(&self) -> bool {
+        !self.needs_record()
+    }
+
+    /// Whether the record in [`Line::record`] is to have its exchange.
+    fn needs_exchange(&self) -> bool {
+        false
     }
 
     /// Whether [`Line::record`] must be filled.

@@ -66,35 +66,44 @@ impl Place {
 }
 
 impl Output {
-    /// Creates or truncates the file, or takes standard output past the standard library's own buffer, which would
-    /// hand over each line on its own.
+    /// [`Output::open_raw`], for text: compressed if the name says so.
     pub(super) fn open(settings: &OutputSettings) -> Result<Self, SinkError> {
-        let (target, file) = match &settings.target {
-            Target::Stdout => ("standard output".to_owned(), standard_output()),
-            Target::File(path) => (path.display().to_string(), create(path)),
-        };
-        match file {
-            Ok(file) => {
-                let members = members(settings, false);
-                Ok(Self { place: place(settings, &file), members, ..Self::new(target, file) })
-            }
-            Err(source) => Err(SinkError { target, written: 0, source }),
-        }
+        Ok(Self { members: members(settings, false), ..Self::open_raw(settings)? })
     }
 
-    /// As [`super::reopen`].
+    /// [`Output::reopen_raw`], for text: compressed if the name says so.
     pub(super) fn reopen(
         settings: &OutputSettings,
         mark: Option<OutputMark>,
         checked: Checked,
     ) -> Result<Self, SinkError> {
-        let Target::File(path) = &settings.target else { return Self::open(settings) };
+        let output = Self::reopen_raw(settings, mark, checked)?;
+        Ok(Self { members: members(settings, output.position().is_some_and(|bytes| bytes > 0)), ..output })
+    }
+
+    /// Creates or truncates the file, or takes standard output past the standard library's own buffer, which would
+    /// hand over each line on its own.
+    pub(super) fn open_raw(settings: &OutputSettings) -> Result<Self, SinkError> {
+        let (target, file) = match &settings.target {
+            Target::Stdout => ("standard output".to_owned(), standard_output()),
+            Target::File(path) => (path.display().to_string(), create(path)),
+        };
+        match file {
+            Ok(file) => Ok(Self { place: place(settings, &file), ..Self::new(target, file) }),
+            Err(source) => Err(SinkError { target, written: 0, source }),
+        }
+    }
+
+    /// As [`super::reopen`].
+    pub(super) fn reopen_raw(
+        settings: &OutputSettings,
+        mark: Option<OutputMark>,
+        checked: Checked,
+    ) -> Result<Self, SinkError> {
+        let Target::File(path) = &settings.target else { return Self::open_raw(settings) };
         let target = path.display().to_string();
         match go_back(path, mark, checked) {
-            Ok((file, place)) => {
-                let members = members(settings, place.as_ref().is_some_and(|place| place.bytes > 0));
-                Ok(Self { place, members, ..Self::new(target, file) })
-            }
+            Ok((file, place)) => Ok(Self { place, ..Self::new(target, file) }),
             Err(source) => Err(SinkError { target, written: 0, source }),
         }
     }
@@ -129,6 +138,11 @@ impl Output {
     pub(super) fn atomic_bytes(&self) -> Option<usize> {
         // What is compressed is only written member by member.
         (self.is_pipe && self.members.is_none()).then_some(PIPE_BUF)
+    }
+
+    /// Bytes from the start of a regular file; between batches only.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.place.as_ref().map(|place| place.bytes)
     }
 
     /// As [`super::Sink::seals`].

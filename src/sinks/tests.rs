@@ -49,6 +49,9 @@ fn the_table_knows_endings() {
         ("out.txt.gz", None),
         ("out.db", Some("sqlite")),
         ("out.db.gz", None),
+        ("out.warc", Some("warc")),
+        ("out.warc.gz", Some("warc")),
+        ("out.warc.zst", None),
     ];
     for (path, format) in cases {
         assert_eq!(format_for_path(Path::new(path)), format, "{path}");
@@ -152,7 +155,8 @@ fn a_closed_pipe_tells_what_was_whole() {
         let file = std::os::fd::OwnedFd::from(writer).into();
         #[cfg(windows)]
         let file = std::os::windows::io::OwnedHandle::from(writer).into();
-        let mut sink = open(Output::new("standard output".to_owned(), file), Start { next_seq: 0, goes_on: false });
+        let mut sink =
+            open(Output::new("standard output".to_owned(), file), Start { path: None, next_seq: 0, goes_on: false });
         let reading = std::thread::Builder::new().spawn(move || {
             let mut head = vec![0; 100_000];
             reader.read_exact(&mut head).unwrap();
@@ -178,7 +182,7 @@ fn to_gone(open: fn(Output, Start) -> Box<dyn Sink>) -> Box<dyn Sink> {
     let file = std::os::fd::OwnedFd::from(writer).into();
     #[cfg(windows)]
     let file = std::os::windows::io::OwnedHandle::from(writer).into();
-    open(Output::new("pipe".to_owned(), file), Start { next_seq: 0, goes_on: false })
+    open(Output::new("pipe".to_owned(), file), Start { path: None, next_seq: 0, goes_on: false })
 }
 
 /// A limit on the size of files is the one full disk that every machine has. It holds for a whole process, so the test

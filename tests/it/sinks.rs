@@ -1,5 +1,5 @@
 //! Outputs in all formats, read back by programs that are not ours (`sinks/read.py`: Python's own modules, zstandard,
-//! jq), row by row equal to the JSON Lines of the same run; also of a run that was killed again and again.
+//! warcio, jq), row by row equal to the JSON Lines of the same run; also of a run that was killed again and again.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::support::*;
 
 /// Endings of all formats but the JSON Lines that the others are held against.
-const ENDINGS: &[&str] = &["json", "csv", "sqlite", "jsonl.gz", "json.zst", "csv.gz", "jsonl.zst"];
+const ENDINGS: &[&str] = &["json", "csv", "sqlite", "jsonl.gz", "json.zst", "csv.gz", "jsonl.zst", "warc", "warc.gz"];
 
 fn outputs(directory: &Path) -> Vec<PathBuf> {
     let others = ENDINGS.iter().map(|ending| directory.join(format!("out.{ending}")));

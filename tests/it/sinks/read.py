@@ -5,6 +5,7 @@ read.py JSONL OUTPUT...   says how many rows each output has, or what differs an
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import sqlite3
@@ -100,6 +101,79 @@ def read_json(path, rows):
     return same(path, rows, json.loads(text_of(path)))
 
 
+def read_warc(path, rows):
+    """Each record of the run is a metadata record; what was answered is a response, or a revisit of an earlier one."""
+    from warcio.archiveiterator import ArchiveIterator
+
+    check = [sys.executable, "-c", "from warcio.cli import main; main()", "check", path]
+    checked = subprocess.run(check, stdout=subprocess.PIPE)
+    if checked.returncode != 0:
+        sys.exit(f"{path}: warcio check: {checked.stdout.decode()}")
+    found, answers, digests, ids, kinds = [], {}, set(), set(), []
+    with open(path, "rb") as file:
+        for record in ArchiveIterator(file):
+            kinds.append(record.rec_type)
+            header = record.rec_headers.get_header
+            ids.add(header("WARC-Record-ID"))
+            content = record.content_stream().read()
+            if record.rec_type == "metadata":
+                found.append(json.loads(content))
+                answer = header("WARC-Concurrent-To")
+                if answer is not None:
+                    read_answer(path, rows[len(found) - 1], *answers.pop(answer))
+            elif record.rec_type in ("response", "revisit"):
+                digest = header("WARC-Payload-Digest")
+                if (record.rec_type == "revisit") != (digest in digests and digest != EMPTY):
+                    # A process knows only what it has written itself.
+                    if record.rec_type == "revisit":
+                        sys.exit(f"{path}: a revisit of nothing")
+                digests.add(digest)
+                answers[header("WARC-Record-ID")] = (record, content)
+            elif record.rec_type == "request":
+                answer = answers[header("WARC-Concurrent-To")][0].rec_headers
+                if answer.get_header("WARC-Target-URI") != header("WARC-Target-URI"):
+                    sys.exit(f"{path}: a request for another URL")
+    if answers or kinds.count("warcinfo") != 1 or kinds[0] != "warcinfo" or len(ids) != len(kinds):
+        sys.exit(f"{path}: {kinds[:5]}, {len(ids)} ids for {len(kinds)} records, {len(answers)} answers alone")
+    read_index(path, kinds.count("response") + kinds.count("revisit"))
+    asked = sum(row["outcome"] in ("ok", "http_error") and not row["from_cache"] for row in rows)
+    if kinds.count("request") < asked:
+        sys.exit(f"{path}: {kinds.count('request')} requests for {asked} answers")
+    return same(path, rows, found)
+
+
+EMPTY = "sha1:3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ"
+
+
+def read_answer(path, row, record, content):
+    header = record.rec_headers.get_header
+    if (header("WARC-Target-URI"), record.http_headers.get_statuscode()) != (row["final_url"], str(row["status"])):
+        differ(path, row["seq"], "answer", (row["final_url"], row["status"]), header("WARC-Target-URI"))
+    if record.rec_type == "response" and len(content) != row["size"]:
+        differ(path, row["seq"], "size", row["size"], len(content))
+    if record.rec_type == "response" and row["digest"]:
+        digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        if digest != row["digest"]:
+            differ(path, row["seq"], "digest", row["digest"], digest)
+
+
+def read_index(path, count):
+    from warcio.archiveiterator import ArchiveIterator
+
+    with open(path + ".cdxj", "rb") as file:
+        lines = file.read().splitlines(keepends=True)
+    if len(lines) != count or lines != sorted(lines):
+        sys.exit(f"{path}.cdxj: {len(lines)} lines for {count} answers, or not sorted")
+    with open(path, "rb") as file:
+        data = file.read()
+    for line in lines:
+        entry = json.loads(line.split(b" ", 2)[2])
+        member = data[int(entry["offset"]) :][: int(entry["length"])]
+        [record] = ArchiveIterator(io.BytesIO(member))
+        if record.rec_headers.get_header("WARC-Target-URI") != entry["url"]:
+            sys.exit(f"{path}.cdxj: {entry} is another record")
+
+
 def same(path, rows, found):
     if len(found) != len(rows):
         sys.exit(f"{path}: {len(found)} rows, not {len(rows)}")
@@ -109,7 +183,7 @@ def same(path, rows, found):
     return len(found)
 
 
-READERS = {"jsonl": read_jsonl, "json": read_json, "csv": read_csv, "sqlite": read_sqlite}
+READERS = {"jsonl": read_jsonl, "json": read_json, "csv": read_csv, "sqlite": read_sqlite, "warc": read_warc}
 
 
 def main():
