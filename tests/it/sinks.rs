@@ -45,6 +45,7 @@ fn page(request: &Request) -> Reply {
         "/page/9" => {
             text("no page").header("content-type", "application/octet-stream").bytes([0, 255, b'\n', b'"', 13])
         }
+        "/page/10" | "/page/11" => html("<title>the same</title>"),
         path => html(format!(
             "<title>=HYPERLINK(\"{path}\", 'x')&#10;two, lines&#13;</title><a href='/?a=1&b=\"2\"' rel=nofollow>-1,\"q\"</a>\
              <a href='//other.example/@x#f'>\u{2028}\u{1f980}</a><p>{}",
@@ -67,6 +68,8 @@ fn every_format_is_read_back_row_by_row() {
         .run()
         .exits(1);
     assert!(read_back(directory.path()) > 60);
+    let archive = std::fs::read(directory.path().join("out.warc")).unwrap();
+    assert_eq!(String::from_utf8_lossy(&archive).matches("\r\nWARC-Type: revisit\r\n").count(), 1);
     // Without a record, and without the keys that come on request.
     let empty = TempDir::new().unwrap();
     lycosa(["fetch", "-i", "-"]).args(flags(empty.path())).stdin("").run().exits(0);
