@@ -158,8 +158,11 @@ struct Order {
 impl Delivery {
     /// `inline`: no threads, as simulations need it.
     #[must_use]
-    pub fn new(sinks: Vec<(String, Box<dyn Sink>)>, ordered: bool, inline: bool, before: Continuation) -> Self {
+    pub fn new(mut sinks: Vec<(String, Box<dyn Sink>)>, ordered: bool, inline: bool, before: Continuation) -> Self {
         let room = Arc::new(Notify::new());
+        if before.journaled {
+            sinks.iter_mut().for_each(|(_, sink)| sink.goes_on());
+        }
         let marks = before.journaled.then(|| sinks.iter().map(|(_, sink)| sink.mark()).collect());
         let epoch = sinks.iter().any(|(_, sink)| sink.seals()).then(Epoch::default);
         let outputs: Vec<Output> =

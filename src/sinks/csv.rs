@@ -102,7 +102,7 @@ fn header(out: &mut Vec<u8>) {
 
 /// One record with its end of line.
 fn record(line: &Line, out: &mut Vec<u8>) -> io::Result<()> {
-    let row = row(line)?;
+    let row = row(&line.json)?;
     out.extend_from_slice(format!("{SCHEMA},{}", line.seq).as_bytes());
     for value in &row[2..] {
         out.push(b',');

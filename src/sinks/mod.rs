@@ -15,6 +15,7 @@ pub mod csv;
 pub mod json;
 pub mod jsonl;
 mod output;
+pub mod parquet;
 mod reread;
 mod row;
 pub mod sqlite;
@@ -24,7 +25,8 @@ pub use channel::{ChannelSink, channel};
 pub use output::Output;
 
 /// Every format there is.
-pub const FORMATS: &[Format] = &[jsonl::FORMAT, json::FORMAT, csv::FORMAT, sqlite::FORMAT, warc::FORMAT];
+pub const FORMATS: &[Format] =
+    &[jsonl::FORMAT, json::FORMAT, csv::FORMAT, sqlite::FORMAT, warc::FORMAT, parquet::FORMAT];
 
 /// An output format.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +45,8 @@ enum Open {
     Text(fn(Output, Start) -> Box<dyn Sink>),
     /// Bytes in a file or pipe, which the format compresses by itself if its name ends in `.gz`.
     Archive(fn(Output, Start) -> std::io::Result<Box<dyn Sink>>),
+    /// A file that is made of a spool beside it, when the run ends.
+    Spooled(fn(Output, Start) -> std::io::Result<Box<dyn Sink>>),
     /// A file that the format opens, checks and cuts back by itself.
     File(FileFormat),
 }
@@ -98,7 +102,7 @@ pub fn format_for_path(path: &Path) -> Option<&'static str> {
     let fits = match (format.open, &compressed) {
         (_, None) | (Open::Text(_), _) => true,
         (Open::Archive(_), Some((compression, _))) => *compression == compress::Compression::Gzip,
-        (Open::File(_), _) => false,
+        (Open::File(_) | Open::Spooled(_), _) => false,
     };
     fits.then_some(format.name)
 }
@@ -110,7 +114,9 @@ pub fn format_for_path(path: &Path) -> Option<&'static str> {
 pub fn open(settings: &OutputSettings) -> Result<Box<dyn Sink>, SinkError> {
     match format_of(settings)?.open {
         Open::Text(open) => Output::open(settings).map(|output| open(output, Start::new(settings))),
-        Open::Archive(open) => archive(settings, open, Output::open_raw(settings)?, Start::new(settings)),
+        Open::Archive(open) | Open::Spooled(open) => {
+            through(settings, open, Output::open_raw(&kept_in(settings))?, Start::new(settings))
+        }
         Open::File(format) => of_file(settings, format.open),
     }
 }
@@ -133,12 +139,23 @@ pub fn reopen(
     let start = Start { next_seq, goes_on: mark.is_some(), ..Start::new(settings) };
     match format.open {
         Open::Text(open) => Output::reopen(settings, mark, checked).map(|output| open(output, start)),
-        Open::Archive(open) => archive(settings, open, Output::reopen_raw(settings, mark, checked)?, start),
+        Open::Archive(open) | Open::Spooled(open) => {
+            through(settings, open, Output::reopen_raw(&kept_in(settings), mark, checked)?, start)
+        }
         Open::File(format) => of_file(settings, |path| (format.reopen)(path, next_seq)),
     }
 }
 
-fn archive(
+/// What holds the records of an output before it is finished: itself, or its spool.
+fn kept_in(settings: &OutputSettings) -> OutputSettings {
+    let mut kept = settings.clone();
+    if let (Ok(Format { open: Open::Spooled(_), .. }), Target::File(path)) = (format_of(settings), &settings.target) {
+        kept.target = Target::File(parquet::spool_of(path));
+    }
+    kept
+}
+
+fn through(
     settings: &OutputSettings,
     open: fn(Output, Start) -> std::io::Result<Box<dyn Sink>>,
     output: Output,
@@ -178,7 +195,7 @@ pub fn check(settings: &OutputSettings, mark: Option<OutputMark>, next_seq: u64)
         let holds = next_seq == 0 || (format.check)(path, next_seq)?;
         return Ok(holds.then_some(Checked(None)));
     }
-    match (&settings.target, mark) {
+    match (&kept_in(settings).target, mark) {
         (Target::File(path), Some(mark)) => match std::fs::File::open(path) {
             Ok(mut file) => output::check(&mut file, mark),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -192,7 +209,7 @@ pub fn check(settings: &OutputSettings, mark: Option<OutputMark>, next_seq: u64)
 /// stands, or nothing. None if there is no such place, or it cannot be read.
 #[must_use]
 pub fn first_change(settings: &OutputSettings, marks: Vec<OutputMark>) -> Option<std::ops::Range<u64>> {
-    let Target::File(path) = &settings.target else { return None };
+    let Target::File(path) = &kept_in(settings).target else { return None };
     let mut file = std::fs::File::open(path).ok()?;
     reread::reread(&mut file, marks).ok()?.err()
 }
@@ -265,6 +282,9 @@ pub trait Sink: Send {
     fn seal(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
+
+    /// A later process may go on with it: what that one needs stays when this one has finished.
+    fn goes_on(&mut self) {}
 
     /// Bytes that its target takes whole or not at all, if batches are to be that small: the reader of a pipe may stop
     /// at any time, and what it has must be known although the write never returns.

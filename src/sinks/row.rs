@@ -8,7 +8,6 @@ use std::io;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Line;
 use crate::model::columns::COLUMNS;
 
 /// The JSON text of each column of a record, in the order of [`COLUMNS`]; None where it is null or left out. The first two,
@@ -17,8 +16,8 @@ pub(super) type Row<'a> = Vec<Option<&'a str>>;
 
 /// # Errors
 /// The line is no JSON object: a mistake of whoever made it.
-pub(super) fn row(line: &Line) -> io::Result<Row<'_>> {
-    let mut text = serde_json::Deserializer::from_slice(&line.json);
+pub(super) fn row(json: &[u8]) -> io::Result<Row<'_>> {
+    let mut text = serde_json::Deserializer::from_slice(json);
     text.deserialize_map(Columns).map_err(io::Error::from)
 }
 

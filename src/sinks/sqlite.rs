@@ -231,7 +231,7 @@ fn io_error(error: rusqlite::Error) -> io::Error {
 
 impl Sqlite {
     fn add(&self, line: &Line) -> io::Result<()> {
-        let row = row(line)?;
+        let row = row(&line.json)?;
         let mut cells = Vec::with_capacity(COLUMNS.len());
         for (place, column) in columns() {
             cells.push(match column.name {

@@ -52,6 +52,8 @@ fn the_table_knows_endings() {
         ("out.warc", Some("warc")),
         ("out.warc.gz", Some("warc")),
         ("out.warc.zst", None),
+        ("out.parquet", Some("parquet")),
+        ("out.parquet.gz", None),
     ];
     for (path, format) in cases {
         assert_eq!(format_for_path(Path::new(path)), format, "{path}");

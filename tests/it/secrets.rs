@@ -136,7 +136,13 @@ fn a_run_full_of_secrets_tells_none() {
         is_clean(&run);
         assert_eq!(run.records_of("out.jsonl").len(), lines(&site).len());
         let archive = String::from_utf8_lossy(&std::fs::read(run.path("out.warc")).unwrap()).into_owned();
-        for line in ["authorization: ***\r\n", "cookie: ***\r\n", "x-api-key: ***\r\n", "set-cookie: sid=***; Path=/\r\n", "x-other: seen\r\n"] {
+        for line in [
+            "authorization: ***\r\n",
+            "cookie: ***\r\n",
+            "x-api-key: ***\r\n",
+            "set-cookie: sid=***; Path=/\r\n",
+            "x-other: seen\r\n",
+        ] {
             assert!(archive.contains(line), "{line}");
         }
         // The secrets were there: they went to the server, and into the jar.

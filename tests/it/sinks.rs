@@ -1,5 +1,5 @@
 //! Outputs in all formats, read back by programs that are not ours (`sinks/read.py`: Python's own modules, zstandard,
-//! warcio, jq), row by row equal to the JSON Lines of the same run; also of a run that was killed again and again.
+//! warcio, pyarrow, jq), row by row equal to the JSON Lines of the same run; also of a run that was killed again and again.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use crate::support::*;
 
 /// Endings of all formats but the JSON Lines that the others are held against.
-const ENDINGS: &[&str] = &["json", "csv", "sqlite", "jsonl.gz", "json.zst", "csv.gz", "jsonl.zst", "warc", "warc.gz"];
+const ENDINGS: &[&str] =
+    &["json", "csv", "sqlite", "jsonl.gz", "json.zst", "csv.gz", "jsonl.zst", "warc", "warc.gz", "parquet"];
 
 fn outputs(directory: &Path) -> Vec<PathBuf> {
     let others = ENDINGS.iter().map(|ending| directory.join(format!("out.{ending}")));
@@ -68,6 +69,7 @@ fn every_format_is_read_back_row_by_row() {
         .run()
         .exits(1);
     assert!(read_back(directory.path()) > 60);
+    assert!(!directory.path().join("out.parquet.spool").exists(), "nothing is left beside it");
     let archive = std::fs::read(directory.path().join("out.warc")).unwrap();
     assert_eq!(String::from_utf8_lossy(&archive).matches("\r\nWARC-Type: revisit\r\n").count(), 1);
     // Without a record, and without the keys that come on request.

@@ -174,6 +174,27 @@ def read_index(path, count):
             sys.exit(f"{path}.cdxj: {entry} is another record")
 
 
+def read_parquet(path, rows):
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path)
+    types = {name: str(table.schema.field(name).type) for name in ("seq", "total_ms", "truncated", "title", "requests")}
+    if list(types.values()) != ["int64", "double", "bool", "string", "string"]:
+        sys.exit(f"{path}: types {types}")
+    found = table.to_pylist()
+    if len(found) != len(rows):
+        sys.exit(f"{path}: {len(found)} rows, not {len(rows)}")
+    for row, record in zip(rows, found):
+        if not set(row) <= set(record):
+            sys.exit(f"{path}: columns {list(record)}")
+        for key, value in record.items():
+            is_json = isinstance(row.get(key), (dict, list)) or key == "meta"
+            cell = json.loads(value) if is_json and value is not None else value
+            if cell != row.get(key):
+                differ(path, row["seq"], key, row.get(key), cell)
+    return len(found)
+
+
 def same(path, rows, found):
     if len(found) != len(rows):
         sys.exit(f"{path}: {len(found)} rows, not {len(rows)}")
@@ -183,7 +204,7 @@ def same(path, rows, found):
     return len(found)
 
 
-READERS = {"jsonl": read_jsonl, "json": read_json, "csv": read_csv, "sqlite": read_sqlite, "warc": read_warc}
+READERS = {"jsonl": read_jsonl, "json": read_json, "csv": read_csv, "sqlite": read_sqlite, "warc": read_warc, "parquet": read_parquet}
 
 
 def main():

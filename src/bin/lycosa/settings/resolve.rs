@@ -476,7 +476,10 @@ mod tests {
         );
         assert_eq!(outputs("./csv:x").map(|outputs| outputs.len()).ok(), Some(1));
         assert_eq!(message(&[("output", "a.xls")]), "--output: the ending of 'a.xls' is not a format that is known");
-        assert_eq!(message(&[("output", "xls:a")]), "--output: 'xls' is not a format (jsonl, json, csv, sqlite, warc)");
+        assert_eq!(
+            message(&[("output", "xls:a")]),
+            "--output: 'xls' is not a format (jsonl, json, csv, sqlite, warc, parquet)"
+        );
         assert_eq!(message(&[("output", "sqlite:-")]), "--output: sqlite is no text, and needs a file");
         assert_eq!(message(&[("format", "sqlite")]), "--format: sqlite is no text, and needs a file");
         assert_eq!(

@@ -16,7 +16,7 @@ pub const FILES: &str = "Configuration";
 pub const HEADINGS: [&str; 9] = [INPUT, SCOPE, REQUESTS, POLITENESS, LIMITS, FAILURES, OUTPUT, DISPLAY, FILES];
 
 /// Names of `--format`; the library's table has the same (tested).
-pub const FORMATS: &[&str] = &["jsonl", "json", "csv", "sqlite", "warc"];
+pub const FORMATS: &[&str] = &["jsonl", "json", "csv", "sqlite", "warc", "parquet"];
 
 /// Words of `--follow`: all links, those to documents, and the elements they can stand in.
 pub const FOLLOW: &[&str] = &[
