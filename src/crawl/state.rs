@@ -271,7 +271,7 @@ fn check(replay: &Replay, outputs: &[OutputSettings]) -> Result<Result<Vec<Check
     let mut all = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {
         let mark = replay.marks().get(place).copied().flatten();
-        let checked = sinks::check(output, mark)
+        let checked = sinks::check(output, mark, replay.next_seq())
             .map_err(|error| StartError::Output(format!("cannot read {}: {error}", output.target)))?;
         match checked {
             Some(checked) => all.push(checked),

@@ -29,11 +29,17 @@ const MAX_HELD_BYTES: usize = 32 << 20;
 const BATCH_BYTES: usize = 64 << 10;
 /// when its first record is this old.
 const BATCH_AGE: Duration = Duration::from_millis(2);
+/// Of outputs that count by epochs: one ends at this size (a larger member would hardly be smaller for it), or
+const EPOCH_BYTES: usize = 1 << 20;
+/// when its first record is this old: as often as outputs are synced.
+const EPOCH_AGE: Duration = Duration::from_secs(1);
 
 /// Records on their way to every sink, with the body memory they hold.
 struct Batch {
     lines: Vec<Line>,
     bytes: u64,
+    /// The next `seq` if an epoch ends behind these lines: all outputs can be cut back to here.
+    border: Option<u64>,
     _memory: Vec<Reservation>,
 }
 
@@ -46,7 +52,7 @@ struct Progress {
     written: AtomicU64,
     failed: AtomicBool,
     error: Mutex<Option<SinkError>>,
-    /// With a journal: where the output stood behind each batch, with the next `seq`, since these were last taken.
+    /// With a journal: where the output stood behind each epoch, with the next `seq`, since these were last taken.
     marks: Option<Mutex<VecDeque<Mark>>>,
 }
 
@@ -84,6 +90,8 @@ pub struct Delivery {
     memory: Vec<Reservation>,
     batch_bytes: usize,
     batch_since: Option<Moment>,
+    /// If an output counts by epochs: the one at hand. Without such a one every batch is an epoch.
+    epoch: Option<Epoch>,
     /// With `--ordered`: records that came before their turn, by job number.
     order: Option<Order>,
     room: Arc<Notify>,
@@ -122,6 +130,23 @@ pub struct Continuation {
     pub journaled: bool,
 }
 
+/// Records since all outputs could last be cut back to one place.
+#[derive(Debug, Default)]
+struct Epoch {
+    bytes: usize,
+    since: Option<Moment>,
+}
+
+impl Epoch {
+    fn due(&self) -> Option<Moment> {
+        self.since.map(|since| since.plus(EPOCH_AGE))
+    }
+
+    fn is_over(&self, now: Moment) -> bool {
+        self.bytes >= EPOCH_BYTES || self.due().is_some_and(|due| due <= now)
+    }
+}
+
 #[derive(Default)]
 struct Order {
     next: u64,
@@ -132,9 +157,13 @@ struct Order {
 impl Delivery {
     /// `inline`: no threads, as simulations need it.
     #[must_use]
-    pub fn new(sinks: Vec<(String, Box<dyn Sink>)>, ordered: bool, inline: bool, before: Continuation) -> Self {
+    pub fn new(mut sinks: Vec<(String, Box<dyn Sink>)>, ordered: bool, inline: bool, before: Continuation) -> Self {
         let room = Arc::new(Notify::new());
+        if before.journaled {
+            sinks.iter_mut().for_each(|(_, sink)| sink.goes_on());
+        }
         let marks = before.journaled.then(|| sinks.iter().map(|(_, sink)| sink.mark()).collect());
+        let epoch = sinks.iter().any(|(_, sink)| sink.seals()).then(Epoch::default);
         let outputs: Vec<Output> =
             sinks.into_iter().map(|(name, sink)| Output::new(name, sink, inline, &room, before)).collect();
         // With a journal every line has its record at its own place: there are none between that were written before.
@@ -146,6 +175,7 @@ impl Delivery {
             memory: Vec::new(),
             batch_bytes: 0,
             batch_since: None,
+            epoch,
             order: ordered.then_some(order),
             room,
             crossings: 0,
@@ -237,26 +267,41 @@ impl Delivery {
         self.next_seq += 1;
         self.batch_bytes += size;
         self.batch_since.get_or_insert(now);
+        if let Some(epoch) = &mut self.epoch {
+            epoch.bytes += size;
+            epoch.since.get_or_insert(now);
+        }
         if self.batch_bytes >= BATCH_BYTES {
-            self.flush();
+            self.flush(now);
         }
     }
 
     /// When [`Delivery::flush`] should be called at the latest.
     #[must_use]
     pub fn flush_due(&self) -> Option<Moment> {
-        self.batch_since.map(|since| since.plus(BATCH_AGE))
+        let batch = self.batch_since.map(|since| since.plus(BATCH_AGE));
+        batch.into_iter().chain(self.epoch.as_ref().and_then(Epoch::due)).min()
     }
 
     /// Hands what is there to the sinks.
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self, now: Moment) {
+        let border = self.epoch.as_ref().is_none_or(|epoch| epoch.is_over(now));
+        self.hand_over(border);
+    }
+
+    fn hand_over(&mut self, border: bool) {
         self.batch_since = None;
-        if self.batch.is_empty() {
+        let is_owed = self.epoch.as_ref().is_some_and(|epoch| epoch.since.is_some());
+        if self.batch.is_empty() && !(border && is_owed) {
             return;
         }
+        if let Some(epoch) = self.epoch.as_mut().filter(|_| border) {
+            *epoch = Epoch::default();
+        }
+        let border = border.then_some(self.next_seq);
         let lines = std::mem::take(&mut self.batch);
         let bytes = std::mem::take(&mut self.batch_bytes) as u64;
-        let batch = Arc::new(Batch { lines, bytes, _memory: std::mem::take(&mut self.memory) });
+        let batch = Arc::new(Batch { lines, bytes, border, _memory: std::mem::take(&mut self.memory) });
         for output in &mut self.outputs {
             self.crossings += u64::from(output.send(&batch));
         }
@@ -298,7 +343,7 @@ impl Delivery {
         Some(Written { records: self.unsure.drain(..count).collect(), marks })
     }
 
-    /// Up to where all outputs have written whole batches that can be gone back to; outputs whose reader has gone away
+    /// Up to where all outputs have written whole epochs that can be gone back to; outputs whose reader has gone away
     /// do not count, unless all have.
     fn sure(&self) -> u64 {
         let last = |output: &Output| output.progress.last_mark().unwrap_or(self.unsure_from);
@@ -352,7 +397,7 @@ impl Delivery {
 
     /// Ends all sinks: nothing is accepted after it.
     pub fn close(&mut self) {
-        self.flush();
+        self.hand_over(true);
         for output in &mut self.outputs {
             output.close();
         }
@@ -445,24 +490,31 @@ impl Progress {
     }
 
     fn write(&self, sink: &mut dyn Sink, batch: &Batch) {
+        let seals = sink.seals();
+        let count = |lines: usize| self.written.fetch_add(if seals { 0 } else { lines as u64 }, Ordering::AcqRel);
         let mut rest = &batch.lines[..];
         while !rest.is_empty() && !self.failed.load(Ordering::Acquire) {
             let (lines, later) = rest.split_at(sink.atomic_bytes().map_or(rest.len(), |bytes| fitting(rest, bytes)));
             match sink.write(lines) {
                 Ok(()) => {
-                    self.written.fetch_add(lines.len() as u64, Ordering::AcqRel);
+                    count(lines.len());
                 }
                 Err(error) => {
-                    self.written.fetch_add(error.written as u64, Ordering::AcqRel);
+                    count(error.written);
                     self.fail(error);
                 }
             }
             rest = later;
         }
-        if let (Some(marks), Some(last)) = (&self.marks, batch.lines.last())
-            && !self.failed.load(Ordering::Acquire)
-        {
-            marks.lock().unwrap_or_else(PoisonError::into_inner).push_back((last.seq + 1, sink.mark()));
+        let Some(next_seq) = batch.border.filter(|_| !self.failed.load(Ordering::Acquire)) else { return };
+        if seals {
+            match sink.seal() {
+                Ok(()) => self.written.store(next_seq, Ordering::Release),
+                Err(error) => return self.fail(error),
+            }
+        }
+        if let Some(marks) = &self.marks {
+            marks.lock().unwrap_or_else(PoisonError::into_inner).push_back((next_seq, sink.mark()));
         }
     }
 }
@@ -581,7 +633,7 @@ mod tests {
         assert!(!delivery.has_room());
         assert_eq!((delivery.oldest(), delivery.oldest_admitted()), (Some(MAX_RECORDS), None));
         drop(reader);
-        delivery.flush();
+        delivery.flush(Moment::START);
         while !delivery.has_room() {
             std::thread::yield_now();
         }

@@ -170,7 +170,7 @@ impl<F: Fetcher> Dispatcher<F> {
         self.hand_over(now);
         self.drop_unwanted(now);
         if self.delivery.flush_due().is_some_and(|due| due <= now) {
-            self.delivery.flush();
+            self.delivery.flush(now);
         }
         self.keep_ledger(now);
         self.publish();

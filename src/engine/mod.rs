@@ -95,7 +95,8 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         settings: settings.clone(),
         clock,
         needs_record: sinks.iter().any(|(_, sink)| sink.needs_record()),
-        needs_json: sinks.iter().any(|(_, sink)| !sink.needs_record()),
+        needs_json: sinks.iter().any(|(_, sink)| sink.needs_json()),
+        needs_exchange: sinks.iter().any(|(_, sink)| sink.needs_exchange()),
     };
     let pool = pool::ParsePool::new(if inline { 0 } else { parse_threads() });
     let mut rng = fastrand::Rng::with_seed(settings.seed);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Digest as _;
 
 use super::changes;
@@ -16,7 +17,8 @@ use super::clock::Clock;
 use super::settings::EngineSettings;
 use crate::fetch::body::Reservation;
 use crate::fetch::progress::Progress;
-use crate::fetch::{Attempt, Head};
+use crate::fetch::{Attempt, Head, SentHead};
+use crate::model::exchange::Exchange;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Job, JobKind, Known, Mirror};
 use crate::model::page::{Directives, Extraction, Fingerprint, Outlink, Page};
@@ -39,6 +41,8 @@ pub struct Desk {
     pub needs_record: bool,
     /// Some sink needs the JSON text.
     pub needs_json: bool,
+    /// Some sink keeps requests and answers.
+    pub needs_exchange: bool,
 }
 
 /// What counts with a record. Empty without a journal.
@@ -100,7 +104,8 @@ impl Finished {
     pub fn size(&self) -> usize {
         let record = self.record.as_ref().map_or(0, |record| {
             let body = record.body.as_ref().and_then(|body| body.as_ref()).map_or(0, String::len);
-            1024 + body + record.body_base64.as_ref().map_or(0, String::len)
+            let kept = record.exchange.as_ref().map_or(0, |exchange| exchange.body.len());
+            1024 + body + kept + record.body_base64.as_ref().map_or(0, String::len)
         });
         self.json.len() + record
     }
@@ -142,6 +147,12 @@ struct Came<'a> {
 }
 
 impl Desk {
+    /// Whether a body goes on with its record.
+    #[must_use]
+    pub fn keeps_bodies(&self) -> bool {
+        self.settings.with.body || self.needs_exchange
+    }
+
     #[must_use]
     pub fn wall_now(&self) -> WallTime {
         self.clock.wall(self.clock.now())
@@ -157,7 +168,8 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
-        let Attempt { head, mut body, error, first_byte, timings, elapsed, proxy, from_cache, stale, .. } = attempt;
+        let Attempt { sent, head, mut body, error, first_byte, timings, elapsed, proxy, from_cache, stale, .. } =
+            attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
         if let Some(timings) = timings {
@@ -188,6 +200,10 @@ impl Desk {
                 record.outcome = if accepted { Outcome::Ok } else { Outcome::HttpError };
             }
         }
+        // What the cache gave is no exchange of this run.
+        if let (Some(url), Some(sent), Some(head), false) = (url, sent, &head, from_cache) {
+            record.exchange = Some(Box::new(exchange(url, *sent, head, body.bytes.clone())));
+        }
         let page = head.as_ref().and_then(|head| self.remember(&mut record, job, head, &body.bytes));
         let held = body.bytes.len();
         let came =
@@ -201,7 +217,7 @@ impl Desk {
         if self.settings.with.headers {
             record.headers = Some(head.as_ref().map(all_headers).unwrap_or_default());
         }
-        let memory = body.memory.take().filter(|_| self.settings.with.body).map(|mut memory| {
+        let memory = body.memory.take().filter(|_| self.keeps_bodies()).map(|mut memory| {
             memory.shrink_to(held);
             memory
         });
@@ -519,6 +535,29 @@ fn content_type(head: &Head) -> (Box<str>, Option<Box<str>>) {
         (name.trim().eq_ignore_ascii_case("charset") && !value.is_empty()).then(|| value.into())
     });
     (media_type.into_boxed_str(), charset)
+}
+
+/// A request and its answer as an archive keeps them.
+fn exchange(url: &Url, sent: SentHead, head: &Head, body: Bytes) -> Exchange {
+    let kept = |headers: &HeaderMap| {
+        let field = |(name, value): (&HeaderName, &HeaderValue)| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let shown = credentials::shown(name.as_str(), &text);
+            let bytes = if shown == text { value.as_bytes() } else { shown.as_bytes() };
+            (name.as_str().into(), bytes.into())
+        };
+        headers.iter().map(field).collect()
+    };
+    Exchange {
+        method: sent.method.as_str().into(),
+        target: url.as_str().into(),
+        request_headers: kept(&sent.headers),
+        request_body: sent.body,
+        status: head.status,
+        version: head.version,
+        response_headers: kept(&head.headers),
+        body,
+    }
 }
 
 fn all_headers(head: &Head) -> BTreeMap<String, Vec<String>> {

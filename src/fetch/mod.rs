@@ -95,9 +95,19 @@ pub struct Request {
     pub progress: Arc<progress::Progress>,
 }
 
+/// What was sent, for those who keep it.
+#[derive(Debug, Clone)]
+pub struct SentHead {
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub body: Option<Bytes>,
+}
+
 /// What one request did.
 #[derive(Debug, Default)]
 pub struct Attempt {
+    /// If an archive is written; filled by the engine.
+    pub sent: Option<Box<SentHead>>,
     /// Stands also when the body failed.
     pub head: Option<Head>,
     /// What came of the body, decoded; empty where none came.

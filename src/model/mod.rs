@@ -1,5 +1,7 @@
 //! Floor 1: the types that every other floor speaks in. Plain values, no clock, no network, no files.
 
+pub mod columns;
+pub mod exchange;
 pub mod fetch_error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::exchange::Exchange;
 use super::fetch_error::FetchError;
 use super::page::Outlink;
 use super::units::{Millis, WallTime};
@@ -202,6 +203,9 @@ pub struct RecordBody {
     /// With `--with body`: what is not text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
+    /// For archives, if an output is one. Not part of the JSON.
+    #[serde(skip)]
+    pub exchange: Option<Box<Exchange>>,
 }
 
 #[expect(clippy::ref_option, reason = "the signature that serde calls")]
@@ -280,6 +284,7 @@ impl RecordBody {
             links: None,
             body: None,
             body_base64: None,
+            exchange: None,
         }
     }
 }

@@ -114,6 +114,7 @@ fn write(record: &RecordBody) -> Vec<u8> {
         links,
         body,
         body_base64,
+        exchange: _,
     } = record;
     let mut buffer = Vec::with_capacity(USUAL + expected_text(record));
     let out = &mut buffer;
@@ -484,6 +485,7 @@ mod tests {
             links: Some(vec![link]),
             body: Some(Some(text("body"))),
             body_base64: Some(text("base64")),
+            exchange: None,
         }
     }
 

@@ -349,6 +349,7 @@ mod samples {
             }]),
             body: Some(Some("text".to_owned())),
             body_base64: Some("AP8=".to_owned()),
+            exchange: None,
             run: "run-1".into(),
             id: "r-1".to_owned(),
             outcome: Outcome::HttpError,

@@ -7,7 +7,7 @@ use std::fs::File;
 
 use super::jsonl::after_brace;
 use super::output::Output;
-use super::{Format, Line, Sink, SinkError};
+use super::{Format, Line, Open, Sink, SinkError};
 use crate::model::mark::OutputMark;
 use crate::model::record_json::write_head;
 
@@ -15,7 +15,10 @@ use crate::model::record_json::write_head;
 pub(super) const FORMAT: Format = Format {
     name: "json",
     endings: &["json"],
-    open: |output, start| Box::new(Json { output, next: start.next_seq, is_empty: !start.goes_on, has_failed: false }),
+    open: Open::Text(|output, start| {
+        let is_empty = !start.goes_on;
+        Box::new(Json { output, next: start.next_seq, is_empty, is_sealed_empty: is_empty, has_failed: false })
+    }),
 };
 
 struct Json {
@@ -23,6 +26,8 @@ struct Json {
     /// The `seq` after the last whole record.
     next: u64,
     is_empty: bool,
+    /// The same where the last epoch ended.
+    is_sealed_empty: bool,
     has_failed: bool,
 }
 
@@ -53,6 +58,19 @@ impl Sink for Json {
         Ok(self.next)
     }
 
+    fn seals(&self) -> bool {
+        self.output.seals()
+    }
+
+    fn seal(&mut self) -> Result<(), SinkError> {
+        let sealed = self.output.seal();
+        match sealed {
+            Ok(()) => self.is_sealed_empty = self.is_empty,
+            Err(_) => (self.has_failed, self.is_empty) = (true, self.is_sealed_empty),
+        }
+        sealed
+    }
+
     fn atomic_bytes(&self) -> Option<usize> {
         self.output.atomic_bytes()
     }
@@ -71,6 +89,7 @@ impl Sink for Json {
         }
         let end: &[u8] = if self.is_empty { b"[]\n" } else { b"\n]\n" };
         let closed = self.output.line(|_| (), end, &[]).and_then(|()| self.output.end_batch());
+        let closed = closed.and_then(|()| self.output.seal_last());
         // That this output cannot be written was told when it happened; closing it was worth a try.
         if self.has_failed { Ok(()) } else { closed }
     }

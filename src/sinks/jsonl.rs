@@ -5,7 +5,7 @@
 use std::fs::File;
 
 use super::output::Output;
-use super::{Format, Line, Sink, SinkError};
+use super::{Format, Line, Open, Sink, SinkError};
 use crate::model::mark::OutputMark;
 use crate::model::record_json::write_head;
 
@@ -13,7 +13,7 @@ use crate::model::record_json::write_head;
 pub(super) const FORMAT: Format = Format {
     name: "jsonl",
     endings: &["jsonl", "ndjson"],
-    open: |output, start| Box::new(Jsonl { output, next: start.next_seq }),
+    open: Open::Text(|output, start| Box::new(Jsonl { output, next: start.next_seq })),
 };
 
 struct Jsonl {
@@ -37,6 +37,14 @@ impl Sink for Jsonl {
         Ok(self.next)
     }
 
+    fn seals(&self) -> bool {
+        self.output.seals()
+    }
+
+    fn seal(&mut self) -> Result<(), SinkError> {
+        self.output.seal()
+    }
+
     fn atomic_bytes(&self) -> Option<usize> {
         self.output.atomic_bytes()
     }
@@ -50,7 +58,7 @@ impl Sink for Jsonl {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        Ok(())
+        self.output.seal_last()
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::compress::{Members, compression_of};
 use super::reread::{Digest, reread};
 use super::{Checked, OutputSettings, SinkError, Target};
 use crate::model::mark::OutputMark;
@@ -36,6 +37,8 @@ pub struct Output {
     is_pipe: bool,
     /// Of a file that was opened by its name: where it stands, and its last bytes.
     place: Option<Place>,
+    /// What is written is compressed, and counts from the end of a member on.
+    members: Option<Members>,
 }
 
 /// Where a regular file stands behind its last whole line.
@@ -63,9 +66,24 @@ impl Place {
 }
 
 impl Output {
+    /// [`Output::open_raw`], for text: compressed if the name says so.
+    pub(super) fn open(settings: &OutputSettings) -> Result<Self, SinkError> {
+        Ok(Self { members: members(settings, false), ..Self::open_raw(settings)? })
+    }
+
+    /// [`Output::reopen_raw`], for text: compressed if the name says so.
+    pub(super) fn reopen(
+        settings: &OutputSettings,
+        mark: Option<OutputMark>,
+        checked: Checked,
+    ) -> Result<Self, SinkError> {
+        let output = Self::reopen_raw(settings, mark, checked)?;
+        Ok(Self { members: members(settings, output.position().is_some_and(|bytes| bytes > 0)), ..output })
+    }
+
     /// Creates or truncates the file, or takes standard output past the standard library's own buffer, which would
     /// hand over each line on its own.
-    pub(super) fn open(settings: &OutputSettings) -> Result<Self, SinkError> {
+    pub(super) fn open_raw(settings: &OutputSettings) -> Result<Self, SinkError> {
         let (target, file) = match &settings.target {
             Target::Stdout => ("standard output".to_owned(), standard_output()),
             Target::File(path) => (path.display().to_string(), create(path)),
@@ -77,12 +95,12 @@ impl Output {
     }
 
     /// As [`super::reopen`].
-    pub(super) fn reopen(
+    pub(super) fn reopen_raw(
         settings: &OutputSettings,
         mark: Option<OutputMark>,
         checked: Checked,
     ) -> Result<Self, SinkError> {
-        let Target::File(path) = &settings.target else { return Self::open(settings) };
+        let Target::File(path) = &settings.target else { return Self::open_raw(settings) };
         let target = path.display().to_string();
         match go_back(path, mark, checked) {
             Ok((file, place)) => Ok(Self { place, ..Self::new(target, file) }),
@@ -92,7 +110,8 @@ impl Output {
 
     pub(super) fn new(target: String, file: File) -> Self {
         let is_pipe = is_pipe(&file);
-        Self { target, file, buffer: Vec::new(), ends: Vec::new(), written: 0, is_torn: false, is_pipe, place: None }
+        let (buffer, ends) = (Vec::new(), Vec::new());
+        Self { target, file, buffer, ends, written: 0, is_torn: false, is_pipe, place: None, members: None }
     }
 
     /// Takes one line: its start, which is formed here, the rest of it, and its end; and hands over what has gathered
@@ -117,7 +136,47 @@ impl Output {
 
     /// As [`super::Sink::atomic_bytes`].
     pub(super) fn atomic_bytes(&self) -> Option<usize> {
-        self.is_pipe.then_some(PIPE_BUF)
+        // What is compressed is only written member by member.
+        (self.is_pipe && self.members.is_none()).then_some(PIPE_BUF)
+    }
+
+    /// Bytes from the start of a regular file; between batches only.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.place.as_ref().map(|place| place.bytes)
+    }
+
+    /// As [`super::Sink::seals`].
+    pub(super) fn seals(&self) -> bool {
+        self.members.is_some()
+    }
+
+    /// As [`super::Sink::seal`]: writes the member at hand. Nothing to do for what is not compressed.
+    pub(super) fn seal(&mut self) -> Result<(), SinkError> {
+        self.end_member(false)
+    }
+
+    /// Seals what is left: nothing follows.
+    pub(super) fn seal_last(&mut self) -> Result<(), SinkError> {
+        self.end_member(true)
+    }
+
+    fn end_member(&mut self, last: bool) -> Result<(), SinkError> {
+        let Some(members) = &mut self.members else { return Ok(()) };
+        let failed = |source| SinkError { target: self.target.clone(), written: 0, source };
+        let member = members.end(last).map_err(failed)?;
+        let mut done = 0;
+        match write_all(&mut self.file, &member, &mut done) {
+            Ok(()) => {
+                if let Some(place) = &mut self.place {
+                    place.go_on([&member, &[], &[]]);
+                }
+                Ok(())
+            }
+            Err(source) => {
+                self.is_torn = done > 0 && cut_back(&mut self.file, done as u64).is_err();
+                Err(SinkError { target: self.target.clone(), written: 0, source })
+            }
+        }
     }
 
     /// As [`super::Sink::mark`]; between batches only.
@@ -139,8 +198,15 @@ impl Output {
 
     /// Writes what has gathered, and behind it the rest of a long line and its end.
     fn hand_over(&mut self, rest: &[u8], end: &[u8]) -> Result<(), SinkError> {
-        let mut done = 0;
         let parts = [&self.buffer, rest, end];
+        if let Some(members) = &mut self.members {
+            let result = parts.into_iter().try_for_each(|part| members.add(part));
+            self.written += self.ends.len();
+            self.buffer.clear();
+            self.ends.clear();
+            return result.map_err(|source| SinkError { target: self.target.clone(), written: 0, source });
+        }
+        let mut done = 0;
         let result = parts.into_iter().try_for_each(|part| write_all(&mut self.file, part, &mut done));
         if let Some(place) = self.place.as_mut().filter(|_| result.is_ok()) {
             place.go_on(parts);
@@ -155,6 +221,12 @@ impl Output {
         let written = std::mem::take(&mut self.written);
         Err(SinkError { target: self.target.clone(), written, source })
     }
+}
+
+/// What compresses the output, if its name asks for it.
+fn members(settings: &OutputSettings, any: bool) -> Option<Members> {
+    let Target::File(path) = &settings.target else { return None };
+    compression_of(path).map(|(compression, _)| Members::new(compression, any))
 }
 
 /// Only of a file that has a name: what standard output leads to is somebody else's.

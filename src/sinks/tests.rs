@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use super::*;
+use crate::model::columns::COLUMNS;
 use crate::model::record::{Outcome, RecordBody};
 
 /// Lines whose records have a title of `length` bytes.
@@ -40,8 +41,19 @@ fn the_table_knows_endings() {
         ("out.jsonl", Some("jsonl")),
         ("out.NDJSON", Some("jsonl")),
         ("out.v2.json", Some("json")),
+        ("out.csv", Some("csv")),
         ("out.txt", None),
-        ("out.csv.gz", None),
+        ("out.csv.gz", Some("csv")),
+        ("out.JSON.Zst", Some("json")),
+        ("out.gz", Some("jsonl")),
+        ("out.txt.gz", None),
+        ("out.db", Some("sqlite")),
+        ("out.db.gz", None),
+        ("out.warc", Some("warc")),
+        ("out.warc.gz", Some("warc")),
+        ("out.warc.zst", None),
+        ("out.parquet", Some("parquet")),
+        ("out.parquet.gz", None),
     ];
     for (path, format) in cases {
         assert_eq!(format_for_path(Path::new(path)), format, "{path}");
@@ -65,7 +77,14 @@ fn bytes_of_each_format() {
             format!(r#"{{"schema":1,"seq":{},{tail}"#, line.seq)
         })
         .collect();
+    let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+    let cells = |seq| {
+        format!(
+            "1,{seq},run,r-{seq},,,,,skipped,,,,GET,0,,0,[],,,,,,,,,,,,,,0,0,false,,,x,,false,false,false,,,,,,,,\r\n"
+        )
+    };
     for (format, empty, full) in [
+        ("csv", names.join(",") + "\r\n", names.join(",") + "\r\n" + &(0..3).map(cells).collect::<String>()),
         ("jsonl", String::new(), records.join("\n") + "\n"),
         ("json", "[]\n".to_owned(), format!("[\n{}\n]\n", records.join(",\n"))),
     ] {
@@ -116,7 +135,7 @@ fn what_cannot_be_opened_is_named() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_takes_nothing() {
-    for format in ["jsonl", "json"] {
+    for format in ["jsonl", "json", "csv"] {
         let mut sink = to_file(Path::new("/dev/full"), format);
         let error = sink.write(&lines(0..200, 1000)).unwrap_err();
         assert_eq!(error.source.kind(), std::io::ErrorKind::StorageFull);
@@ -132,12 +151,14 @@ fn a_full_disk_takes_nothing() {
 #[test]
 fn a_closed_pipe_tells_what_was_whole() {
     for (format, open) in [("jsonl", jsonl::FORMAT.open), ("json", json::FORMAT.open)] {
+        let Open::Text(open) = open else { panic!("{format} is no text") };
         let (mut reader, writer) = std::io::pipe().unwrap();
         #[cfg(unix)]
         let file = std::os::fd::OwnedFd::from(writer).into();
         #[cfg(windows)]
         let file = std::os::windows::io::OwnedHandle::from(writer).into();
-        let mut sink = open(Output::new("standard output".to_owned(), file), Start { next_seq: 0, goes_on: false });
+        let mut sink =
+            open(Output::new("standard output".to_owned(), file), Start { path: None, next_seq: 0, goes_on: false });
         let reading = std::thread::Builder::new().spawn(move || {
             let mut head = vec![0; 100_000];
             reader.read_exact(&mut head).unwrap();
@@ -163,7 +184,7 @@ fn to_gone(open: fn(Output, Start) -> Box<dyn Sink>) -> Box<dyn Sink> {
     let file = std::os::fd::OwnedFd::from(writer).into();
     #[cfg(windows)]
     let file = std::os::windows::io::OwnedHandle::from(writer).into();
-    open(Output::new("pipe".to_owned(), file), Start { next_seq: 0, goes_on: false })
+    open(Output::new("pipe".to_owned(), file), Start { path: None, next_seq: 0, goes_on: false })
 }
 
 /// A limit on the size of files is the one full disk that every machine has. It holds for a whole process, so the test
@@ -255,13 +276,15 @@ fn a_channel_without_a_receiver_is_a_closed_pipe() {
 }
 
 fn holds(settings: &OutputSettings, mark: Option<OutputMark>) -> bool {
-    check(settings, mark).unwrap().is_some()
+    check(settings, mark, 1).unwrap().is_some()
 }
 
 #[test]
 fn an_output_goes_on_where_it_was_marked() {
     let directory = tempfile::tempdir().unwrap();
-    for (format, length) in [("jsonl", 10), ("json", 10), ("jsonl", 100_000), ("json", 100_000)] {
+    for (format, length) in
+        [("jsonl", 10), ("json", 10), ("csv", 10), ("jsonl", 100_000), ("json", 100_000), ("csv", 100_000)]
+    {
         let path = directory.path().join("out");
         let whole = directory.path().join("whole");
         let settings = OutputSettings { target: Target::File(path.clone()), format };
@@ -277,12 +300,12 @@ fn an_output_goes_on_where_it_was_marked() {
         for (next, mark) in marks.clone() {
             fs::copy(&whole, &path).unwrap();
             assert!(holds(&settings, mark), "{format} {next}");
-            let mut sink = reopen(&settings, mark, next, check(&settings, mark).unwrap().unwrap()).unwrap();
+            let mut sink = reopen(&settings, mark, next, check(&settings, mark, next).unwrap().unwrap()).unwrap();
             sink.write(&lines(next..6, length)).unwrap();
             sink.finish().unwrap();
             assert_eq!(fs::read(&path).unwrap(), fs::read(&whole).unwrap(), "{format} {next}");
             if next > 0 {
-                let stale = || check(&settings, mark).unwrap().unwrap_or(Checked(Some(output::Place::default())));
+                let stale = || check(&settings, mark, next).unwrap().unwrap_or(Checked(Some(output::Place::default())));
                 // Any byte.
                 let mut bytes = fs::read(&whole).unwrap();
                 let at = usize::try_from(mark.unwrap().bytes).unwrap() / 3;
@@ -307,4 +330,159 @@ fn an_output_goes_on_where_it_was_marked() {
             }
         }
     }
+}
+
+/// The text in a compressed file, by programs of the machine.
+fn decompressed(path: &Path) -> Vec<u8> {
+    let program = if path.extension().is_some_and(|ending| ending == "gz") { "gzip" } else { "zstd" };
+    let output = std::process::Command::new(program).args(["-d", "-q", "-c"]).arg(path).output().unwrap();
+    assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[test]
+fn compressed_text_is_whole_at_the_end_of_every_epoch() {
+    let directory = tempfile::tempdir().unwrap();
+    for (format, compression) in
+        ["jsonl", "json", "csv"].into_iter().flat_map(|format| [(format, "gz"), (format, "zst")])
+    {
+        let path = directory.path().join(format!("out.{format}.{compression}"));
+        let plain = directory.path().join(format!("out.{format}"));
+        let settings = OutputSettings { target: Target::File(path.clone()), format };
+        let mut empty = to_file(&path, format);
+        assert!(empty.seals() && empty.atomic_bytes().is_none());
+        empty.finish().unwrap();
+        to_file(&plain, format).finish().unwrap();
+        assert_eq!(decompressed(&path), fs::read(&plain).unwrap(), "no record");
+        let (mut sink, mut marks) = (to_file(&path, format), Vec::new());
+        for seq in 0..6 {
+            let mark = sink.mark().unwrap();
+            assert_eq!(mark.bytes, fs::metadata(&path).unwrap().len(), "nothing is written in an epoch");
+            marks.push((2 * seq, mark));
+            sink.write(&lines(2 * seq..2 * seq + 1, 10)).unwrap();
+            sink.write(&lines(2 * seq + 1..2 * seq + 2, 100_000)).unwrap();
+            assert_eq!(sink.mark(), Some(mark));
+            sink.seal().unwrap();
+            decompressed(&path);
+        }
+        sink.finish().unwrap();
+        let mut sink = to_file(&plain, format);
+        let all: Vec<Line> = (0..6)
+            .flat_map(|n| lines(2 * n..2 * n + 1, 10).into_iter().chain(lines(2 * n + 1..2 * n + 2, 100_000)))
+            .collect();
+        sink.write(&all).unwrap();
+        sink.finish().unwrap();
+        assert!(!sink.seals());
+        let (whole, bytes) = (fs::read(&plain).unwrap(), fs::read(&path).unwrap());
+        assert_eq!(decompressed(&path), whole);
+        for (next, mark) in marks {
+            // Killed in the middle of a member.
+            let torn = (usize::try_from(mark.bytes).unwrap() + 9).min(bytes.len());
+            fs::write(&path, &bytes[..torn]).unwrap();
+            let mut sink =
+                reopen(&settings, Some(mark), next, check(&settings, Some(mark), next).unwrap().unwrap()).unwrap();
+            let first = usize::try_from(next).unwrap();
+            sink.write(&all[first..]).unwrap();
+            sink.finish().unwrap();
+            assert_eq!(decompressed(&path), whole, "{format} {compression} {next}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_epoch_that_finds_the_disk_full_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    for format in ["jsonl", "json", "csv"] {
+        let path = directory.path().join(format!("full.{format}.gz"));
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let mut sink = to_file(&path, format);
+        sink.write(&lines(0..20, 100)).unwrap();
+        let error = sink.seal().unwrap_err();
+        assert_eq!((error.source.kind(), error.written), (std::io::ErrorKind::StorageFull, 0));
+    }
+}
+
+/// What SQLite says of a database.
+fn asked<T: rusqlite::types::FromSql>(path: &Path, question: &str) -> T {
+    rusqlite::Connection::open(path).unwrap().query_row(question, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_database_has_whole_epochs_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.db");
+    fs::write(&path, "of an earlier run").unwrap();
+    fs::write(directory.path().join("out.db-journal"), "of an earlier run").unwrap();
+    let settings = OutputSettings { target: Target::File(path.clone()), format: "sqlite" };
+    let mut sink = open(&settings).unwrap();
+    assert!(sink.seals() && !sink.needs_record() && sink.mark().is_none());
+    sink.write(&lines(0..3, 10)).unwrap();
+    assert_eq!(asked::<i64>(&path, "SELECT count(*) FROM records"), 0);
+    sink.seal().unwrap();
+    assert_eq!(sink.commit().unwrap(), 3);
+    sink.seal().unwrap();
+    sink.write(&lines(3..5, 10)).unwrap();
+    // A copy is what a kill leaves.
+    let killed = directory.path().join("killed.db");
+    fs::copy(&path, &killed).unwrap();
+    sink.finish().unwrap();
+    drop(sink);
+    assert_eq!(asked::<i64>(&path, "SELECT count(*) FROM records WHERE outcome = 'skipped' AND status IS NULL"), 5);
+    assert_eq!(asked::<String>(&path, "SELECT group_concat(seq, ' ') FROM records"), "0 1 2 3 4");
+    assert_eq!(asked::<i64>(&path, "SELECT count(*) FROM pages"), 0);
+    for (path, next, holds) in [(&path, 5, true), (&path, 6, false), (&killed, 3, true), (&killed, 4, false)] {
+        let settings = OutputSettings { target: Target::File(path.clone()), format: "sqlite" };
+        assert_eq!(check(&settings, None, next).unwrap().is_some(), holds, "{next}");
+    }
+    let settings = OutputSettings { target: Target::File(killed.clone()), format: "sqlite" };
+    let mut sink = reopen(&settings, None, 2, check(&settings, None, 2).unwrap().unwrap()).unwrap();
+    sink.write(&lines(2..5, 10)).unwrap();
+    sink.finish().unwrap();
+    drop(sink);
+    assert_eq!(
+        asked::<String>(&killed, "SELECT group_concat(seq || title, ' ') FROM records"),
+        asked::<String>(&path, "SELECT group_concat(seq || title, ' ') FROM records")
+    );
+    // Not a database, and no file at all.
+    fs::write(&killed, "text".repeat(1000)).unwrap();
+    assert!(check(&settings, None, 2).unwrap().is_none());
+    fs::remove_file(&killed).unwrap();
+    assert!(check(&settings, None, 2).unwrap().is_none());
+    let error = open(&OutputSettings { target: Target::Stdout, format: "sqlite" }).map(drop).unwrap_err();
+    assert_eq!(error.source.to_string(), "this format needs a file");
+}
+
+#[test]
+fn columns_of_a_database_have_types_and_links_a_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.sqlite");
+    let mut sink = to_file(&path, "sqlite");
+    let mut record = RecordBody::blank("run".into(), "r-0".to_owned(), Outcome::Ok);
+    record.status = Some(200);
+    record.size = u64::MAX;
+    record.title = Some("\"é\n'; DROP TABLE records; --".to_owned());
+    record.total_ms = Some(std::time::Duration::from_millis(3).into());
+    record.data = serde_json::json!({"price": [1.5]}).as_object().cloned();
+    record.truncated = true;
+    let link = crate::model::page::Outlink {
+        url: "http://a/".into(),
+        fragment: None,
+        text: Some("\"x\"".into()),
+        rel: None,
+        tag: "a".into(),
+        attribute: "href".into(),
+        leads: true,
+        nofollow: false,
+    };
+    record.links = Some(vec![link]);
+    sink.write(&[Line { seq: 0, json: record.to_json(), record: None }]).unwrap();
+    sink.finish().unwrap();
+    let question =
+        "SELECT typeof(status) || typeof(total_ms) || typeof(truncated) || typeof(size) || typeof(line) FROM records";
+    assert_eq!(asked::<String>(&path, question), "integerrealintegerintegernull");
+    assert_eq!(asked::<String>(&path, "SELECT title FROM pages"), record.title.unwrap());
+    assert!((asked::<f64>(&path, "SELECT json_extract(data, '$.price[0]') FROM records") - 1.5).abs() < f64::EPSILON);
+    let question = "SELECT record || url || \"text\" || tag || attribute || coalesce(rel, '-') FROM links";
+    assert_eq!(asked::<String>(&path, question), "0http://a/\"x\"ahref-");
 }

@@ -6,6 +6,7 @@
 //! - `layering` reads the source: imports point down. It runs nothing.
 //! - `input` is about lines, jobs, lists and standard input, up to the moment a URL is accepted.
 //! - `records` is about the shape of what comes out: keys, types, order, outputs.
+//! - `sinks` is about output formats, read back by programs that are not ours.
 //! - `crawl` is about which links are followed, and that each page is asked once.
 //! - `politeness` is about how fast and how much at once; every test has a control run without the limit.
 //! - `robots` is about robots.txt however it comes, nofollow, and the commands that only tell.
@@ -62,6 +63,7 @@ mod refusals;
 mod resilience;
 mod robots;
 mod secrets;
+mod sinks;
 mod state;
 mod support;
 mod time;

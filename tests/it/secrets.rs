@@ -94,6 +94,12 @@ fn full_run(site: &Site, log: &str, state: bool) -> Command {
             "out.jsonl",
             "-o",
             "out.json",
+            "-o",
+            "out.warc",
+            "-o",
+            "out.csv",
+            "-o",
+            "out.db",
         ])
         .args(["-u".to_owned(), format!("run:{}", secret("flag-user"))])
         .args(["-H".to_owned(), format!("X-Api-Key: {}", secret("flag-header"))])
@@ -111,7 +117,7 @@ fn full_run(site: &Site, log: &str, state: bool) -> Command {
 fn is_clean(run: &Run) {
     let mut found = complaints("standard output", &run.stdout);
     found.extend(complaints("standard error", run.stderr.as_bytes()));
-    for name in ["summary.json", "out.jsonl", "out.json"] {
+    for name in ["summary.json", "out.jsonl", "out.json", "out.warc", "out.warc.cdxj", "out.csv", "out.db"] {
         if run.path(name).exists() {
             found.extend(complaints(name, &std::fs::read(run.path(name)).unwrap()));
         }
@@ -129,6 +135,16 @@ fn a_run_full_of_secrets_tells_none() {
         let run = full_run(&site, log, state).run().exits(0);
         is_clean(&run);
         assert_eq!(run.records_of("out.jsonl").len(), lines(&site).len());
+        let archive = String::from_utf8_lossy(&std::fs::read(run.path("out.warc")).unwrap()).into_owned();
+        for line in [
+            "authorization: ***\r\n",
+            "cookie: ***\r\n",
+            "x-api-key: ***\r\n",
+            "set-cookie: sid=***; Path=/\r\n",
+            "x-other: seen\r\n",
+        ] {
+            assert!(archive.contains(line), "{line}");
+        }
         // The secrets were there: they went to the server, and into the jar.
         let jar = std::fs::read_to_string(run.path("jar.out")).unwrap();
         assert!(jar.contains(&secret("set-cookie")) && jar.contains(&secret("jar")));

@@ -41,7 +41,7 @@ pub(super) async fn run_kept(
         Opened::Run(file) => {
             let replay = Replay::scan(&dir, file).unwrap().unwrap();
             let mark = replay.marks().first().copied().flatten();
-            let checked = check(&output, mark).unwrap().unwrap();
+            let checked = check(&output, mark, replay.next_seq()).unwrap().unwrap();
             let seen = settings.seen_limit.clone();
             let wants = LoadSettings { retry_interrupted: true, seen, ..LoadSettings::default() };
             let past = replay.load(&mut memory, wants).unwrap();

@@ -267,6 +267,9 @@ pub fn without_credentials(proxy: &str) -> String {
 /// The outputs, and a warning if `--format` was given and changes nothing.
 fn outputs(values: &Values<'_>) -> Result<(Vec<OutputSettings>, Vec<String>), UsageError> {
     let standard = values.word("format")?;
+    if !is_text(standard) {
+        return Err(values.error("format", needs_file(standard)));
+    }
     let entries = values.list("output");
     if entries.is_empty() {
         return Ok((vec![OutputSettings { target: Target::Stdout, format: standard }], Vec::new()));
@@ -302,7 +305,12 @@ fn output(entry: &str, standard: &'static str) -> Result<OutputSettings, Bad> {
         return Err(Bad::new(format!("'{entry}' names no file")));
     }
     if path == "-" {
-        return Ok(OutputSettings { target: Target::Stdout, format: format.unwrap_or(standard) });
+        let format = format.unwrap_or(standard);
+        return if is_text(format) {
+            Ok(OutputSettings { target: Target::Stdout, format })
+        } else {
+            Err(needs_file(format))
+        };
     }
     let format = match format {
         Some(format) => format,
@@ -313,6 +321,16 @@ fn output(entry: &str, standard: &'static str) -> Result<OutputSettings, Bad> {
         })?,
     };
     Ok(OutputSettings { target: Target::File(path.into()), format })
+}
+
+fn is_text(format: &str) -> bool {
+    lycosa::sinks::FORMATS.iter().any(|known| known.name == format && known.is_text())
+}
+
+fn needs_file(format: &str) -> Bad {
+    let mut bad = Bad::new(format!("{format} is no text, and needs a file"));
+    bad.hint = Some(format!("-o FILE.{format}, or -o {format}:FILE"));
+    bad
 }
 
 fn format_names() -> Vec<&'static str> {
@@ -414,8 +432,21 @@ mod tests {
             [file("a.json", "json"), file("b", "jsonl"), file("c.txt", "json"), standard]
         );
         assert_eq!(outputs("./csv:x").map(|outputs| outputs.len()).ok(), Some(1));
-        assert_eq!(message(&[("output", "a.csv")]), "--output: the ending of 'a.csv' is not a format that is known");
-        assert_eq!(message(&[("output", "csv:a")]), "--output: 'csv' is not a format (jsonl, json)");
+        assert_eq!(message(&[("output", "a.xls")]), "--output: the ending of 'a.xls' is not a format that is known");
+        assert_eq!(
+            message(&[("output", "xls:a")]),
+            "--output: 'xls' is not a format (jsonl, json, csv, sqlite, warc, parquet)"
+        );
+        assert_eq!(message(&[("output", "sqlite:-")]), "--output: sqlite is no text, and needs a file");
+        assert_eq!(message(&[("format", "sqlite")]), "--format: sqlite is no text, and needs a file");
+        assert_eq!(
+            outputs("a.CSV.gz|b.zst|c.db").unwrap(),
+            [file("a.CSV.gz", "csv"), file("b.zst", "jsonl"), file("c.db", "sqlite")]
+        );
+        assert_eq!(
+            message(&[("output", "a.db.gz")]),
+            "--output: the ending of 'a.db.gz' is not a format that is known"
+        );
         assert_eq!(message(&[("output", "a|a")]), "--output: 'a' is given twice");
         assert_eq!(message(&[("output", "json:")]), "--output: 'json:' names no file");
         assert_eq!(resolve_with(Run::Fetch, &[("output", "a"), ("format", "json")]).unwrap().warnings.len(), 1);

@@ -16,7 +16,7 @@ pub const FILES: &str = "Configuration";
 pub const HEADINGS: [&str; 9] = [INPUT, SCOPE, REQUESTS, POLITENESS, LIMITS, FAILURES, OUTPUT, DISPLAY, FILES];
 
 /// Names of `--format`; the library's table has the same (tested).
-pub const FORMATS: &[&str] = &["jsonl", "json"];
+pub const FORMATS: &[&str] = &["jsonl", "json", "csv", "sqlite", "warc", "parquet"];
 
 /// Words of `--follow`: all links, those to documents, and the elements they can stand in.
 pub const FOLLOW: &[&str] = &[
@@ -274,7 +274,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("retry-all", Kind::Switch, "", "Repeat also POST, PUT, PATCH and DELETE that may have had an effect").under(FAILURES),
     // Output
     Setting::new("durability", Kind::Word(&["commit", "each"]), "MODE", "With --state: what is written survives a loss of power within a second (commit), or at once (each)").under(OUTPUT),
-    Setting::new("format", Kind::Word(FORMATS), "FORMAT", "Format of standard output (jsonl, json)").under(OUTPUT),
+    Setting::new("format", Kind::Word(FORMATS), "FORMAT", "Format of standard output (jsonl, json, csv)").under(OUTPUT),
     Setting::new("ordered", Kind::Switch, "", "Records in the order of input, not of completion").only(Run::Fetch).under(OUTPUT),
     Setting::new("output", Kind::Texts, "FILE", "Write records to FILE, in the format of its ending, or FORMAT:FILE; '-' is standard output; repeatable")
         .short('o')
