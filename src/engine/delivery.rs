@@ -160,7 +160,9 @@ impl Delivery {
     pub fn new(mut sinks: Vec<(String, Box<dyn Sink>)>, ordered: bool, inline: bool, before: Continuation) -> Self {
         let room = Arc::new(Notify::new());
         if before.journaled {
-            sinks.iter_mut().for_each(|(_, sink)| sink.goes_on());
+            for (_, sink) in &mut sinks {
+                sink.goes_on();
+            }
         }
         let marks = before.journaled.then(|| sinks.iter().map(|(_, sink)| sink.mark()).collect());
         let epoch = sinks.iter().any(|(_, sink)| sink.seals()).then(Epoch::default);

@@ -64,9 +64,10 @@ impl Sink for Json {
 
     fn seal(&mut self) -> Result<(), SinkError> {
         let sealed = self.output.seal();
-        match sealed {
-            Ok(()) => self.is_sealed_empty = self.is_empty,
-            Err(_) => (self.has_failed, self.is_empty) = (true, self.is_sealed_empty),
+        if sealed.is_ok() {
+            self.is_sealed_empty = self.is_empty;
+        } else {
+            (self.has_failed, self.is_empty) = (true, self.is_sealed_empty);
         }
         sealed
     }

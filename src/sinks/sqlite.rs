@@ -33,7 +33,7 @@ pub(super) const FORMAT: Format = Format {
 const TABLES: u32 = 1;
 
 /// How long a transaction waits for somebody who reads the file.
-const BUSY: Duration = Duration::from_secs(60);
+const BUSY: Duration = Duration::from_mins(1);
 
 struct Sqlite {
     path: PathBuf,

@@ -49,17 +49,18 @@ struct Warc {
 
 fn open(output: Output, start: Start) -> io::Result<Box<dyn Sink>> {
     // An index tells places, which a pipe does not have.
-    let index = match (&start.path, output.position()) {
+    let Start { path, next_seq, goes_on } = start;
+    let index = match (&path, output.position()) {
         (Some(path), Some(end)) => Some(Index::open(path, end)?),
         _ => None,
     };
-    let ending = start.path.as_deref().and_then(std::path::Path::extension);
+    let ending = path.as_deref().and_then(std::path::Path::extension);
     Ok(Box::new(Warc {
         output,
         index,
         gzip: ending.is_some_and(|ending| ending.eq_ignore_ascii_case("gz")),
-        next: start.next_seq,
-        has_info: start.goes_on,
+        next: next_seq,
+        has_info: goes_on,
         has_failed: false,
         seen: HashMap::new(),
     }))
@@ -179,7 +180,9 @@ impl Warc {
     /// One WARC record, compressed by itself if the file is.
     fn member(&self, head: &str, block: &[&[u8]], out: &mut Vec<u8>) {
         let mut digest = Sha1::new();
-        block.iter().for_each(|part| digest.update(part));
+        for part in block {
+            digest.update(part);
+        }
         let length: usize = block.iter().map(|part| part.len()).sum();
         let digest = sha1_text(digest.finalize().into());
         let ending = format!("WARC-Block-Digest: {digest}\r\nContent-Length: {length}\r\n\r\n");
