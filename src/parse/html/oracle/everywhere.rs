@@ -8,7 +8,7 @@
 
 use cssparser::{Parser, Token};
 
-use super::{Event, Start, events, meta};
+use super::{Event, Start, meta};
 use crate::model::url::{self, Url};
 use crate::parse::html::places::each_meta_url;
 
@@ -18,7 +18,7 @@ pub(super) type Found = (String, String, String, Option<String>);
 /// Attributes that are one URL, and the elements of HTML that have them.
 const ONE: &[(&str, &str)] = &[
     ("action", "form isindex"),
-    ("background", "body ilayer_ layer table tbody td tfoot th thead tr"),
+    ("background", "body layer table tbody td tfoot th thead tr"),
     ("cite", "blockquote del ins q"),
     ("codebase", "applet embed object"),
     ("dynsrc", "img"),
@@ -54,75 +54,81 @@ fn has(elements: &str, name: &str) -> bool {
 
 /// All links of a page, sorted.
 pub(super) fn expected(page: &str, at: &Url) -> Vec<Found> {
+    let (tree, events) = super::read(page);
     let mut all = Vec::new();
-    walk(page, at, 0, &mut all);
+    walk(events, Spot { at, base: &super::base_of(&tree, at), depth: 0 }, &mut all);
     all.sort();
     all
 }
 
-fn walk(page: &str, at: &Url, depth: usize, all: &mut Vec<Found>) {
-    let (base, events) = (super::base_of(page, at), events(page));
-    let mut style = None;
+/// A document at this URL, or markup in one, whose URLs are relative to `base`.
+#[derive(Clone, Copy)]
+struct Spot<'a> {
+    at: &'a Url,
+    base: &'a Url,
+    depth: usize,
+}
+
+fn walk(events: Vec<Event>, spot: Spot<'_>, all: &mut Vec<Found>) {
+    let Spot { at, base, depth } = spot;
+    let mut in_style = false;
     for event in events {
-        if let Event::Text(text) = &event {
-            if style.is_some() {
-                css(text, &base, "style", "url", "@import", all);
-            }
-            continue;
-        }
         match event {
+            Event::Text(text) if in_style => css(&text, base, "style", "url", "@import", all),
             Event::Start(start) => {
-                style = (start.name == "style" && !start.closes_itself).then_some(());
-                let mut take = |attribute: &str, reference: &str| {
-                    all.extend(found(&start.name, attribute, reference, &base));
-                };
-                if start.is_foreign { drawn(&start, &mut take) } else { html(&start, &mut take) }
-                leading(&start, &mut take);
-                if !start.is_foreign && start.name == "base" {
-                    all.extend(start.find("href").and_then(|href| found("base", "href", href, at)));
-                }
-                with_codebase(&start, &base, all);
-                if let Some(text) = start.find("style") {
-                    css(text, &base, "style", "style", "style", all);
-                }
-                if start.name == "iframe"
-                    && depth < DEEPEST
-                    && let Some(document) = start.find("srcdoc")
-                {
-                    walk(document, &base, depth + 1, all);
-                }
+                in_style = start.name == "style" && !(start.is_foreign && start.closes_itself);
+                of_tag(&start, spot, all);
             }
+            Event::End => in_style = false,
             Event::Comment(comment) if depth == 0 => {
-                style = None;
                 let content = comment.strip_prefix("[if").and_then(|condition| condition.split_once("]>"));
                 if let Some((_, content)) = content {
-                    // Its own base is no base of anything but itself.
-                    inside(content.split("<![endif]").next().unwrap_or_default(), &base, at, all);
+                    let markup = content.split("<![endif]").next().unwrap_or_default();
+                    walk(super::read(markup).1, Spot { at, base, depth: 1 }, all);
                 }
             }
-            _ => style = None,
+            Event::Text(_) | Event::Comment(_) => {}
         }
     }
 }
 
-/// Markup for old browsers: as a document within, relative to the page's base and no other.
-fn inside(markup: &str, base: &Url, at: &Url, all: &mut Vec<Found>) {
-    let plain: String = markup.to_owned();
-    let own = super::base_of(&plain, at) != *at;
-    let mut found = Vec::new();
-    walk(&plain, base, 1, &mut found);
-    if !own {
-        all.append(&mut found);
+fn of_tag(start: &Start, Spot { at, base, depth }: Spot<'_>, all: &mut Vec<Found>) {
+    let mut take = |attribute: &str, reference: &str| {
+        all.extend(found(&start.name, attribute, reference, base));
+    };
+    if start.is_foreign {
+        drawn(start, &mut take)
     } else {
-        all.extend(found.into_iter().filter(|_| false));
+        html(start, &mut take)
+    }
+    leading(start, &mut take);
+    if !start.is_foreign && start.name == "base" {
+        let href = start.find("href").filter(|href| !href.trim_ascii_start().starts_with('#'));
+        all.extend(href.and_then(|href| found("base", "href", href, at)));
+    }
+    with_codebase(start, base, all);
+    if let Some(text) = start.find("style") {
+        css(text, base, "style", "style", "style", all);
+    }
+    if start.name == "iframe"
+        && depth < DEEPEST
+        && let Some(document) = start.find("srcdoc")
+    {
+        let (tree, events) = super::read(document);
+        walk(events, Spot { at: base, base: &super::base_of(&tree, base), depth: depth + 1 }, all);
     }
 }
 
 fn found(tag: &str, attribute: &str, reference: &str, base: &Url) -> Option<Found> {
-    if reference.trim_ascii().is_empty() && !matches!((tag, attribute), ("a" | "area" | "link" | "frame" | "iframe", _)) {
+    let reference = reference.trim_ascii();
+    let leads = matches!(
+        (tag, attribute),
+        ("a" | "area" | "link", "href") | ("a", "xlink:href") | ("frame" | "iframe", "src") | ("meta", "refresh")
+    );
+    if reference.is_empty() && !leads {
         return None;
     }
-    let joined = url::join(base, reference.trim_ascii()).ok()?;
+    let joined = url::join(base, reference).ok()?;
     Some((tag.into(), attribute.into(), url::canonical(&joined), joined.fragment().map(str::to_owned)))
 }
 
@@ -130,7 +136,9 @@ fn found(tag: &str, attribute: &str, reference: &str, base: &Url) -> Option<Foun
 fn leading(start: &Start, take: &mut impl FnMut(&str, &str)) {
     match (start.name.as_str(), start.find("href")) {
         ("a" | "area" | "link", Some(href)) => take("href", href),
-        ("a", None) if start.is_foreign => start.find("xlink:href").into_iter().for_each(|href| take("xlink:href", href)),
+        ("a", None) if start.is_foreign => {
+            start.find("xlink:href").into_iter().for_each(|href| take("xlink:href", href))
+        }
         ("frame" | "iframe", _) if start.is_foreign => {
             start.find("src").into_iter().for_each(|source| take("src", source));
         }
@@ -236,7 +244,8 @@ fn candidates(srcset: &str) -> Vec<String> {
 }
 
 fn css(text: &str, base: &Url, tag: &str, plain: &str, import: &str, all: &mut Vec<Found>) {
-    let mut take = |is_import: bool, one: &str| all.extend(found(tag, if is_import { import } else { plain }, one, base));
+    let mut take =
+        |is_import: bool, one: &str| all.extend(found(tag, if is_import { import } else { plain }, one, base));
     block(&mut Parser::new(text), false, &mut take);
 }
 
@@ -253,7 +262,8 @@ fn block(parser: &mut Parser<'_>, strings: bool, take: &mut dyn FnMut(bool, &str
             Token::QuotedString(one) if import || strings => take(import, one),
             Token::Function(name) => {
                 let is = |known: &[&str]| known.iter().any(|known| name.eq_ignore_ascii_case(known));
-                let inner_strings = is(&["url", "src", "image-set", "-webkit-image-set"]) || (strings && !is(&["type"]));
+                let inner_strings =
+                    is(&["url", "src", "image-set", "-webkit-image-set"]) || (strings && !is(&["type"]));
                 let inner_import = import && is(&["url"]);
                 let _ = parser.parse_nested_block(|inner| {
                     block(inner, inner_strings, &mut |_, one| take(inner_import, one));
