@@ -40,6 +40,7 @@ mod limit;
 pub mod lookup;
 mod memory;
 mod outcome;
+mod outside;
 mod pool;
 mod race;
 mod racing;

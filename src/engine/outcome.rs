@@ -13,6 +13,7 @@ use sha2::Digest as _;
 
 use super::changes;
 use super::clock::Clock;
+use super::outside;
 use super::settings::EngineSettings;
 use super::spending::Share;
 use crate::fetch::body::Reservation;
@@ -149,6 +150,7 @@ impl Desk {
         attempt: Attempt,
         verdict: Option<Verdict>,
     ) -> (Finished, Vec<Outlink>) {
+        let is_cut_short = outside::is_cut_short(job, &attempt);
         let Attempt { head, mut body, error, first_byte, timings, elapsed, proxy, from_cache, stale, .. } = attempt;
         let mut record = self.begin(job, self.clock.now());
         record.first_byte_ms = first_byte.map(Millis::from);
@@ -172,7 +174,7 @@ impl Desk {
             asked = robots::tagged(lines, &self.settings.product_token);
             record.noindex = asked.noindex;
         }
-        match (verdict, error) {
+        match (verdict, error.filter(|_| !is_cut_short)) {
             (Some(Verdict::Skipped(reason)), _) => skip(&mut record, job, reason),
             (Some(Verdict::Failed(error)), _) | (None, Some(error)) => fail(&mut record, error),
             (None, None) => {
@@ -204,7 +206,8 @@ impl Desk {
     /// What is to be remembered of a page; and whether it has changed, in its record.
     fn remember(&self, record: &mut RecordBody, job: &Job, head: &Head, body: &Bytes) -> Option<Box<Known>> {
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError) && !record.truncated;
-        if !self.settings.keep_pages || !complete {
+        // An outside link is no page of the crawl that a later one could visit again.
+        if !self.settings.keep_pages || !complete || job.is_outside() {
             return None;
         }
         let page = changes::known_of(job, head, record.outcome, body);
@@ -344,7 +347,7 @@ impl Desk {
             record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(&body)));
         }
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
-        let follow = self.settings.follow && record.outcome == Outcome::Ok;
+        let follow = self.settings.follow && record.outcome == Outcome::Ok && !job.is_outside();
         let mut read = Read::default();
         let wants = self.wanted_links(follow);
         if let (Some(url), Some(head)) = (url, head)

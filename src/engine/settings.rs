@@ -102,6 +102,8 @@ pub struct EngineSettings {
     pub max_per_pattern: Option<u32>,
     /// Records also for links outside scope and depth.
     pub refused: bool,
+    /// Links out of scope are asked once, and followed no further.
+    pub check_outside: bool,
     /// Also start from the sitemaps that robots.txt names.
     pub sitemaps: bool,
     pub ordered: bool,
@@ -166,6 +168,7 @@ impl Default for EngineSettings {
             scope: ScopeSettings::default(),
             max_per_pattern: Some(50),
             refused: false,
+            check_outside: false,
             sitemaps: false,
             ordered: false,
             race: RaceMode::Hedge,

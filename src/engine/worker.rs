@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer, Spot};
 use super::flights::{Boarding, Cut};
 use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, MAX_WAITING_BODIES, Verdict};
+use super::outside;
 use super::pool::ParsePool;
 use crate::fetch::cache::Cache;
 use crate::fetch::progress::Progress;
@@ -40,7 +41,7 @@ pub mod reuse;
 use reuse::Sent;
 
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
-const SITEMAP_BODY: u64 = 50 << 20;
+pub(super) const SITEMAP_BODY: u64 = 50 << 20;
 
 /// What all requests of a run share.
 pub struct Workshop<F> {
@@ -244,6 +245,9 @@ impl<F: Fetcher> Round<'_, F> {
         if let Some(reason) = attempt.refusal {
             return self.close(job, asked, attempt, Some(Verdict::Skipped(reason))).await;
         }
+        if outside::ask_with_get(job, &asked.method, &attempt) {
+            return Next::Again;
+        }
         match redirect_target(&attempt, job, asked, self.redirect_limit(job)) {
             Ok(Some(target)) => {
                 Next::Hop { target: target.into_boxed_str(), status: attempt.head.map_or(0, |h| h.status) }
@@ -309,7 +313,8 @@ impl<F: Fetcher> Round<'_, F> {
         let _turn = self.shop.sitemaps.acquire().await.expect("the semaphore is never closed");
         let read =
             self.shop.pool.run(body.bytes.len(), move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
-        let read = read.unwrap_or_default();
+        let mut read = read.unwrap_or_default();
+        read.urls.append(&mut read.alternates);
         Next::Sitemap { urls: read.urls, sitemaps: read.sitemaps }
     }
 
@@ -552,6 +557,9 @@ fn build_request(
         JobKind::Robots => request.max_body = Some(robots::MAX_BODY as u64 + 1),
         JobKind::Sitemap => request.max_body = Some(SITEMAP_BODY),
         JobKind::Typed | JobKind::Link => {
+            if job.is_outside() {
+                outside::shorten(&mut request);
+            }
             let turned_get = job.chain.as_ref().is_some_and(|chain| chain.turned_get);
             let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
             if !turned_get && job.kind == JobKind::Typed {

@@ -7,6 +7,7 @@
 //! - `input` is about lines, jobs, lists and standard input, up to the moment a URL is accepted.
 //! - `records` is about the shape of what comes out: keys, types, order, outputs.
 //! - `crawl` is about which links are followed, and that each page is asked once.
+//! - `links` is about links beside `<a href>`, and the sitemaps of a site.
 //! - `politeness` is about how fast and how much at once; every test has a control run without the limit.
 //! - `robots` is about robots.txt however it comes, nofollow, and the commands that only tell.
 //! - `refusals` is about servers that refuse, or say that they will: every form of it, and what it costs.
@@ -53,6 +54,7 @@ mod hosts;
 mod http;
 mod input;
 mod layering;
+mod links;
 mod politeness;
 mod race;
 mod records;

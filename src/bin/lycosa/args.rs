@@ -36,7 +36,7 @@ pub enum Typed {
     Config(ConfigAction),
     Demo,
     Generate(Artefact),
-    /// `robots` or `explain`.
+    /// `robots`, `explain` or `sitemap`.
     Query(Box<QueryFlags>),
     /// Help or version: the text, for standard output.
     Show(String),
@@ -568,7 +568,10 @@ mod tests {
             speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
-            (Run::Crawl, "again exclude follow include js-links max-depth max-per-pattern refused scope sitemaps"),
+            (
+                Run::Crawl,
+                "again exclude follow include js-links max-depth max-per-pattern outside refused scope sitemaps",
+            ),
             (Run::Fetch, "data head json mirrors ordered request unique"),
         ];
         let letters = [(Run::Crawl, "46AHLbceijklmnoqsuvx"), (Run::Fetch, "46AHILXbcdeijkmnoqsuvx")];
@@ -641,6 +644,7 @@ mod tests {
         insta::assert_snapshot!("help_fetch", help(&["fetch"]));
         insta::assert_snapshot!("help_robots", help(&["robots"]));
         insta::assert_snapshot!("help_explain", help(&["explain"]));
+        insta::assert_snapshot!("help_sitemap", help(&["sitemap"]));
         insta::assert_snapshot!("help", help(&[]));
     }
 

@@ -176,6 +176,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         offline: values.switch("offline"),
         fallback_stale: values.word("fallback")? == "stale",
         refused: values.switch("refused"),
+        check_outside: crawl && values.word("outside")? == "check",
         sitemaps: values.switch("sitemaps"),
         ordered: values.switch("ordered"),
         race: if values.word("race")? == "all" { RaceMode::All } else { RaceMode::Hedge },

@@ -113,6 +113,9 @@ pub const SETTINGS: &[Setting] = &[
     )
     .only(Run::Crawl)
     .under(SCOPE),
+    Setting::new("outside", Kind::Word(&["ignore", "check"]), "MODE", "check: links out of scope are asked once (HEAD, or else GET) and followed no further: broken links in one pass (ignore, check)")
+        .only(Run::Crawl)
+        .under(SCOPE),
     Setting::new("refused", Kind::Switch, "", "Write records also for links outside scope and depth").only(Run::Crawl).under(SCOPE),
     Setting::new(
         "scope",
