@@ -142,13 +142,14 @@ impl Desk {
 
     /// The record of a job that ends with this attempt, and the links of its page.
     ///
-    /// `url` is what was asked, None if nothing was. `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
+    /// `saved` is the file of its body. `url` is what was asked, None if nothing was. `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
     pub fn answer(
         &self,
         job: &mut Job,
         url: Option<&Url>,
         attempt: Attempt,
         verdict: Option<Verdict>,
+        saved: Option<String>,
     ) -> (Finished, Vec<Outlink>) {
         let is_cut_short = outside::is_cut_short(job, &attempt);
         let Attempt { head, mut body, error, first_byte, timings, elapsed, proxy, from_cache, stale, .. } = attempt;
@@ -160,6 +161,7 @@ impl Desk {
             record.tls_ms = timings.tls.map(Millis::from);
         }
         record.proxy = proxy;
+        record.body_file = saved;
         (record.from_cache, record.stale) = (from_cache, stale);
         record.size = body.bytes.len() as u64;
         record.wire_size = body.wire_size;
@@ -370,7 +372,9 @@ impl Desk {
             read.outlinks.extend(outlinks);
             read.words = words;
         }
-        if with.body {
+        if with.body && !self.settings.media_types.contains(media_type) {
+            record.body = Some(None);
+        } else if with.body {
             add_body(record, media_type, header_charset, body);
         }
         if with.links {
@@ -502,7 +506,7 @@ fn address_text(address: SocketAddr) -> String {
 }
 
 /// type/subtype in lower case, and the charset parameter as written.
-fn content_type(head: &Head) -> (Box<str>, Option<Box<str>>) {
+pub(super) fn content_type(head: &Head) -> (Box<str>, Option<Box<str>>) {
     let Some(value) = head.headers.get(http::header::CONTENT_TYPE) else { return Default::default() };
     // Almost always ASCII, which is known much sooner.
     let text = value.to_str().map_or_else(|_| String::from_utf8_lossy(value.as_bytes()), Cow::Borrowed);

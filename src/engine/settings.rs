@@ -11,6 +11,7 @@ use crate::policy::accept::StatusSet;
 use crate::policy::breaker::BreakerSettings;
 use crate::policy::follow::Follow;
 use crate::policy::host_rules::{self, HostLimits, HostRule};
+use crate::policy::media_types::MediaTypes;
 use crate::policy::retry::RetrySettings;
 use crate::policy::scope::ScopeSettings;
 
@@ -114,6 +115,8 @@ pub struct EngineSettings {
     /// Follow discovered links to private, loopback and link-local addresses.
     pub allow_private: bool,
     pub with: With,
+    /// Bodies of other types are in no record and no file; their links are followed all the same.
+    pub media_types: MediaTypes,
     /// Method of jobs that name none.
     pub method: Method,
     /// Body of jobs that bring none.
@@ -176,6 +179,7 @@ impl Default for EngineSettings {
             fail_early: false,
             allow_private: false,
             with: With::default(),
+            media_types: MediaTypes::default(),
             method: Method::GET,
             body: None,
             body_headers: Vec::new(),

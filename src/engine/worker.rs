@@ -35,8 +35,10 @@ use crate::policy::pace::Ending;
 use crate::policy::rate_fields::{self, Quota};
 use crate::policy::retry;
 use crate::policy::robots::{self, RobotsRules, RobotsStatus};
+use crate::sinks::bodies::Bodies;
 
 pub mod reuse;
+mod saving;
 
 use reuse::Sent;
 
@@ -47,6 +49,7 @@ pub(super) const SITEMAP_BODY: u64 = 50 << 20;
 pub struct Workshop<F> {
     pub fetcher: F,
     pub cache: Option<Arc<Cache>>,
+    pub bodies: Option<Arc<Bodies>>,
     pub desk: Desk,
     pub pool: ParsePool,
     pub events: UnboundedSender<Event>,
@@ -263,6 +266,12 @@ impl<F: Fetcher> Round<'_, F> {
 
     /// The end of the job: reads the page and writes the record, large bodies on the parse pool.
     async fn close(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
+        let saved = match &self.shop.bodies {
+            Some(bodies) if job.has_record() && verdict.is_none() => {
+                Box::pin(saving::save(bodies, &self.shop.desk, job, &attempt)).await
+            }
+            _ => None,
+        };
         match job.kind {
             JobKind::Robots => {
                 let is_home = origin_of(&job.url) == origin_of(job.first_url());
@@ -271,15 +280,22 @@ impl<F: Fetcher> Round<'_, F> {
             }
             JobKind::Sitemap => Box::pin(self.sitemap(job, attempt)).await,
             JobKind::Typed | JobKind::Link if self.is_inline(attempt.body.bytes.len()) => {
-                let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict);
+                let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict, saved);
                 Next::Record { finished: Box::new(finished), outlinks }
             }
             // In a box, as it is rare: what a request may ever await is memory of each.
-            JobKind::Typed | JobKind::Link => Box::pin(self.close_on_pool(job, asked, attempt, verdict)).await,
+            JobKind::Typed | JobKind::Link => Box::pin(self.close_on_pool(job, asked, attempt, verdict, saved)).await,
         }
     }
 
-    async fn close_on_pool(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
+    async fn close_on_pool(
+        &self,
+        job: &mut Job,
+        asked: &Asked,
+        attempt: Attempt,
+        verdict: Option<Verdict>,
+        saved: Option<String>,
+    ) -> Next {
         // A copy goes to the pool: the job itself is still here if the parser panics.
         let mut copy = job.clone();
         let (shop, url, size) = (self.shop.clone(), asked.url.clone(), attempt.body.bytes.len());
@@ -287,7 +303,7 @@ impl<F: Fetcher> Round<'_, F> {
         // 56 instead of 59 MB. (One that goes on into its record must have no second owner.)
         let body = (!self.shop.desk.settings.with.body).then(|| attempt.body.bytes.clone());
         let result =
-            self.shop.pool.run(size, move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
+            self.shop.pool.run(size, move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict, saved)).await;
         drop(body);
         match result {
             Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },

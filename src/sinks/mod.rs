@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use crate::model::mark::OutputMark;
 use crate::model::record::RecordBody;
 
+pub mod bodies;
 pub mod channel;
+pub mod command;
+mod exec;
 pub mod json;
 pub mod jsonl;
 mod output;
+mod pipe;
 mod reread;
 
 pub use channel::{ChannelSink, channel};

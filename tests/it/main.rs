@@ -27,6 +27,7 @@
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
 //! - `cache` is about answers that are kept: what a second run asks, and what it need not.
 //! - `traps` is about sites without an end, and about those that only look so.
+//! - `commands` is about what records and bodies are handed to: programs, and files of their own.
 //! - `config` is about flags, environment and files, and what a mistake is told.
 //! - `demo` is about the bundled demonstration.
 //! - `docs` is about the pages at the root: what they name exists.
@@ -41,6 +42,7 @@
 mod audit;
 mod beside;
 mod cache;
+mod commands;
 mod config;
 mod cookies;
 mod crawl;

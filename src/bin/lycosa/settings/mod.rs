@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub mod check;
+pub mod commands;
 pub mod cookies;
 pub mod hosts;
 pub mod request;

@@ -15,6 +15,7 @@ use lycosa::policy::retry::RetrySettings;
 use lycosa::policy::robots::product_token;
 use lycosa::policy::scope::{Rule, ScopeSettings};
 use lycosa::seeds::SeedSettings;
+use lycosa::sinks::command::CommandSettings;
 use lycosa::sinks::{OutputSettings, Target, format_for_path};
 
 use super::check::{self, Bad, Patience};
@@ -114,7 +115,15 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         summary: summary(&values, &outputs)?,
         strict_input: values.switch("strict-input"),
         durability: if values.word("durability")? == "each" { Durability::Each } else { Durability::Commit },
-        settings: Settings { engine, client, seeds, outputs, cache: cache(&values)? },
+        settings: Settings {
+            commands: commands(&values, engine.grace)?,
+            save_bodies: values.text("save-bodies").map(PathBuf::from),
+            engine,
+            client,
+            seeds,
+            outputs,
+            cache: cache(&values)?,
+        },
         warnings,
     })
 }
@@ -184,9 +193,19 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         fail_early: values.switch("fail-early"),
         allow_private: values.switch("allow-private"),
         with: with(values),
+        media_types: super::commands::media_types(values.list("media-type"))
+            .map_err(|bad| values.error("media-type", bad))?,
         seed: fastrand::u64(..),
         ..EngineSettings::default()
     })
+}
+
+fn commands(values: &Values<'_>, grace: Duration) -> Result<CommandSettings, UsageError> {
+    let words = |name| {
+        let text = values.text(name).map(super::commands::words).transpose();
+        text.map_err(|bad| values.error(name, bad))
+    };
+    Ok(CommandSettings { exec: words("exec")?, pipe: words("pipe")?, time: values.duration("exec-timeout")?, grace })
 }
 
 /// Where answers are kept; what only a cache can do needs one.
