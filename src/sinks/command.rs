@@ -205,6 +205,9 @@ fn signal(group: u32, kill: bool) {
     }
 }
 
+/// Stands behind what one command has printed, so that a last line without an end is not the beginning of the next one's.
+pub(super) const OVER: &[u8] = b"\0\n";
+
 /// Shows what commands print, on a thread of its own, until nobody can print any more.
 pub(super) struct Printed {
     over: Receiver<()>,
@@ -235,7 +238,12 @@ fn show(name: &str, printed: PipeReader) {
         line.clear();
         match reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
             Ok(1..) => {
-                let text = String::from_utf8_lossy(&line);
+                let text = match line.strip_suffix(OVER) {
+                    Some([]) => continue,
+                    Some(text) => text,
+                    None => &line,
+                };
+                let text = String::from_utf8_lossy(text);
                 tracing::info!(target: "lycosa::command", "{name}: {}", text.trim_end_matches(['\n', '\r']));
             }
             Ok(0) | Err(_) => return,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::command::{CommandSettings, Commands, Counts, Printed, Waited};
+use super::command::{CommandSettings, Commands, Counts, OVER, Printed, Waited};
 use super::jsonl::after_brace;
 use super::{Line, Sink, SinkError};
 use crate::model::record_json::write_head;
@@ -98,6 +98,9 @@ fn run_one(commands: &Commands, words: &[String], record: &[u8], printed: &PipeW
     }
     let status = child.wait();
     commands.has_ended(child.id());
+    // Who shows it reads until the end.
+    let mut shown = printed;
+    let _ = shown.write_all(OVER);
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(status.to_string()),
