@@ -20,6 +20,7 @@ targets! {
     robots_tag = crate::policy::fuzz::ROBOTS_TAG,
     html = crate::parse::html::fuzz::HTML,
     html_twice = crate::parse::html::fuzz::HTML_TWICE,
+    html_places = crate::parse::html::fuzz::HTML_PLACES,
     references = crate::parse::html::fuzz::REFERENCES,
     documents = crate::parse::fuzz::DOCUMENTS,
     link_headers = crate::parse::fuzz::LINK_HEADERS,
