@@ -83,8 +83,8 @@ enum Entry {
     Sitemap,
     /// Of RSS: its `<link>` holds the URL.
     Item,
-    /// Of Atom: its `<link>` has the URL as an attribute.
-    Entry,
+    /// An entry of Atom: its `<link>` has the URL as an attribute.
+    Atom,
 }
 
 impl Entry {
@@ -93,7 +93,7 @@ impl Entry {
         match self {
             Self::Url | Self::Sitemap => "loc",
             Self::Item => "link",
-            Self::Entry => "",
+            Self::Atom => "",
         }
     }
 }
@@ -116,7 +116,7 @@ impl Place {
             (_, "url") => self.entry = Some((Entry::Url, 0)),
             (_, "sitemap") => self.entry = Some((Entry::Sitemap, 0)),
             (_, "item") => self.entry = Some((Entry::Item, 0)),
-            (_, "entry") => self.entry = Some((Entry::Entry, 0)),
+            (_, "entry") => self.entry = Some((Entry::Atom, 0)),
             // `<image:loc>` stands a level deeper, in `<image:image>`.
             (Some((entry, inside)), name) => {
                 if name == entry.location() && *inside == 0 {
@@ -154,7 +154,7 @@ impl Place {
         let Some((entry, 0)) = self.entry else { return };
         let list = match entry {
             Entry::Url => &mut found.alternates,
-            Entry::Entry => &mut found.urls,
+            Entry::Atom => &mut found.urls,
             Entry::Sitemap | Entry::Item => return,
         };
         let leads = attribute("rel").is_none_or(|rel| rel.split_ascii_whitespace().any(|word| word == "alternate"));

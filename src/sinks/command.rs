@@ -78,13 +78,16 @@ pub struct CommandError {
     source: std::io::Error,
 }
 
-/// The sinks of a run's commands, with their names for messages. The command of `pipe` is started; that of `exec` not yet.
+/// A sink, and what messages call it.
+pub type NamedSink = (String, Box<dyn Sink>);
+
+/// The sinks of a run's commands. The command of `pipe` is started; that of `exec` not yet.
 ///
 /// # Errors
 /// It cannot be started, or there is no thread for it.
-pub fn open(settings: &CommandSettings) -> Result<(Vec<(String, Box<dyn Sink>)>, Commands), CommandError> {
+pub fn open(settings: &CommandSettings) -> Result<(Vec<NamedSink>, Commands), CommandError> {
     let mut commands = Commands::default();
-    let mut sinks: Vec<(String, Box<dyn Sink>)> = Vec::new();
+    let mut sinks: Vec<NamedSink> = Vec::new();
     let failed = |flag, words: &[String]| {
         let program = words.first().cloned().unwrap_or_default();
         move |source| CommandError { flag, program, source }

@@ -97,9 +97,9 @@ fn of_tag(start: &Start, Spot { at, base, depth }: Spot<'_>, all: &mut Vec<Found
         all.extend(found(&start.name, attribute, reference, base));
     };
     if start.is_foreign {
-        drawn(start, &mut take)
+        drawn(start, &mut take);
     } else {
-        html(start, &mut take)
+        html(start, &mut take);
     }
     leading(start, &mut take);
     if !start.is_foreign && start.name == "base" {
@@ -137,15 +137,21 @@ fn leading(start: &Start, take: &mut impl FnMut(&str, &str)) {
     match (start.name.as_str(), start.find("href")) {
         ("a" | "area" | "link", Some(href)) => take("href", href),
         ("a", None) if start.is_foreign => {
-            start.find("xlink:href").into_iter().for_each(|href| take("xlink:href", href))
+            if let Some(href) = start.find("xlink:href") {
+                take("xlink:href", href);
+            }
         }
         ("frame" | "iframe", _) if start.is_foreign => {
-            start.find("src").into_iter().for_each(|source| take("src", source));
+            if let Some(source) = start.find("src") {
+                take("src", source);
+            }
         }
         ("meta", _) => {
             let refreshes = start.find("http-equiv").is_some_and(|pragma| pragma.eq_ignore_ascii_case("refresh"));
             let target = start.find("content").filter(|_| refreshes).and_then(meta::refresh_target);
-            target.into_iter().for_each(|target| take("refresh", target));
+            if let Some(target) = target {
+                take("refresh", target);
+            }
         }
         _ => {}
     }
@@ -173,7 +179,9 @@ fn html(start: &Start, take: &mut impl FnMut(&str, &str)) {
             value.split_ascii_whitespace().for_each(|one| take(attribute, one));
         }
         if (attribute == "srcset" && has("img source", name)) || (attribute == "imagesrcset" && name == "link") {
-            candidates(value).iter().for_each(|one| take(attribute, one));
+            for one in candidates(value) {
+                take(attribute, &one);
+            }
         }
     }
     if name == "meta"
