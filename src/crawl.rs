@@ -230,7 +230,8 @@ impl Crawl {
             controls: handle.controls,
             inline: false,
         };
-        let mut summary = engine::run(parts).await;
+        // In a box: with what ends beside it, it is more than a future should hold.
+        let mut summary = Box::pin(engine::run(parts)).await;
         end_commands(&commands).await;
         summary.commands = commands.summary();
         if let Some(failure) = bodies.and_then(|bodies| bodies.failure()) {

@@ -11,7 +11,6 @@ fn pages(count: usize) -> Site {
     Site::start(move |request| match request.path() {
         "/" => html(index((1..count).map(|page| format!("/{page}")))),
         "/robots.txt" => status(404),
-        "/404" => status(404),
         _ => html("<title>t</title>"),
     })
 }

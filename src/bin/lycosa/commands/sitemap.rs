@@ -125,7 +125,7 @@ impl Reading<'_> {
             if printer.is_over() {
                 return code;
             }
-            for sitemap in canonical(found.sitemaps) {
+            for sitemap in canonical(&found.sitemaps) {
                 if level == LEVELS {
                     self.tell(&format!("{url}: an index below {LEVELS} others is not followed"));
                     code = 1;
@@ -143,7 +143,7 @@ impl Reading<'_> {
     async fn named_by(&mut self, origin: &str) -> Vec<String> {
         self.learn(origin).await;
         match self.robots.get_mut(origin).map(|lookup| &mut lookup.answer) {
-            Some(RobotsAnswer::Rules(rules)) => canonical(rules.take_sitemaps()),
+            Some(RobotsAnswer::Rules(rules)) => canonical(&rules.take_sitemaps()),
             _ => Vec::new(),
         }
     }
@@ -192,7 +192,7 @@ impl Reading<'_> {
 }
 
 /// In their order; what is no URL of the web is left out.
-fn canonical(urls: Vec<String>) -> Vec<String> {
+fn canonical(urls: &[String]) -> Vec<String> {
     urls.iter().filter_map(|text| url::parse(text.trim()).ok()).map(|url| url::canonical(&url)).collect()
 }
 
