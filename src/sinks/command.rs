@@ -5,7 +5,7 @@
 //! interprets a word of it as a shell would. A command is the leader of a process group of its own, so that Ctrl-C
 //! reaches us and not it, and what it has started ends with it.
 //!
-//! No clock is read: waiting is done by channels with a limit. Called by [`super::exec`] and [`super::pipe`].
+//! No clock is read: waiting is done by channels with a limit. Called by `exec` and `pipe`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Read as _};
