@@ -22,6 +22,7 @@ use crate::sinks::bodies::Bodies;
 
 mod addresses;
 mod admission;
+mod booking;
 mod caching;
 mod changes;
 pub mod clock;

@@ -560,11 +560,12 @@ mod tests {
     fn flags_are_those_of_this_version() {
         let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cacert cache \
             cache-size cert color compressed concurrency config connect-timeout connect-to continue cookie \
-            cookie-jar deadline delay durability exec exec-timeout fail-early fail-on fallback format grace header hedge-after \
-            host-concurrency host-rate http-version http1.1 http2 input-file insecure interface ip-concurrency \
-            ip-version ipv4 ipv6 key limit-rate location log-format max-crawl-delay max-filesize max-memory \
-            max-pages max-ratio max-redirs max-retry-after media-type netrc no-config no-progress noproxy offline output \
-            pipe proxy quiet race rate read-timeout referer resolve retries retry-all robots save-bodies silent speed-limit \
+            cookie-jar deadline delay deny-cidr dns durability exec exec-timeout fail-early fail-on fallback format \
+            grace header hedge-after host-concurrency host-rate http-version http1.1 http2 input-file insecure \
+            interface ip-concurrency ip-version ipv4 ipv6 key limit-rate location log-format max-crawl-delay \
+            max-filesize max-memory max-pages max-ratio max-redirs max-retry-after media-type netrc no-config \
+            no-progress noproxy offline output pipe proxy quiet race rate read-timeout referer resolve retries \
+            retry-all robots save-bodies silent speed-limit \
             speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
