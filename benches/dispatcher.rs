@@ -122,6 +122,7 @@ fn fetch(list: &Path, concurrency: usize) -> Summary {
         settings: EngineSettings { concurrency, ..EngineSettings::default() },
         fetcher: AtOnce::new(),
         cache: None,
+        bodies: None,
         frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
         input: Input::read(reader).expect("a thread"),
         sinks: vec![("/dev/null".to_owned(), sink)],

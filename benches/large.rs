@@ -168,6 +168,7 @@ fn part(directory: &Path, pages: u64, cut: u64, max_memory: Option<u64>) {
         settings,
         fetcher: site,
         cache: None,
+        bodies: None,
         frontier: Box::new(DurableFrontier::new(memory, journal, dir)),
         input,
         past,

@@ -21,9 +21,11 @@
 //! ```
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +44,8 @@ use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::frontier::seen::SeenLimit;
 use crate::model::record::Record;
 use crate::seeds::{self, Reader, SeedSettings};
+use crate::sinks::bodies::Bodies;
+use crate::sinks::command::{self, CommandSettings, Commands, TERM_TIME};
 use crate::sinks::{self, OutputSettings, Sink};
 
 mod state;
@@ -70,6 +74,10 @@ pub struct Settings {
     pub outputs: Vec<OutputSettings>,
     /// Where answers are kept for later runs.
     pub cache: Option<CacheSettings>,
+    /// Commands that are given the records.
+    pub commands: CommandSettings,
+    /// The directory in which bodies become files.
+    pub save_bodies: Option<PathBuf>,
 }
 
 /// Why a run could not start. Nothing was fetched.
@@ -125,6 +133,8 @@ pub struct Crawl {
     /// None: the input has been read to its end, or is not given again.
     reader: Option<Reader>,
     sinks: Vec<(String, Box<dyn Sink>)>,
+    commands: Commands,
+    bodies: Option<Arc<Bodies>>,
     kept: Option<Kept>,
 }
 
@@ -151,7 +161,7 @@ impl Crawl {
     /// # Errors
     /// An input or an output cannot be opened, or the HTTP client cannot be built from the settings.
     pub fn new(settings: Settings) -> Result<Self, StartError> {
-        let Settings { mut engine, mut client, seeds, outputs, cache } = settings;
+        let Settings { mut engine, mut client, seeds, outputs, cache, commands, save_bodies } = settings;
         let budget = Budget::of(engine.max_memory);
         engine.seen_limit = budget.seen;
         client.body_pool = budget.bodies.min(client.body_pool);
@@ -163,8 +173,10 @@ impl Crawl {
             let sink = sinks::open(output).map_err(|error| StartError::Output(chain(&error)))?;
             sinks.push((output.target.to_string(), sink));
         }
+        let bodies = open_bodies(save_bodies.as_deref())?;
+        let commands = open_commands(&commands, &mut sinks)?;
         let handle = RunHandle::default();
-        Ok(Self { handle, settings: engine, client, cache, reader: Some(reader), sinks, kept: None })
+        Ok(Self { handle, settings: engine, client, cache, reader: Some(reader), sinks, commands, bodies, kept: None })
     }
 
     /// The same for a run that is kept in a state directory, or goes on there.
@@ -187,7 +199,7 @@ impl Crawl {
     /// # Cancel safety
     /// Dropping the future cuts off what is in flight; records that no output has written are lost.
     pub async fn run(self) -> Summary {
-        let Self { handle, settings, client, cache, reader, sinks, kept } = self;
+        let Self { handle, settings, client, cache, reader, sinks, commands, bodies, kept } = self;
         let read = |reader| {
             Input::read(reader).unwrap_or_else(|error| {
                 tracing::error!(%error, "no thread for the input");
@@ -209,6 +221,7 @@ impl Crawl {
             settings,
             fetcher: client,
             cache,
+            bodies: bodies.clone(),
             frontier,
             input,
             past,
@@ -217,7 +230,13 @@ impl Crawl {
             controls: handle.controls,
             inline: false,
         };
-        let mut summary = engine::run(parts).await;
+        // In a box: with what ends beside it, it is more than a future should hold.
+        let mut summary = Box::pin(engine::run(parts)).await;
+        end_commands(&commands).await;
+        summary.commands = commands.summary();
+        if let Some(failure) = bodies.and_then(|bodies| bodies.failure()) {
+            summary.output_error.get_or_insert(failure);
+        }
         if let Some(Err(error)) = cookies.map(|cookies| cookies.save()) {
             summary.output_error.get_or_insert(chain(&error));
         }
@@ -246,6 +265,37 @@ impl Crawl {
             .spawn(start)
             .map_err(|error| StartError::Input(format!("no thread for the run: {error}")))?;
         Ok(Run { records, summary, handle })
+    }
+}
+
+/// The directory of bodies; what cannot be written is told as an output is.
+fn open_bodies(dir: Option<&Path>) -> Result<Option<Arc<Bodies>>, StartError> {
+    let open = |dir: &Path| match Bodies::open(dir) {
+        Ok(bodies) => Ok(Arc::new(bodies)),
+        Err(error) => Err(StartError::Output(format!("cannot save bodies in {}: {error}", dir.display()))),
+    };
+    dir.map(open).transpose()
+}
+
+fn open_commands(settings: &CommandSettings, sinks: &mut Vec<(String, Box<dyn Sink>)>) -> Result<Commands, StartError> {
+    let (mut opened, commands) = command::open(settings).map_err(|error| StartError::Input(chain(&error)))?;
+    sinks.append(&mut opened);
+    Ok(commands)
+}
+
+/// Ends the commands that are still there when the run is over: those that a stop has left no time.
+async fn end_commands(commands: &Commands) {
+    const STEP: Duration = Duration::from_millis(20);
+    commands.refuse_more();
+    for kill in [false, true] {
+        let mut waited = Duration::ZERO;
+        while commands.any_alive() && waited < TERM_TIME {
+            if waited.is_zero() {
+                commands.end_all(kill);
+            }
+            tokio::time::sleep(STEP).await;
+            waited += STEP;
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! every one on seeds and their changes (`mutation`); `fuzz/run` runs them under libFuzzer, which sees what code an input
 //! reaches. To add one: a [`target::Target`] in the `fuzz.rs` of its room, and its line below.
 
+pub mod input;
 #[macro_use]
 mod mutation;
 pub mod target;
@@ -25,6 +26,7 @@ targets! {
     robots_tag = crate::policy::fuzz::ROBOTS_TAG,
     html = crate::parse::html::fuzz::HTML,
     html_twice = crate::parse::html::fuzz::HTML_TWICE,
+    html_places = crate::parse::html::fuzz::HTML_PLACES,
     references = crate::parse::html::fuzz::REFERENCES,
     documents = crate::parse::fuzz::DOCUMENTS,
     link_headers = crate::parse::fuzz::LINK_HEADERS,

@@ -7,7 +7,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, open_cache, open_client, run_name};
+use super::{
+    Budget, Crawl, Kept, RunHandle, Settings, StartError, chain, open_bodies, open_cache, open_client, open_commands,
+    run_name,
+};
 use crate::engine::clock::Clock;
 use crate::engine::ledger;
 use crate::frontier::Frontier as _;
@@ -149,7 +152,7 @@ pub(super) fn begin(settings: Settings, state: State, options: StateOptions) -> 
 fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOptions) -> Result<Crawl, StartError> {
     let memory = memory(&dir, &Budget::of(settings.engine.max_memory));
     let directories: Vec<PathBuf> = settings.outputs.iter().filter_map(directory_of).collect();
-    let Crawl { handle, mut settings, client, cache, reader, sinks, .. } = Crawl::new(settings)?;
+    let Crawl { handle, mut settings, client, cache, reader, sinks, commands, bodies, .. } = Crawl::new(settings)?;
     settings.keep_pages = settings.follow;
     settings.seen_limit.dir = Some(dir.path().into());
     // That the outputs are there at all is to survive a loss of power too. Where directories cannot be synced, there is
@@ -162,12 +165,12 @@ fn new(settings: Settings, dir: StateDir, file: std::fs::File, options: StateOpt
     let journal = Journal::begin(&dir, file, begun, journal_settings(options.durability, &sinks))?;
     let frontier = DurableFrontier::new(memory, journal, dir);
     let kept = Kept { run: run.into(), frontier, past: None, input_missing: false };
-    Ok(Crawl { handle, settings, client, cache, reader, sinks, kept: Some(kept) })
+    Ok(Crawl { handle, settings, client, cache, reader, sinks, commands, bodies, kept: Some(kept) })
 }
 
 fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &StateOptions) -> Result<Crawl, StartError> {
     let budget = Budget::of(settings.engine.max_memory);
-    let Settings { mut engine, mut client, seeds, outputs, cache } = settings;
+    let Settings { mut engine, mut client, seeds, outputs, cache, commands, save_bodies } = settings;
     engine.keep_pages = engine.follow;
     engine.again = replay.begun().again;
     client.body_pool = budget.bodies.min(client.body_pool);
@@ -201,12 +204,14 @@ fn resumed(settings: Settings, dir: StateDir, mut replay: Replay, options: &Stat
         let sink = sink.map_err(|error| StartError::Output(chain(&error)))?;
         sinks.push((output.target.to_string(), sink));
     }
+    let bodies = open_bodies(save_bodies.as_deref())?;
+    let commands = open_commands(&commands, &mut sinks)?;
     let run = replay.begun().run.clone().into();
     let journal = replay.resume(journal_settings(options.durability, &sinks))?;
     let frontier = DurableFrontier::new(memory, journal, dir);
     let kept = Kept { run, frontier, past: Some(Box::new(past)), input_missing };
     let handle = RunHandle::default();
-    Ok(Crawl { handle, settings: engine, client, cache, reader, sinks, kept: Some(kept) })
+    Ok(Crawl { handle, settings: engine, client, cache, reader, sinks, commands, bodies, kept: Some(kept) })
 }
 
 fn directory_of(output: &OutputSettings) -> Option<PathBuf> {

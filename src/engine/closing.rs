@@ -56,6 +56,7 @@ impl<F: Fetcher> Dispatcher<F> {
             ended: self.clock.wall(now),
             elapsed: now.since(Moment::START),
             late,
+            commands: Vec::new(),
             output_error: self.failure,
             crossings: self.delivery.crossings() + self.shop.pool.crossings(),
             outcomes: self.tally.outcomes,

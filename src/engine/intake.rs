@@ -7,6 +7,7 @@ use super::dispatcher::Dispatcher;
 use super::event::{HostId, RobotsAnswer};
 use super::hosts::{Delayed, Robots, RobotsCopy};
 use super::outcome::{BrokenLine, Finished, Verdict};
+use super::outside;
 use crate::fetch::Fetcher;
 use crate::frontier::journal::Entry;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
@@ -97,7 +98,14 @@ impl<F: Fetcher> Dispatcher<F> {
                 continue;
             }
             let mut verdict = self.scope.link(&outlink.url, depth);
-            if let Err(reason) = verdict {
+            let is_checked =
+                verdict.is_err_and(|reason| outside::is_checked(&self.settings, &self.scope, &outlink.url, reason));
+            if is_checked {
+                if !self.seen.claim(&outlink.url) {
+                    continue;
+                }
+                verdict = Ok(());
+            } else if let Err(reason) = verdict {
                 self.refuse_link(reason);
                 if !self.settings.refused || !self.seen_refused.claim(&outlink.url) {
                     continue;
@@ -112,6 +120,9 @@ impl<F: Fetcher> Dispatcher<F> {
             job.number = self.accept();
             job.accepted = now;
             job.depth = depth;
+            if is_checked {
+                outside::mark(&mut job);
+            }
             job.source = Some(source.get_or_insert_with(|| page.url.as_ref().into()).clone());
             match verdict {
                 Ok(()) => self.discovered.push(job),
@@ -173,7 +184,7 @@ impl<F: Fetcher> Dispatcher<F> {
     /// A redirect: the job goes on at its target, admitted like any request.
     pub(super) fn hop(&mut self, mut job: Job, target: Box<str>, status: u16, now: Moment) {
         if job.has_record()
-            && let Err(verdict) = self.may_hop(&job, &target)
+            && let Err(verdict) = self.may_hop(&mut job, &target)
         {
             self.end_job(job, verdict, Some((status, target)), now);
             return;
@@ -215,11 +226,13 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// May a page's redirect be followed? Seeds and jobs were typed: they may lead anywhere. In a crawl the target is
     /// claimed in the seen set; one that this job itself has asked before would go round for ever.
-    fn may_hop(&mut self, job: &Job, target: &str) -> Result<(), Verdict> {
+    fn may_hop(&mut self, job: &mut Job, target: &str) -> Result<(), Verdict> {
         if !self.settings.follow {
             return Ok(());
         }
-        if job.kind == JobKind::Link {
+        if job.is_outside() {
+            outside::redirect(job, &self.scope, target).map_err(Verdict::Skipped)?;
+        } else if job.kind == JobKind::Link {
             self.scope.redirect(target).map_err(Verdict::Skipped)?;
         }
         if job.chain.as_ref().is_some_and(|chain| chain.requests.iter().any(|request| &*request.url == target)) {

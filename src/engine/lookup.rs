@@ -1,4 +1,4 @@
-//! The robots.txt of one origin, asked outside of a run: for commands that only tell what a run would do.
+//! The robots.txt of one origin, or a sitemap, asked outside of a run: for commands that only tell what a run would do.
 //!
 //! Decides as a run does what an answer means, follows as many redirects, and repeats what failed as often. It knows no
 //! pace: it is a handful of requests, one after the other. A host that refuses (429) is not asked again at all: nobody
@@ -9,10 +9,11 @@ use http::Method;
 
 pub use super::event::RobotsAnswer;
 use super::settings::EngineSettings;
-use super::worker::{leads_to, robots_answer};
+use super::worker::{SITEMAP_BODY, leads_to, robots_answer};
 use crate::fetch::{Attempt, Fetcher, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::url::{self, Url, origin_of};
+use crate::parse::sitemap::{self, Sitemap};
 use crate::policy::{retry, robots};
 
 /// What was found.
@@ -35,30 +36,93 @@ pub struct Lookup {
 /// # Cancel safety
 /// Dropping the future closes the connection.
 pub async fn look_up<F: Fetcher>(fetcher: &F, origin: &str, settings: &EngineSettings) -> Lookup {
-    let mut asked = format!("{origin}/robots.txt");
+    let asked = format!("{origin}/robots.txt");
+    let limits = Limits { body: robots::MAX_BODY as u64 + 1, redirects: robots::MAX_REDIRECTS };
+    let found = match ask(fetcher, &asked, origin, limits, settings).await {
+        Ok(found) => found,
+        Err(requests) => return unusable(asked, requests),
+    };
+    let Found { attempt, url, requests } = found;
+    let status = attempt.head.as_ref().map(|head| head.status);
+    let body = if matches!(status, Some(200..=299)) { attempt.body.bytes.clone() } else { Bytes::new() };
+    let led_to = (origin_of(&url) != origin).then_some(&*url);
+    let answer = robots_answer(attempt, &settings.product_token, led_to);
+    Lookup { answer, status, url, requests, body }
+}
+
+/// Asks for a sitemap (canonical URL) and reads it. `home` is the origin that the user typed.
+///
+/// # Errors
+/// What came instead, in words.
+///
+/// # Cancel safety
+/// As [`look_up`].
+pub async fn look_up_sitemap<F: Fetcher>(
+    fetcher: &F,
+    sitemap: &str,
+    home: &str,
+    settings: &EngineSettings,
+) -> Result<Sitemap, String> {
+    let limits = Limits { body: SITEMAP_BODY, redirects: settings.max_redirs };
+    let found = ask(fetcher, sitemap, home, limits, settings).await;
+    let Found { attempt, .. } = found.map_err(|_| "not a URL that can be asked".to_owned())?;
+    match (attempt.head.map(|head| head.status), attempt.error, attempt.refusal) {
+        (Some(200..=299), None, _) => Ok(sitemap::parse(&attempt.body.bytes, sitemap::Caps::default())),
+        // What is beyond the limit is not read.
+        (Some(200..=299), Some(error), _) if error.kind == ErrorKind::TooLarge => {
+            Ok(sitemap::parse(&attempt.body.bytes, sitemap::Caps::default()))
+        }
+        (_, Some(error), _) => Err(error.message.into()),
+        (Some(status), None, _) => Err(format!("status {status}")),
+        (None, None, Some(_)) => Err("a private address, which is not asked without --allow-private".to_owned()),
+        (None, None, None) => Err("no answer".to_owned()),
+    }
+}
+
+/// How far a request may go.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Bytes of a body.
+    body: u64,
+    redirects: u32,
+}
+
+/// The last exchange.
+struct Found {
+    attempt: Attempt,
+    /// Where it came from.
+    url: String,
+    requests: u32,
+}
+
+/// Asks until there is an answer that stands. Fails with the number of requests if there is a URL that cannot be read.
+async fn ask<F: Fetcher>(
+    fetcher: &F,
+    first: &str,
+    home: &str,
+    limits: Limits,
+    settings: &EngineSettings,
+) -> Result<Found, u32> {
+    let mut asked = first.to_owned();
     let (mut requests, mut attempts, mut hops) = (0, 0, 0);
     loop {
-        let Ok(url) = url::parse(&asked) else { return unusable(asked, requests) };
-        let attempt = fetcher.fetch(request(&url, origin, settings)).await;
+        let Ok(url) = url::parse(&asked) else { return Err(requests) };
+        let attempt = fetcher.fetch(request(&url, home, limits.body, settings)).await;
         requests += 1;
         attempts += 1;
-        let status = attempt.head.as_ref().map(|head| head.status);
         if attempts <= settings.retry.retries && may_mend(&attempt) {
             tokio::time::sleep(retry::backoff(attempts, fastrand::f64(), &settings.retry)).await;
             continue;
         }
         if let Some(head) = &attempt.head
-            && let Ok(Some(target)) = leads_to(head, &url, hops, robots::MAX_REDIRECTS)
+            && let Ok(Some(target)) = leads_to(head, &url, hops, limits.redirects)
         {
             hops += 1;
             attempts = 0;
             asked = target;
             continue;
         }
-        let body = if matches!(status, Some(200..=299)) { attempt.body.bytes.clone() } else { Bytes::new() };
-        let led_to = (origin_of(&asked) != origin).then_some(&*asked);
-        let answer = robots_answer(attempt, &settings.product_token, led_to);
-        return Lookup { answer, status, url: asked, requests, body };
+        return Ok(Found { attempt, url: asked, requests });
     }
 }
 
@@ -68,7 +132,7 @@ fn may_mend(attempt: &Attempt) -> bool {
     attempt.error.as_ref().is_some_and(|error| error.retryable) || retry::is_retried_status(status)
 }
 
-fn request(url: &Url, origin: &str, settings: &EngineSettings) -> Request {
+fn request(url: &Url, origin: &str, max_body: u64, settings: &EngineSettings) -> Request {
     let at_home = origin_of(url.as_str()) == origin;
     let is_typed = url::parse(origin).is_ok_and(|typed| typed.host_str() == url.host_str());
     Request {
@@ -83,7 +147,7 @@ fn request(url: &Url, origin: &str, settings: &EngineSettings) -> Request {
         cookies: false,
         timeout: settings.timeout,
         guarded: !settings.allow_private && !is_typed,
-        max_body: Some(robots::MAX_BODY as u64 + 1),
+        max_body: Some(max_body),
         beside_pool: false,
         progress: std::sync::Arc::default(),
     }

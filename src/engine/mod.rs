@@ -18,6 +18,7 @@ use crate::policy::budget::RetryBudget;
 use crate::policy::scope::Scope;
 use crate::policy::traps::Traps;
 use crate::sinks::Sink;
+use crate::sinks::bodies::Bodies;
 
 mod addresses;
 mod admission;
@@ -41,6 +42,7 @@ mod limit;
 pub mod lookup;
 mod memory;
 mod outcome;
+mod outside;
 mod pool;
 mod race;
 mod racing;
@@ -67,6 +69,8 @@ pub struct Parts<F> {
     pub fetcher: F,
     /// Stored answers, if there is a cache.
     pub cache: Option<Arc<Cache>>,
+    /// Where bodies become files, if they do.
+    pub bodies: Option<Arc<Bodies>>,
     pub frontier: Box<dyn Frontier>,
     pub input: input::Input,
     /// What an earlier process has left of this run, if `frontier` has a journal.
@@ -85,8 +89,8 @@ pub struct Parts<F> {
 /// # Cancel safety
 /// Dropping the future cuts off what is in flight; records that no sink has written are lost.
 pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
-    let Parts { run, settings, fetcher, cache, mut frontier, input, mut past, input_missing, sinks, controls, inline } =
-        parts;
+    let Parts { run, settings, fetcher, cache, bodies, .. } = parts;
+    let Parts { mut frontier, input, mut past, input_missing, sinks, controls, inline, .. } = parts;
     let settings = Arc::new(settings);
     let (sender, events) = mpsc::unbounded_channel();
     let clock = clock::Clock::start();
@@ -112,6 +116,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
             desk,
             pool,
             cache: cache.clone(),
+            bodies,
             events: sender,
             sitemaps: Semaphore::new(1),
         }),

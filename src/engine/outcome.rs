@@ -14,6 +14,7 @@ use sha2::Digest as _;
 
 use super::changes;
 use super::clock::Clock;
+use super::outside;
 use super::settings::EngineSettings;
 use crate::fetch::body::Reservation;
 use crate::fetch::progress::Progress;
@@ -160,14 +161,16 @@ impl Desk {
 
     /// The record of a job that ends with this attempt, and the links of its page.
     ///
-    /// `url` is what was asked, None if nothing was. `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
+    /// `saved` is the file of its body. `url` is what was asked, None if nothing was. `verdict` replaces what the attempt itself came to: a refusal, a redirect that may not be followed.
     pub fn answer(
         &self,
         job: &mut Job,
         url: Option<&Url>,
         attempt: Attempt,
         verdict: Option<Verdict>,
+        saved: Option<String>,
     ) -> (Finished, Vec<Outlink>) {
+        let is_cut_short = outside::is_cut_short(job, &attempt);
         let Attempt { sent, head, mut body, error, first_byte, timings, elapsed, proxy, from_cache, stale, .. } =
             attempt;
         let mut record = self.begin(job, self.clock.now());
@@ -178,6 +181,7 @@ impl Desk {
             record.tls_ms = timings.tls.map(Millis::from);
         }
         record.proxy = proxy;
+        record.body_file = saved;
         (record.from_cache, record.stale) = (from_cache, stale);
         record.size = body.bytes.len() as u64;
         record.wire_size = body.wire_size;
@@ -192,7 +196,7 @@ impl Desk {
             asked = robots::tagged(lines, &self.settings.product_token);
             record.noindex = asked.noindex;
         }
-        match (verdict, error) {
+        match (verdict, error.filter(|_| !is_cut_short)) {
             (Some(Verdict::Skipped(reason)), _) => skip(&mut record, job, reason),
             (Some(Verdict::Failed(error)), _) | (None, Some(error)) => fail(&mut record, error),
             (None, None) => {
@@ -228,7 +232,8 @@ impl Desk {
     /// What is to be remembered of a page; and whether it has changed, in its record.
     fn remember(&self, record: &mut RecordBody, job: &Job, head: &Head, body: &Bytes) -> Option<Box<Known>> {
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError) && !record.truncated;
-        if !self.settings.keep_pages || !complete {
+        // An outside link is no page of the crawl that a later one could visit again.
+        if !self.settings.keep_pages || !complete || job.is_outside() {
             return None;
         }
         let page = changes::known_of(job, head, record.outcome, body);
@@ -368,7 +373,7 @@ impl Desk {
             record.digest = Some(format!("sha256:{:x}", sha2::Sha256::digest(&body)));
         }
         let complete = matches!(record.outcome, Outcome::Ok | Outcome::HttpError);
-        let follow = self.settings.follow && record.outcome == Outcome::Ok;
+        let follow = self.settings.follow && record.outcome == Outcome::Ok && !job.is_outside();
         let mut read = Read::default();
         let wants = self.wanted_links(follow);
         if let (Some(url), Some(head)) = (url, head)
@@ -391,7 +396,9 @@ impl Desk {
             read.outlinks.extend(outlinks);
             read.words = words;
         }
-        if with.body {
+        if with.body && !self.settings.media_types.contains(media_type) {
+            record.body = Some(None);
+        } else if with.body {
             add_body(record, media_type, header_charset, body);
         }
         if with.links {
@@ -523,7 +530,7 @@ fn address_text(address: SocketAddr) -> String {
 }
 
 /// type/subtype in lower case, and the charset parameter as written.
-fn content_type(head: &Head) -> (Box<str>, Option<Box<str>>) {
+pub(super) fn content_type(head: &Head) -> (Box<str>, Option<Box<str>>) {
     let Some(value) = head.headers.get(http::header::CONTENT_TYPE) else { return Default::default() };
     // Almost always ASCII, which is known much sooner.
     let text = value.to_str().map_or_else(|_| String::from_utf8_lossy(value.as_bytes()), Cow::Borrowed);

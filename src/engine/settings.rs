@@ -11,6 +11,7 @@ use crate::policy::accept::StatusSet;
 use crate::policy::breaker::BreakerSettings;
 use crate::policy::follow::Follow;
 use crate::policy::host_rules::{self, HostLimits, HostRule};
+use crate::policy::media_types::MediaTypes;
 use crate::policy::retry::RetrySettings;
 use crate::policy::scope::ScopeSettings;
 
@@ -102,6 +103,8 @@ pub struct EngineSettings {
     pub max_per_pattern: Option<u32>,
     /// Records also for links outside scope and depth.
     pub refused: bool,
+    /// Links out of scope are asked once, and followed no further.
+    pub check_outside: bool,
     /// Also start from the sitemaps that robots.txt names.
     pub sitemaps: bool,
     pub ordered: bool,
@@ -112,6 +115,8 @@ pub struct EngineSettings {
     /// Follow discovered links to private, loopback and link-local addresses.
     pub allow_private: bool,
     pub with: With,
+    /// Bodies of other types are in no record and no file; their links are followed all the same.
+    pub media_types: MediaTypes,
     /// Method of jobs that name none.
     pub method: Method,
     /// Body of jobs that bring none.
@@ -166,6 +171,7 @@ impl Default for EngineSettings {
             scope: ScopeSettings::default(),
             max_per_pattern: Some(50),
             refused: false,
+            check_outside: false,
             sitemaps: false,
             ordered: false,
             race: RaceMode::Hedge,
@@ -173,6 +179,7 @@ impl Default for EngineSettings {
             fail_early: false,
             allow_private: false,
             with: With::default(),
+            media_types: MediaTypes::default(),
             method: Method::GET,
             body: None,
             body_headers: Vec::new(),

@@ -10,6 +10,7 @@ use crate::model::fetch_error::ErrorKind;
 use crate::model::record::{Outcome, SkipReason};
 use crate::model::units::WallTime;
 use crate::policy::traps::Trap;
+use crate::sinks::command::CommandSummary;
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +116,8 @@ pub struct Summary {
     pub elapsed: Duration,
     /// What was still under way when its deadline for stopping had passed ("sink results.jsonl").
     pub late: Vec<String>,
+    /// What came of `--exec` and `--pipe`, if there were any.
+    pub commands: Vec<CommandSummary>,
     /// Why an output could not be written.
     pub output_error: Option<String>,
     /// Jobs that ended in a panic of ours (`internal`).

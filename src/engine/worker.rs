@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer, Spot};
 use super::flights::{Boarding, Cut};
 use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, MAX_WAITING_BODIES, Verdict};
+use super::outside;
 use super::pool::ParsePool;
 use crate::fetch::cache::Cache;
 use crate::fetch::progress::Progress;
@@ -34,18 +35,21 @@ use crate::policy::pace::Ending;
 use crate::policy::rate_fields::{self, Quota};
 use crate::policy::retry;
 use crate::policy::robots::{self, RobotsRules, RobotsStatus};
+use crate::sinks::bodies::Bodies;
 
 pub mod reuse;
+mod saving;
 
 use reuse::Sent;
 
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
-const SITEMAP_BODY: u64 = 50 << 20;
+pub(super) const SITEMAP_BODY: u64 = 50 << 20;
 
 /// What all requests of a run share.
 pub struct Workshop<F> {
     pub fetcher: F,
     pub cache: Option<Arc<Cache>>,
+    pub bodies: Option<Arc<Bodies>>,
     pub desk: Desk,
     pub pool: ParsePool,
     pub events: UnboundedSender<Event>,
@@ -246,6 +250,9 @@ impl<F: Fetcher> Round<'_, F> {
         if let Some(reason) = attempt.refusal {
             return self.close(job, asked, attempt, Some(Verdict::Skipped(reason))).await;
         }
+        if outside::ask_with_get(job, &asked.method, &attempt) {
+            return Next::Again;
+        }
         match redirect_target(&attempt, job, asked, self.redirect_limit(job)) {
             Ok(Some(target)) => {
                 Next::Hop { target: target.into_boxed_str(), status: attempt.head.map_or(0, |h| h.status) }
@@ -261,6 +268,12 @@ impl<F: Fetcher> Round<'_, F> {
 
     /// The end of the job: reads the page and writes the record, large bodies on the parse pool.
     async fn close(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
+        let saved = match &self.shop.bodies {
+            Some(bodies) if job.has_record() && verdict.is_none() => {
+                Box::pin(saving::save(bodies, &self.shop.desk, job, &attempt)).await
+            }
+            _ => None,
+        };
         match job.kind {
             JobKind::Robots => {
                 let is_home = origin_of(&job.url) == origin_of(job.first_url());
@@ -269,11 +282,11 @@ impl<F: Fetcher> Round<'_, F> {
             }
             JobKind::Sitemap => Box::pin(self.sitemap(job, attempt)).await,
             JobKind::Typed | JobKind::Link if self.is_inline(attempt.body.bytes.len()) => {
-                let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict);
+                let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict, saved);
                 Next::Record { finished: Box::new(finished), outlinks }
             }
             // In a box, as it is rare: what a request may ever await is memory of each.
-            JobKind::Typed | JobKind::Link => Box::pin(self.close_on_pool(job, asked, attempt, verdict)).await,
+            JobKind::Typed | JobKind::Link => Box::pin(self.close_on_pool(job, asked, attempt, verdict, saved)).await,
         }
     }
 
@@ -283,7 +296,14 @@ impl<F: Fetcher> Round<'_, F> {
         Some(Box::new(SentHead { method: request.method.clone(), headers, body: request.body.clone() }))
     }
 
-    async fn close_on_pool(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
+    async fn close_on_pool(
+        &self,
+        job: &mut Job,
+        asked: &Asked,
+        attempt: Attempt,
+        verdict: Option<Verdict>,
+        saved: Option<String>,
+    ) -> Next {
         // A copy goes to the pool: the job itself is still here if the parser panics.
         let mut copy = job.clone();
         let (shop, url, size) = (self.shop.clone(), asked.url.clone(), attempt.body.bytes.len());
@@ -291,7 +311,7 @@ impl<F: Fetcher> Round<'_, F> {
         // 56 instead of 59 MB. (One that goes on into its record must have no second owner.)
         let body = (!self.shop.desk.keeps_bodies()).then(|| attempt.body.bytes.clone());
         let result =
-            self.shop.pool.run(size, move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict)).await;
+            self.shop.pool.run(size, move || shop.desk.answer(&mut copy, url.as_ref(), attempt, verdict, saved)).await;
         drop(body);
         match result {
             Ok((finished, outlinks)) => Next::Record { finished: Box::new(finished), outlinks },
@@ -317,7 +337,8 @@ impl<F: Fetcher> Round<'_, F> {
         let _turn = self.shop.sitemaps.acquire().await.expect("the semaphore is never closed");
         let read =
             self.shop.pool.run(body.bytes.len(), move || sitemap::parse(&body.bytes, sitemap::Caps::default())).await;
-        let read = read.unwrap_or_default();
+        let mut read = read.unwrap_or_default();
+        read.urls.append(&mut read.alternates);
         Next::Sitemap { urls: read.urls, sitemaps: read.sitemaps }
     }
 
@@ -560,6 +581,9 @@ fn build_request(
         JobKind::Robots => request.max_body = Some(robots::MAX_BODY as u64 + 1),
         JobKind::Sitemap => request.max_body = Some(SITEMAP_BODY),
         JobKind::Typed | JobKind::Link => {
+            if job.is_outside() {
+                outside::shorten(&mut request);
+            }
             let turned_get = job.chain.as_ref().is_some_and(|chain| chain.turned_get);
             let left_origin = job.chain.as_ref().is_some_and(|chain| chain.left_origin);
             if !turned_get && job.kind == JobKind::Typed {

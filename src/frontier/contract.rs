@@ -230,6 +230,7 @@ pub(super) fn full_job(number: u64, host: &str) -> Job {
         user_info: Some(("user".into(), "pass:word".into())),
         mirrors: vec![Mirror { url: "https://b.example/".into(), user_info: None, repeated: false }],
         leg: Some(1),
+        outside: true,
     };
     let request = RequestLog {
         url: "http://first/".into(),

@@ -35,14 +35,3 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
 pub fn contents(folder: &str) -> Vec<Vec<u8>> {
     files(folder).into_iter().filter_map(|path| std::fs::read(path).ok()).collect()
 }
-
-/// Takes a number for decisions off the front of an input; 0 at its end.
-pub fn byte(input: &mut &[u8]) -> u8 {
-    match input.split_first() {
-        Some((first, rest)) => {
-            *input = rest;
-            *first
-        }
-        None => 0,
-    }
-}

@@ -49,6 +49,8 @@ pub struct JobSpec {
     pub mirrors: Vec<Mirror>,
     /// The job is a leg of the race of a job with mirrors, and asks this one of them.
     pub leg: Option<u32>,
+    /// It lies outside the scope of the crawl, and is only asked whether it is there.
+    pub outside: bool,
 }
 
 /// One of the places where a job's document is found.
@@ -209,6 +211,12 @@ impl Job {
         self.spec.as_ref().and_then(|spec| spec.leg).map(|leg| leg as usize)
     }
 
+    /// Whether it is only asked whether it is there, and its page is not read.
+    #[must_use]
+    pub fn is_outside(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.outside)
+    }
+
     /// The URL as first requested.
     #[must_use]
     pub fn first_url(&self) -> &str {
@@ -285,6 +293,7 @@ mod tests {
             user_info: Some(("me".into(), "secret".into())),
             mirrors: vec![Mirror { url: "https://example.org/b".into(), user_info: None, repeated: true }],
             leg: Some(3),
+            outside: true,
         }));
         *job.chain_mut() = Chain {
             first_url: Some("https://example.org/a".into()),

@@ -10,6 +10,7 @@ use super::words::{count, rate, size, time};
 use crate::engine::stats::{HostSummary, StoppedBy, Summary};
 use crate::model::record::Outcome;
 use crate::model::units::{Millis, WallTime};
+use crate::sinks::command::CommandSummary;
 
 /// Hosts in the table of the text.
 const BUSIEST: usize = 10;
@@ -47,6 +48,10 @@ pub fn text(summary: &Summary) -> String {
         if !pairs.is_empty() {
             line(&mut out, 2, &format!("{what}: {pairs}"));
         }
+    }
+    for CommandSummary { name, records, failed } in &summary.commands {
+        let failed = if *failed > 0 { format!(", {} failed", count(*failed)) } else { String::new() };
+        line(&mut out, 2, &format!("{name}: {}{failed}", plural(*records, "record")));
     }
     if summary.retries_denied > 0 {
         line(
@@ -108,6 +113,11 @@ pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Strin
         started: summary.started,
         ended: summary.ended,
         elapsed_ms: summary.elapsed.into(),
+        commands: summary
+            .commands
+            .iter()
+            .map(|of| (of.name, ToldCommand { records: of.records, failed: of.failed }))
+            .collect(),
         late: &summary.late,
         output_error: summary.output_error.as_deref(),
         internal_errors: summary.panics,
@@ -115,6 +125,13 @@ pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Strin
     };
     // Every key is a string, so this cannot fail.
     serde_json::to_string_pretty(&told).unwrap_or_default()
+}
+
+/// A command that was given records.
+#[derive(Serialize)]
+struct ToldCommand {
+    records: u64,
+    failed: u64,
 }
 
 /// The shape of the JSON.
@@ -144,6 +161,7 @@ struct Told<'a> {
     started: WallTime,
     ended: WallTime,
     elapsed_ms: Millis,
+    commands: BTreeMap<&'a str, ToldCommand>,
     late: &'a [String],
     output_error: Option<&'a str>,
     internal_errors: u64,
@@ -396,6 +414,7 @@ mod tests {
             ended: WallTime(3000),
             elapsed: Duration::from_secs(3),
             late: vec!["sink a.jsonl".to_owned()],
+            commands: Vec::new(),
             output_error: None,
             panics: 0,
             crossings: 0,

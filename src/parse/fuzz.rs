@@ -10,7 +10,8 @@ use super::charset::{Kind, decide, decode, decode_text, label};
 use super::headers::outlinks;
 use super::sitemap::{self, Caps};
 use super::{MAX_LINKS, Wants, extractor_for};
-use crate::fuzzing::target::{Target, byte, contents};
+use crate::fuzzing::input::byte;
+use crate::fuzzing::target::{Target, contents};
 use crate::model::page::{Outlink, Page};
 use crate::model::url::{self, Url};
 

@@ -3,7 +3,7 @@
 //! Knows comments, the three kinds of strings and regular expressions well enough not to lose its way; it does not run
 //! or parse anything. A template with `${…}` in it is no literal. JSON is read alike.
 //!
-//! Source: ECMA-262 12 (lexical grammar). What looks like a path is ours: see [`is_path`].
+//! Source: ECMA-262 12 (lexical grammar). What looks like a path is ours: see `is_path`.
 
 use memchr::memmem;
 

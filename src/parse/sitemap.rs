@@ -1,9 +1,10 @@
-//! Sitemaps: the URLs of a `urlset`, a `sitemapindex` or a plain list, packed or not.
+//! Sitemaps: the URLs of a `urlset`, a `sitemapindex`, a feed (RSS, Atom) or a plain list, packed or not.
 //!
 //! Never fails: what was read before a file broke off, or broke the rules of XML, is kept. The URLs are as written,
 //! trimmed and with references decoded; whether they may be asked is for others to say.
 //!
-//! Source: sitemaps.org, protocol 0.9 (50,000 URLs, 50 MB unpacked); gzip is known by its first bytes, because servers
+//! Source: sitemaps.org, protocol 0.9 (50,000 URLs, 50 MB unpacked; feeds may stand for sitemaps); the `xhtml:link` of
+//! Google's documentation of localised versions; RSS 2.0, RFC 4287; gzip is known by its first bytes, because servers
 //! send `.gz` files with and without a content coding.
 
 use std::borrow::Cow;
@@ -11,8 +12,8 @@ use std::io::Read as _;
 
 use flate2::bufread::MultiGzDecoder;
 use quick_xml::Reader;
-use quick_xml::escape::resolve_predefined_entity;
-use quick_xml::events::Event;
+use quick_xml::escape::{resolve_predefined_entity, unescape};
+use quick_xml::events::{BytesStart, Event};
 
 use super::charset::{self, Kind};
 
@@ -36,13 +37,15 @@ impl Default for Caps {
 pub struct Sitemap {
     /// Pages.
     pub urls: Vec<String>,
+    /// The same pages in other languages.
+    pub alternates: Vec<String>,
     /// Further sitemaps.
     pub sitemaps: Vec<String>,
 }
 
 impl Sitemap {
     fn len(&self) -> usize {
-        self.urls.len() + self.sitemaps.len()
+        self.urls.len() + self.alternates.len() + self.sitemaps.len()
     }
 }
 
@@ -70,7 +73,7 @@ fn read_lines(text: &str, caps: Caps) -> Sitemap {
         scheme.len() < line.len() && (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"))
     };
     let urls = text.lines().map(str::trim).filter(is_url).take(caps.urls).map(str::to_owned).collect();
-    Sitemap { urls, sitemaps: Vec::new() }
+    Sitemap { urls, ..Sitemap::default() }
 }
 
 /// Whose `<loc>` it is.
@@ -78,12 +81,27 @@ fn read_lines(text: &str, caps: Caps) -> Sitemap {
 enum Entry {
     Url,
     Sitemap,
+    /// Of RSS: its `<link>` holds the URL.
+    Item,
+    /// An entry of Atom: its `<link>` has the URL as an attribute.
+    Atom,
+}
+
+impl Entry {
+    /// The element whose text is its URL.
+    fn location(self) -> &'static str {
+        match self {
+            Self::Url | Self::Sitemap => "loc",
+            Self::Item => "link",
+            Self::Atom => "",
+        }
+    }
 }
 
 /// Where in the document the reader stands.
 #[derive(Debug, Default)]
 struct Place {
-    /// The open `<url>` or `<sitemap>`, and how many elements are open inside it.
+    /// The open `<url>`, `<sitemap>`, `<item>` or `<entry>`, and how many elements are open inside it.
     entry: Option<(Entry, usize)>,
     /// The text of the open `<loc>`.
     location: Option<String>,
@@ -97,9 +115,11 @@ impl Place {
             // A new entry closes one that was never closed.
             (_, "url") => self.entry = Some((Entry::Url, 0)),
             (_, "sitemap") => self.entry = Some((Entry::Sitemap, 0)),
+            (_, "item") => self.entry = Some((Entry::Item, 0)),
+            (_, "entry") => self.entry = Some((Entry::Atom, 0)),
             // `<image:loc>` stands a level deeper, in `<image:image>`.
-            (Some((_, inside)), name) => {
-                if name == "loc" && *inside == 0 {
+            (Some((entry, inside)), name) => {
+                if name == entry.location() && *inside == 0 {
                     self.location = Some(String::new());
                 }
                 *inside += 1;
@@ -110,19 +130,35 @@ impl Place {
 
     fn end(&mut self, name: &str, found: &mut Sitemap) {
         match &mut self.entry {
-            Some(_) if matches!(name, "url" | "sitemap") => self.entry = None,
+            Some(_) if matches!(name, "url" | "sitemap" | "item" | "entry") => self.entry = None,
             Some((entry, inside)) => {
                 *inside = inside.saturating_sub(1);
-                if let (Some(location), "loc") = (self.location.take(), name) {
+                if let Some(location) = self.location.take().filter(|_| name == entry.location()) {
                     let location = location.trim();
                     if !location.is_empty() {
-                        let list = if *entry == Entry::Url { &mut found.urls } else { &mut found.sitemaps };
+                        let list = if *entry == Entry::Sitemap { &mut found.sitemaps } else { &mut found.urls };
                         list.push(location.to_owned());
                     }
                 }
             }
             None => {}
         }
+    }
+
+    /// The `href` of a `<link>`: `<xhtml:link>` of a page, or the link of an entry of Atom.
+    fn link(&self, tag: &BytesStart<'_>, found: &mut Sitemap) {
+        let attribute = |name: &str| {
+            let attribute = tag.attributes().with_checks(false).flatten().find(|found| found.key.as_ref() == name)?;
+            Some(unescape(&attribute.value).map_or_else(|_| attribute.value.to_string(), Cow::into_owned))
+        };
+        let Some((entry, 0)) = self.entry else { return };
+        let list = match entry {
+            Entry::Url => &mut found.alternates,
+            Entry::Atom => &mut found.urls,
+            Entry::Sitemap | Entry::Item => return,
+        };
+        let leads = attribute("rel").is_none_or(|rel| rel.split_ascii_whitespace().any(|word| word == "alternate"));
+        list.extend(attribute("href").map(|href| href.trim().to_owned()).filter(|href| leads && !href.is_empty()));
     }
 
     fn text(&mut self, text: &str) {
@@ -143,7 +179,13 @@ fn read_xml(text: &str, caps: Caps) -> Sitemap {
     let mut place = Place::default();
     while found.len() < caps.urls {
         match reader.read_event() {
-            Ok(Event::Start(tag)) => place.start(tag.local_name().into_inner()),
+            Ok(Event::Start(tag)) => {
+                if tag.local_name().into_inner() == "link" {
+                    place.link(&tag, &mut found);
+                }
+                place.start(tag.local_name().into_inner());
+            }
+            Ok(Event::Empty(tag)) if tag.local_name().into_inner() == "link" => place.link(&tag, &mut found),
             Ok(Event::End(tag)) => place.end(tag.local_name().into_inner(), &mut found),
             Ok(Event::Text(text)) => place.text(&text),
             Ok(Event::CData(text)) => place.text(&text),
@@ -193,6 +235,21 @@ mod tests {
         let found = parse(index.as_bytes(), Caps::default());
         assert_eq!(found.sitemaps, ["http://h/1.xml"]);
         assert!(found.urls.is_empty());
+    }
+
+    #[test]
+    fn feeds_and_other_languages_are_read() {
+        let rss = "<rss><channel><link>http://h/</link><item><title>t</title><link> http://h/1 </link></item>
+            <item><link>http://h/2?a=1&amp;b</link><guid>http://h/no</guid></item></channel></rss>";
+        assert_eq!(urls(rss), ["http://h/1", "http://h/2?a=1&b"]);
+        let atom = "<feed><link href='http://h/'/><entry><link rel='self' href='http://h/no'/><link href='http://h/1'/>
+            <link rel='alternate' href='http://h/2?a=1&amp;b'></link></entry></feed>";
+        assert_eq!(urls(atom), ["http://h/1", "http://h/2?a=1&b"]);
+        let set = "<urlset><xhtml:link href='http://h/no'/><url><loc>http://h/a</loc>
+            <xhtml:link rel='alternate' hreflang='de' href='http://h/de?x&amp;y'/>
+            <xhtml:link rel='icon' href='http://h/no'/></url></urlset>";
+        let found = parse(set.as_bytes(), Caps::default());
+        assert_eq!((found.urls, found.alternates), (vec!["http://h/a".into()], vec!["http://h/de?x&y".to_owned()]));
     }
 
     #[test]

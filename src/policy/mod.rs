@@ -14,6 +14,7 @@ pub mod freshness;
 pub(crate) mod fuzz;
 pub mod hold;
 pub mod host_rules;
+pub mod media_types;
 pub mod netrc;
 pub mod pace;
 pub mod rate_fields;

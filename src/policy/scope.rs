@@ -137,7 +137,9 @@ impl Scope {
             .any(|(at, byte)| byte == b'/' && self.wanted.contains(&url[..=at]))
     }
 
-    fn excluded_by(&self, url: &str) -> Option<&regex::Regex> {
+    /// The pattern of `exclude` that matches a canonical URL, if one does.
+    #[must_use]
+    pub fn excluded_by(&self, url: &str) -> Option<&regex::Regex> {
         self.settings.exclude.iter().find(|pattern| pattern.is_match(url))
     }
 

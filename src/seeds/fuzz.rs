@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 use super::line::read_url;
 use super::lines::Lines;
 use super::{Content, Opened, Reader, Seed};
-use crate::fuzzing::target::{Target, byte};
+use crate::fuzzing::input::byte;
+use crate::fuzzing::target::Target;
 use crate::model::job::Job;
 use crate::model::url;
 

@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 use crate::model::mark::OutputMark;
 use crate::model::record::RecordBody;
 
+pub mod bodies;
 mod cdxj;
 pub mod channel;
+pub mod command;
 mod compress;
 pub mod csv;
+mod exec;
 pub mod json;
 pub mod jsonl;
 mod output;
 pub mod parquet;
+mod pipe;
 mod reread;
 mod row;
 pub mod sqlite;

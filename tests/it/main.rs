@@ -8,6 +8,7 @@
 //! - `records` is about the shape of what comes out: keys, types, order, outputs.
 //! - `sinks` is about output formats, read back by programs that are not ours.
 //! - `crawl` is about which links are followed, and that each page is asked once.
+//! - `links` is about links beside `<a href>`, and the sitemaps of a site.
 //! - `politeness` is about how fast and how much at once; every test has a control run without the limit.
 //! - `robots` is about robots.txt however it comes, nofollow, and the commands that only tell.
 //! - `refusals` is about servers that refuse, or say that they will: every form of it, and what it costs.
@@ -28,6 +29,7 @@
 //! - `audit` is about `lycosa audit`: it finds what was planted in records, and nothing in what a run did.
 //! - `cache` is about answers that are kept: what a second run asks, and what it need not.
 //! - `traps` is about sites without an end, and about those that only look so.
+//! - `commands` is about what records and bodies are handed to: programs, and files of their own.
 //! - `config` is about flags, environment and files, and what a mistake is told.
 //! - `demo` is about the bundled demonstration.
 //! - `docs` is about the pages at the root: what they name exists.
@@ -42,6 +44,7 @@
 mod audit;
 mod beside;
 mod cache;
+mod commands;
 mod config;
 mod cookies;
 mod crawl;
@@ -56,6 +59,7 @@ mod hosts;
 mod http;
 mod input;
 mod layering;
+mod links;
 mod politeness;
 mod race;
 mod records;

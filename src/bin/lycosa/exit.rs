@@ -141,6 +141,7 @@ pub fn blank_summary() -> Summary {
         ended: lycosa::model::units::WallTime(0),
         elapsed: std::time::Duration::ZERO,
         late: Vec::new(),
+        commands: Vec::new(),
         output_error: None,
         panics: 0,
         crossings: 0,

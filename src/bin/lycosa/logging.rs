@@ -18,6 +18,8 @@ use crate::settings::resolve::Display;
 
 /// Things a person should know, without `-v`: shown as `lycosa: …`.
 const NOTICE: &str = "lycosa::notice";
+/// What the commands of `--exec` and `--pipe` print, and how they fail.
+const COMMAND: &str = "lycosa::command";
 /// What a handle's snapshot writes.
 const SNAPSHOT: &str = "lycosa::snapshot";
 
@@ -48,6 +50,7 @@ fn filter(display: &Display) -> Targets {
         .with_default(ours.min(LevelFilter::ERROR))
         .with_target("lycosa", ours)
         .with_target(NOTICE, notice.max(ours))
+        .with_target(COMMAND, snapshot)
         .with_target(SNAPSHOT, snapshot)
 }
 
@@ -108,6 +111,9 @@ fn text_line(
     fields: &[(&str, Value)],
     color: bool,
 ) -> String {
+    if target == COMMAND {
+        return format!("{}\n", one_line(message));
+    }
     let mut line = if target == NOTICE || target == SNAPSHOT {
         "lycosa:".to_owned()
     } else {

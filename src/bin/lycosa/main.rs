@@ -74,6 +74,7 @@ fn command() -> u8 {
         Ok(Typed::Query(flags)) => match flags.question {
             Question::Robots => commands::robots::run(&flags),
             Question::Explain => commands::explain::run(&flags),
+            Question::Sitemap => commands::sitemap::run(&flags),
         },
         Ok(Typed::Run(flags)) => commands::run::run(&flags),
         Ok(Typed::Resume(flags)) => commands::state::resume(&flags),

@@ -377,6 +377,7 @@ async fn run_parts(
         settings,
         fetcher: Fake(world.clone()),
         cache,
+        bodies: None,
         frontier: Box::new(MemoryFrontier::new(MemorySettings::default())),
         input,
         past: None,

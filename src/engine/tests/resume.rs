@@ -56,6 +56,7 @@ pub(super) async fn run_kept(
         settings: settings.clone(),
         fetcher: Fake(world.clone()),
         cache: None,
+        bodies: None,
         frontier: Box::new(DurableFrontier::new(memory, journal, dir)),
         input: if ended { input::Input::Ended } else { input::Input::Inline(Box::new(given.into_iter())) },
         past,

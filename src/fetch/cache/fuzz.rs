@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tempfile::TempDir;
 
 use super::entry::{Entry, Opened};
-use crate::fuzzing::target::{Target, byte};
+use crate::fuzzing::input::byte;
+use crate::fuzzing::target::Target;
 use crate::model::units::WallTime;
 
 /// How to read the rest, where the damage is and which (4 bytes), then a file; or a header and a body, on a line each.

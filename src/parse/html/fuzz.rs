@@ -2,9 +2,10 @@
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::oracle::{PIECES, compare};
+use super::oracle::{HIDDEN, PIECES, compare, is_comparable};
 use super::{Html, MAX_TEXT, MAX_TITLE};
-use crate::fuzzing::target::{Target, byte, contents};
+use crate::fuzzing::input::byte;
+use crate::fuzzing::target::{Target, contents};
 use crate::model::page::{Extraction, Page};
 use crate::model::url::{self, Url};
 use crate::parse::MAX_LINKS;
@@ -17,6 +18,14 @@ pub(crate) const HTML: Target = Target { run: html, words: WORDS, seeds: html_se
 /// Nearly a page, byte by byte from pieces, for html5ever beside our scanner.
 pub(crate) const HTML_TWICE: Target =
     Target { run: html_twice, words: &[], seeds: || vec![(0..=255).collect(), vec![0, 16, 20, 33, 90]], runs: 10_000 };
+
+/// The same with pieces in which URLs hide.
+pub(crate) const HTML_PLACES: Target = Target {
+    run: html_places,
+    words: &[],
+    seeds: || vec![(0..=255).collect(), vec![0, 110, 120, 130, 33]],
+    runs: 5_000,
+};
 
 /// Which base and which encoding, and references, on a line each.
 pub(crate) const REFERENCES: Target =
@@ -135,6 +144,19 @@ fn html_twice(input: &[u8]) {
         }
     }
     compare(&page, "a page of pieces");
+}
+
+fn html_places(input: &[u8]) {
+    let mut page = String::new();
+    for byte in input.iter().take(64).map(|byte| usize::from(*byte)) {
+        match PIECES.get(byte).or_else(|| HIDDEN.get(byte.wrapping_sub(PIECES.len()))) {
+            Some(piece) => page.push_str(piece),
+            None => page.push(char::from(GLUE[byte % GLUE.len()])),
+        }
+    }
+    if is_comparable(&page) {
+        compare(&page, "a page of pieces");
+    }
 }
 
 const REFERENCE_WORDS: &[&[u8]] = &[

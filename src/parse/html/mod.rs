@@ -362,4 +362,6 @@ mod oracle;
 #[expect(dead_code, reason = "fuzzing brings its own pages")]
 mod oracle;
 #[cfg(test)]
+mod places_tests;
+#[cfg(test)]
 mod tests;

@@ -24,6 +24,9 @@ pub const MAX_LINKS: usize = 100_000;
 const GROWTH: usize = 16;
 const ROOM: usize = 1 << 20;
 
+/// The element whose URL the others are relative to.
+const BASE: &str = "base";
+
 /// Where a URL stands.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Place {
@@ -111,7 +114,8 @@ impl<'a> References<'a> {
         for Reference { text, place, nofollow, extra } in inner.all {
             let mut extra = extra.unwrap_or_default();
             if extra.relative_to.is_none() {
-                extra.relative_to = base.map(Into::into);
+                // The inner base is itself relative to the outer one.
+                extra.relative_to = base.map(|base| if place.tag == BASE { "".into() } else { base.into() });
             }
             let extra = (extra.relative_to.is_some() || self.detailed).then_some(extra);
             let _ = self.push(Cow::Owned(text.into_owned()), place, nofollow, extra);
@@ -144,8 +148,11 @@ impl<'a> References<'a> {
             let Extra { rel, text: shown, relative_to } = extra.map(|extra| *extra).unwrap_or_default();
             let mut inner = relative_to.map(|base| resolver.below(&base));
             let resolver = inner.as_mut().unwrap_or(resolver);
-            let resolved =
-                if detailed { resolver.with_fragment(&text) } else { resolver.canonical(&text).map(|url| (url, None)) };
+            let resolved = match detailed {
+                _ if place.tag == BASE => resolver.of_base(&text),
+                true => resolver.with_fragment(&text),
+                false => resolver.canonical(&text).map(|url| (url, None)),
+            };
             let Some((url, fragment)) = resolved else { continue };
             if !detailed {
                 let hash = xxh3_64(url.as_bytes()) ^ Self::salt(by_tag, place);

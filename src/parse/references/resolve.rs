@@ -12,6 +12,8 @@ use crate::model::url::{self, Url, UrlError};
 
 /// Resolves the references of one page.
 pub(in crate::parse) struct Resolver {
+    /// What the base itself is relative to.
+    page: Url,
     base: Url,
     encoding: &'static Encoding,
     /// The canonical base up to the last slash of its path, and how much of it is the origin.
@@ -31,12 +33,18 @@ impl Resolver {
         let path_end = directory.find('?').unwrap_or(directory.len());
         let slash = directory[..path_end].rfind('/').map_or(path_end, |at| at + 1);
         directory.truncate(slash);
-        Self { base, encoding, directory, origin, elsewhere: None }
+        Self { page: page.clone(), base, encoding, directory, origin, elsewhere: None }
     }
 
     /// A resolver for what is relative to a reference of this page.
     pub(in crate::parse) fn below(&self, base: &str) -> Self {
         Self::new(&self.base, Some(base), self.encoding)
+    }
+
+    /// The canonical URL of a `<base href>`, to which no base applies (WHATWG HTML 4.2.3), and its fragment.
+    pub(in crate::parse) fn of_base(&self, href: &str) -> Option<(String, Option<Box<str>>)> {
+        let joined = url::join(&self.page, href).ok()?;
+        Some((url::canonical(&joined), joined.fragment().map(Into::into)))
     }
 
     /// The canonical URL of a reference. None if it leads to no http or https URL.

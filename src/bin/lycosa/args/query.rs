@@ -1,4 +1,4 @@
-//! The command lines of `robots` and `explain`, which tell what a crawl would do and crawl nothing.
+//! The command lines of `robots`, `explain` and `sitemap`, which tell what a crawl would do and crawl nothing.
 //!
 //! They have the settings of a crawl that bear on the answer, under the same names and with the same defaults, so that a
 //! command can be tried with its own flags. Files and the environment hold as they do for a crawl.
@@ -20,15 +20,18 @@ pub enum Question {
     Robots,
     /// `lycosa explain`
     Explain,
+    /// `lycosa sitemap`
+    Sitemap,
 }
 
 impl Question {
-    pub const ALL: [Self; 2] = [Self::Robots, Self::Explain];
+    pub const ALL: [Self; 3] = [Self::Robots, Self::Explain, Self::Sitemap];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Robots => "robots",
             Self::Explain => "explain",
+            Self::Sitemap => "sitemap",
         }
     }
 
@@ -60,7 +63,10 @@ impl Question {
         ];
         const EXPLAINING: [&str; 8] =
             ["delay", "exclude", "host-concurrency", "host-rate", "include", "max-depth", "robots", "scope"];
-        ASKING.contains(&setting.name) || (self == Self::Explain && EXPLAINING.contains(&setting.name))
+        const READING: [&str; 3] = ["delay", "max-redirs", "robots"];
+        ASKING.contains(&setting.name)
+            || (self == Self::Explain && EXPLAINING.contains(&setting.name))
+            || (self == Self::Sitemap && READING.contains(&setting.name))
     }
 
     fn settings(self) -> impl Iterator<Item = &'static Setting> {
@@ -68,7 +74,7 @@ impl Question {
     }
 }
 
-/// `robots` or `explain`, as typed.
+/// `robots`, `explain` or `sitemap`, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryFlags {
     pub question: Question,
@@ -99,7 +105,7 @@ pub fn query_flags(question: Question, matches: &ArgMatches) -> Result<QueryFlag
         flags: layer_of(question.settings(), matches)?,
         urls,
         seeds: texts("seed"),
-        robots_file: matches.get_one("robots-file").cloned(),
+        robots_file: matches.try_get_one("robots-file").ok().flatten().cloned(),
         json: matches.get_one::<String>("format").is_some_and(|format| format == "json"),
         files: wanted(matches),
     })
@@ -118,6 +124,11 @@ pub fn query_command(question: Question) -> Command {
              page. Links to private addresses are told by their literal address or a localhost name: other names are not \
              looked up for it.",
         ),
+        Question::Sitemap => (
+            "Print the URLs of a sitemap, of an index, or of all sitemaps that a site's robots.txt names",
+            "A URL that ends in / is a site: its robots.txt is looked at, or else /sitemap.xml. Any other is a sitemap: XML, a \
+             list, RSS or Atom, packed or not. Asks for no page. Exit code 1 if a sitemap could not be read.",
+        ),
     };
     let defaults = file::defaults(Run::Crawl);
     let mut args: Vec<_> = question.settings().map(|setting| (setting.heading, flag(setting, &defaults))).collect();
@@ -125,19 +136,14 @@ pub fn query_command(question: Question) -> Command {
     args.extend(super::shorthand::args().map(|arg| (REQUESTS, arg)));
     let place = |heading: &str| HEADINGS.iter().position(|known| *known == heading);
     args.sort_by(|a, b| (place(a.0), a.1.get_long()).cmp(&(place(b.0), b.1.get_long())));
-    let urls = Arg::new("url").value_name("URL").num_args(0..).help("URLs to judge");
+    let of_urls = if question == Question::Sitemap { "Sitemaps, or sites" } else { "URLs to judge" };
+    let urls = Arg::new("url").value_name("URL").num_args(0..).help(of_urls);
     let command = Command::new(question.as_str())
         .about(about)
         .after_help(after)
         .args_override_self(true)
         .arg(urls)
-        .arg(
-            Arg::new("robots-file")
-                .long("robots-file")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help("Read the rules from FILE instead of asking for robots.txt; '-' is standard input"),
-        )
+        .args((question != Question::Sitemap).then(robots_file))
         .arg(
             Arg::new("format")
                 .long("format")
@@ -153,6 +159,14 @@ pub fn query_command(question: Question) -> Command {
             args.into_iter().enumerate().map(|(order, (heading, arg))| arg.help_heading(heading).display_order(order)),
         )
         .args(negatives)
+}
+
+fn robots_file() -> Arg {
+    Arg::new("robots-file")
+        .long("robots-file")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Read the rules from FILE instead of asking for robots.txt; '-' is standard input")
 }
 
 fn seed() -> Arg {

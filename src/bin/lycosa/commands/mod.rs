@@ -8,4 +8,5 @@ pub mod explain;
 pub mod generate;
 pub mod robots;
 pub mod run;
+pub mod sitemap;
 pub mod state;

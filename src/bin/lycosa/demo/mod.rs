@@ -102,6 +102,8 @@ pub fn settings(start: &str) -> Settings {
         seeds: vec![Source::Arguments(vec![start.to_owned()])].into(),
         outputs: Vec::new(),
         cache: None,
+        commands: lycosa::sinks::command::CommandSettings::default(),
+        save_bodies: None,
     }
 }
 

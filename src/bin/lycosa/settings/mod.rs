@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 pub mod bad;
 pub mod check;
+pub mod commands;
 pub mod cookies;
 pub mod hosts;
 pub mod network;

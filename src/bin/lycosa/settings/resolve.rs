@@ -14,6 +14,7 @@ use lycosa::policy::retry::RetrySettings;
 use lycosa::policy::robots::product_token;
 use lycosa::policy::scope::{Rule, ScopeSettings};
 use lycosa::seeds::SeedSettings;
+use lycosa::sinks::command::CommandSettings;
 use lycosa::sinks::{OutputSettings, Target, format_for_path};
 
 use super::check::{self, Bad, Patience};
@@ -121,7 +122,15 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         summary: summary(&values, &outputs)?,
         strict_input: values.switch("strict-input"),
         durability: if values.word("durability")? == "each" { Durability::Each } else { Durability::Commit },
-        settings: Settings { engine, client, seeds, outputs, cache: cache(&values)? },
+        settings: Settings {
+            commands: commands(&values, engine.grace)?,
+            save_bodies: values.text("save-bodies").map(PathBuf::from),
+            engine,
+            client,
+            seeds,
+            outputs,
+            cache: cache(&values)?,
+        },
         warnings,
     })
 }
@@ -183,6 +192,7 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         offline: values.switch("offline"),
         fallback_stale: values.word("fallback")? == "stale",
         refused: values.switch("refused"),
+        check_outside: crawl && values.word("outside")? == "check",
         sitemaps: values.switch("sitemaps"),
         ordered: values.switch("ordered"),
         race: if values.word("race")? == "all" { RaceMode::All } else { RaceMode::Hedge },
@@ -190,9 +200,19 @@ fn engine(run: Run, values: &Values<'_>) -> Result<EngineSettings, UsageError> {
         fail_early: values.switch("fail-early"),
         allow_private: values.switch("allow-private"),
         with: with(values),
+        media_types: super::commands::media_types(values.list("media-type"))
+            .map_err(|bad| values.error("media-type", bad))?,
         seed: fastrand::u64(..),
         ..EngineSettings::default()
     })
+}
+
+fn commands(values: &Values<'_>, grace: Duration) -> Result<CommandSettings, UsageError> {
+    let words = |name| {
+        let text = values.text(name).map(super::commands::words).transpose();
+        text.map_err(|bad| values.error(name, bad))
+    };
+    Ok(CommandSettings { exec: words("exec")?, pipe: words("pipe")?, time: values.duration("exec-timeout")?, grace })
 }
 
 /// Where answers are kept; what only a cache can do needs one.

@@ -116,6 +116,9 @@ pub const SETTINGS: &[Setting] = &[
     )
     .only(Run::Crawl)
     .under(SCOPE),
+    Setting::new("outside", Kind::Word(&["ignore", "check"]), "MODE", "check: links out of scope are asked once (HEAD, or else GET) and followed no further: broken links in one pass (ignore, check)")
+        .only(Run::Crawl)
+        .under(SCOPE),
     Setting::new("refused", Kind::Switch, "", "Write records also for links outside scope and depth").only(Run::Crawl).under(SCOPE),
     Setting::new(
         "scope",
@@ -274,12 +277,20 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("retry-all", Kind::Switch, "", "Repeat also POST, PUT, PATCH and DELETE that may have had an effect").under(FAILURES),
     // Output
     Setting::new("durability", Kind::Word(&["commit", "each"]), "MODE", "With --state: what is written survives a loss of power within a second (commit), or at once (each)").under(OUTPUT),
+    Setting::new("exec", Kind::Text, "COMMAND", "Run COMMAND for each record, which stands on its standard input; {url}, {status} and {body_file} in its words are filled; no shell")
+        .under(OUTPUT)
+        .not_local(),
+    Setting::new("exec-timeout", Kind::Duration, "DUR", "Time of one command of --exec, and for that of --pipe to read on; then it is ended").under(OUTPUT),
     Setting::new("format", Kind::Word(FORMATS), "FORMAT", "Format of standard output (jsonl, json, csv)").under(OUTPUT),
+    Setting::new("media-type", Kind::Texts, "LIST", "Keep only bodies of these types (text/html, image/*) in records and files; links of the others are followed too; commas between")
+        .under(OUTPUT),
     Setting::new("ordered", Kind::Switch, "", "Records in the order of input, not of completion").only(Run::Fetch).under(OUTPUT),
     Setting::new("output", Kind::Texts, "FILE", "Write records to FILE, in the format of its ending, or FORMAT:FILE; '-' is standard output; repeatable")
         .short('o')
         .under(OUTPUT)
         .not_local(),
+    Setting::new("pipe", Kind::Text, "COMMAND", "Start COMMAND once, and write all records to its standard input; no shell").under(OUTPUT).not_local(),
+    Setting::new("save-bodies", Kind::Text, "DIR", "Save each body as a file below DIR, which its record names in body_file").under(OUTPUT).not_local(),
     Setting::new("summary", Kind::Text, "FILE", "Write the closing summary as JSON").under(OUTPUT).not_local(),
     Setting::new(
         "with",
