@@ -130,6 +130,42 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether the journal says that nothing is left to do. What its outputs hold is another question.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn is_finished(&self) -> Result<bool, StateError> {
+        match &self.content {
+            Content::New(_) => Ok(false),
+            Content::Run(replay) => replay.is_finished(),
+        }
+    }
+
+    /// Whether these outputs hold what the journal says of them. One that is gone altogether was taken away: no loss of
+    /// power does that.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn outputs_are_whole(&self, outputs: &[OutputSettings]) -> Result<bool, StartError> {
+        let Content::Run(replay) = &self.content else { return Ok(true) };
+        for (place, output) in outputs.iter().enumerate() {
+            let gone = matches!(&output.target, Target::File(path) if !path.exists());
+            if !gone && holds(replay, place, output)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What an output holds; None if that is not what the journal says.
+fn holds(replay: &Replay, place: usize, output: &OutputSettings) -> Result<Option<Checked>, StartError> {
+    let mark = replay.marks().get(place).copied().flatten();
+    let checked = sinks::check(output, mark);
+    checked.map_err(|error| StartError::Output(format!("cannot read {}: {error}", output.target)))
+}
+
 impl From<StateError> for StartError {
     fn from(error: StateError) -> Self {
         let text = chain(&error);
@@ -270,10 +306,7 @@ fn go_back_to_outputs(
 fn check(replay: &Replay, outputs: &[OutputSettings]) -> Result<Result<Vec<Checked>, usize>, StartError> {
     let mut all = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {
-        let mark = replay.marks().get(place).copied().flatten();
-        let checked = sinks::check(output, mark)
-            .map_err(|error| StartError::Output(format!("cannot read {}: {error}", output.target)))?;
-        match checked {
+        match holds(replay, place, output)? {
             Some(checked) => all.push(checked),
             None => return Ok(Err(place)),
         }
