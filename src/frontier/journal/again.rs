@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::block;
-use super::dir::{StateDir, StateError, sync_directory};
+use super::dir::{StateDir, StateError, sync_directory, to_write};
 use super::entry::{Begun, Entry, each, each_link};
 use super::load::Replay;
 use super::{Durability, Journal, JournalSettings};
@@ -132,5 +132,5 @@ fn again(
 }
 
 fn create(path: &std::path::Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+    to_write().truncate(true).open(path)
 }

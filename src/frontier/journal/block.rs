@@ -207,6 +207,12 @@ pub(super) fn bytes_at(file: &File, start: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether all bytes are there of the block that should start there.
+pub(super) fn is_long_enough(file: &File, start: u64) -> io::Result<bool> {
+    let bytes = bytes_at(file, start)?;
+    Ok(bytes.len() >= HEADER && stated_length(&bytes) == Some(bytes.len()))
+}
+
 /// Reads at most so many bytes from a place on: fewer at the end of the file.
 fn read_at(mut file: &File, from: u64, most: usize, into: &mut Vec<u8>) -> io::Result<()> {
     file.seek(SeekFrom::Start(from))?;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 
-use super::block::{Block, Chain, Commit, PREAMBLE_BYTES, bytes_at, open, search};
+use super::block::{Block, Chain, Commit, PREAMBLE_BYTES, bytes_at, is_long_enough, open, search};
 use super::dir::{StateDir, StateError};
 use super::entry::{Begun, Ending, Entry, InputPosition, Owed, OwedKind, each, each_link, each_url, revived};
 use super::spent::Spent;
@@ -328,6 +328,10 @@ pub(super) fn scan(file: &File) -> io::Result<Scanned> {
         }
     }
     let end = chain.at();
+    // Nothing is fetched before the first block is whole: one that is followed by another, or all of which is there, was.
+    if begun.is_none() && (is_long_enough(file, end)? || search(file, end, |_, _| true)?) {
+        return Ok(Scanned::Damaged(end));
+    }
     if end < length && search(file, end, |_, block| block.commit.synced.is_some_and(|synced| synced > end))? {
         return Ok(Scanned::Damaged(end));
     }

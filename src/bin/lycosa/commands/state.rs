@@ -221,8 +221,11 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage:
     if stage == Stage::Unfinished
         && let Some(cookies) = &mut resolved.settings.client.cookies
     {
-        // What an earlier process was given goes on.
-        cookies.files.extend(cookies.jar.clone());
+        match &cookies.jar {
+            // What an earlier process was given goes on.
+            Some(jar) if jar.metadata().is_ok_and(|jar| jar.len() > 0) => cookies.files.push(jar.clone()),
+            _ => console.notice("cookies that servers set before are not kept in the state: this process begins without them (a run with -c FILE has those of a process that was stopped)"),
+        }
     }
     let state = match stage {
         Stage::Anew { credentials_of_run } => renewed(state, memo, credentials_of_run, &resolved),
