@@ -29,6 +29,15 @@ impl Replay {
         if !without {
             self.refuse_bare(dir)?;
         }
+        let made = self.write_anew(dir, begun);
+        if made.is_err() {
+            // On a full disk there is more room without it.
+            let _ = fs::remove_file(dir.journal_path().with_extension("new"));
+        }
+        made
+    }
+
+    fn write_anew(self, dir: &StateDir, begun: Begun) -> Result<Self, StateError> {
         let path = dir.journal_path();
         let new = path.with_extension("new");
         let failed = |source| StateError::Io { action: "write", path: new.clone(), source };

@@ -123,7 +123,8 @@ fn changes(memo: &Memo, flags: &RunFlags, state: &Path) -> Result<Layer, UsageEr
         match setting(name) {
             Some(setting) if !same && !may_change(setting) => {
                 let why = why_fixed(setting);
-                return Err(UsageError::new(format!("--{name} is not what the run in the state began with: {why}")));
+                let error = UsageError::new(format!("--{name} is not what the run in the state began with: {why}"));
+                return Err(error.with_hint(format!("to go on as it began: {}", resume_line(state, &[]))));
             }
             _ => {}
         }
