@@ -293,9 +293,13 @@ fn go_back_to_outputs(
             let range = range.map_or_else(String::new, |range| {
                 format!(" (between bytes {} and {} it was changed behind our back)", range.start, range.end)
             });
+            // In full: it was named where the run was begun, which need not be here.
+            let place = match &output.target {
+                Target::File(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
+                Target::Stdout => output.target.to_string(),
+            };
             return Err(StartError::State(format!(
-                "{} does not hold what this run has written to it{range}: put it back, or start anew in another state directory",
-                output.target
+                "{place} does not hold what this run has written to it{range}: put it back, or start anew in another state directory"
             )));
         }
         cut = Some(output.target.to_string());

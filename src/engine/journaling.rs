@@ -57,7 +57,7 @@ impl<F: Fetcher> Dispatcher<F> {
     /// Lines of a batch may carry megabytes each: they are committed with the place behind them, before they are too much
     /// for one block.
     pub(super) fn hand_over_much_input(&mut self, now: Moment) {
-        let body = |job: &Job| job.spec.as_ref().and_then(|spec| spec.body.as_ref()).map_or(0, |body| body.len());
+        let body = |job: &Job| job.spec.as_ref().and_then(|spec| spec.body.as_ref()).map_or(0, Vec::len);
         if self.ledger.is_some() && self.discovered.last().is_some_and(|job| body(job) >= HEAVY) {
             self.note_input(false);
             self.hand_over_discovered(now);

@@ -93,6 +93,7 @@ impl Writer {
 
     /// As behind as it may be, until the disk has caught up after a while of real time.
     #[cfg(test)]
+    #[expect(clippy::disallowed_methods, reason = "it stands for a disk, and ends by itself")]
     pub(super) fn fall_behind(&self, bytes: usize) {
         self.shared.waiting.fetch_add(bytes, Ordering::AcqRel);
         let shared = self.shared.clone();
