@@ -133,6 +133,42 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether the journal says that nothing is left to do. What its outputs hold is another question.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn is_finished(&self) -> Result<bool, StateError> {
+        match &self.content {
+            Content::New(_) => Ok(false),
+            Content::Run(replay) => replay.is_finished(),
+        }
+    }
+
+    /// Whether these outputs hold what the journal says of them. One that is gone altogether was taken away: no loss of
+    /// power does that.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn outputs_are_whole(&self, outputs: &[OutputSettings]) -> Result<bool, StartError> {
+        let Content::Run(replay) = &self.content else { return Ok(true) };
+        for (place, output) in outputs.iter().enumerate() {
+            let gone = matches!(&output.target, Target::File(path) if !path.exists());
+            if !gone && holds(replay, place, output)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What an output holds; None if that is not what the journal says.
+fn holds(replay: &Replay, place: usize, output: &OutputSettings) -> Result<Option<Checked>, StartError> {
+    let mark = replay.marks().get(place).copied().flatten();
+    let checked = sinks::check(output, mark, replay.next_seq());
+    checked.map_err(|error| StartError::Output(format!("cannot read {}: {error}", output.target)))
+}
+
 impl From<StateError> for StartError {
     fn from(error: StateError) -> Self {
         let text = chain(&error);
@@ -262,9 +298,13 @@ fn go_back_to_outputs(
             let range = range.map_or_else(String::new, |range| {
                 format!(" (between bytes {} and {} it was changed behind our back)", range.start, range.end)
             });
+            // In full: it was named where the run was begun, which need not be here.
+            let place = match &output.target {
+                Target::File(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
+                Target::Stdout => output.target.to_string(),
+            };
             return Err(StartError::State(format!(
-                "{} does not hold what this run has written to it{range}: put it back, or start anew in another state directory",
-                output.target
+                "{place} does not hold what this run has written to it{range}: put it back, or start anew in another state directory"
             )));
         }
         cut = Some(output.target.to_string());
@@ -275,10 +315,7 @@ fn go_back_to_outputs(
 fn check(replay: &Replay, outputs: &[OutputSettings]) -> Result<Result<Vec<Checked>, usize>, StartError> {
     let mut all = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {
-        let mark = replay.marks().get(place).copied().flatten();
-        let checked = sinks::check(output, mark, replay.next_seq())
-            .map_err(|error| StartError::Output(format!("cannot read {}: {error}", output.target)))?;
-        match checked {
+        match holds(replay, place, output)? {
             Some(checked) => all.push(checked),
             None => return Ok(Err(place)),
         }

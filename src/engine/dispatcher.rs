@@ -497,6 +497,7 @@ impl<F: Fetcher> Dispatcher<F> {
         self.check_stop(now);
         let mut cut = false;
         for seed in seeds {
+            self.hand_over_much_input(now);
             // A limit may be reached by a broken line: what follows it is not accepted any more.
             self.check_pages(now);
             if self.phase == Phase::Running {

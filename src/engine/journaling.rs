@@ -28,6 +28,9 @@ use std::time::Duration;
 /// From the first thing to tell to the commit.
 const COMMIT_AFTER: Duration = Duration::from_millis(50);
 
+/// A job whose body is so long is handed over at once.
+const HEAVY: usize = 256 * 1024;
+
 impl<F: Fetcher> Dispatcher<F> {
     pub(super) fn note(&mut self, entry: &Entry<'_>) {
         if let Some(journal) = self.frontier.journal() {
@@ -49,6 +52,16 @@ impl<F: Fetcher> Dispatcher<F> {
         ledger.input_cut |= cut;
         let position = ledger.input;
         self.note(&Entry::Input(position));
+    }
+
+    /// Lines of a batch may carry megabytes each: they are committed with the place behind them, before they are too much
+    /// for one block.
+    pub(super) fn hand_over_much_input(&mut self, now: Moment) {
+        let body = |job: &Job| job.spec.as_ref().and_then(|spec| spec.body.as_ref()).map_or(0, Vec::len);
+        if self.ledger.is_some() && self.discovered.last().is_some_and(|job| body(job) >= HEAVY) {
+            self.note_input(false);
+            self.hand_over_discovered(now);
+        }
     }
 
     /// What its page was like, for a later run.
@@ -118,7 +131,10 @@ impl<F: Fetcher> Dispatcher<F> {
 
     /// Whether the disk is so far behind that nothing new may start.
     pub(super) fn disk_is_behind(&mut self) -> bool {
-        self.ledger.is_some() && self.frontier.journal().is_some_and(|journal| journal.is_behind())
+        let Some(ledger) = &mut self.ledger else { return false };
+        let behind = self.frontier.journal().is_some_and(|journal| journal.is_behind());
+        ledger.held_up |= behind;
+        behind
     }
 
     /// At the end of each turn: tells the journal what is written, and commits if it is time.
@@ -130,11 +146,20 @@ impl<F: Fetcher> Dispatcher<F> {
         let unsure = self.delivery.has_unsure();
         let (Some(ledger), Some(journal)) = (&mut self.ledger, self.frontier.journal()) else { return };
         let dirty = journal.is_dirty() || ledger.spending.is_dirty();
+        // The threads of the journal wake nobody, and with nothing in flight nobody else does: it is looked at again. Also
+        // if they have caught up since admission found them behind.
+        let held_up = std::mem::take(&mut ledger.held_up);
         if journal.is_full() || ledger.due <= now {
             ledger.due = Moment::NEVER;
             self.commit(now);
-        } else if ledger.due == Moment::NEVER && (dirty || unsure || journal.is_behind()) {
+        } else if ledger.due == Moment::NEVER && (dirty || unsure) {
             ledger.due = now.plus(COMMIT_AFTER);
+        }
+        let behind = held_up || self.frontier.journal().is_some_and(|journal| journal.is_behind());
+        if let Some(ledger) = &mut self.ledger
+            && behind
+        {
+            ledger.due = ledger.due.min(now.plus(COMMIT_AFTER));
         }
     }
 
@@ -289,12 +314,13 @@ impl<F: Fetcher> Dispatcher<F> {
             self.reconsider(id, now);
         }
         for job in past.interrupted {
-            let message = "an earlier process was ended while this was being sent, and it may not be sent twice (--retry-all sends it again)";
+            let message = "an earlier process was ended while this was being sent, and it may not be sent twice (lycosa resume DIR --retry-failed --retry-all sends it again)";
             let error = FetchError::permanent(ErrorKind::Interrupted, Stage::Send, message);
             self.end_job(job, Verdict::Failed(error), None, now);
         }
         for failure in past.failures {
             self.give_another_chance(failure, now);
+            self.let_disk_follow(now);
         }
         // None of them was leased.
         self.settled.clear();
@@ -320,8 +346,23 @@ impl<F: Fetcher> Dispatcher<F> {
         self.note(&Entry::Retried { old, number });
         job.number = number;
         job.accepted = now;
-        job.chain = None;
-        job.chain_mut().retry_of = Some(seq);
+        // What an earlier visit knew of the page is known still.
+        let known = job.chain.take().and_then(|chain| chain.known);
+        let chain = job.chain_mut();
+        chain.known = known;
+        chain.retry_of = Some(seq);
         self.discovered.push(job);
+        // In one block with the note before it, and however many there are in blocks of the usual size.
+        self.hand_over_discovered(now);
+    }
+
+    /// Nothing goes on yet that could not wait: what is handed over must not gather in memory.
+    fn let_disk_follow(&mut self, now: Moment) {
+        if let Some(journal) = self.frontier.journal()
+            && journal.is_behind()
+        {
+            let waited = journal.commit_and_wait();
+            self.check_frontier(waited, now);
+        }
     }
 }

@@ -22,6 +22,8 @@ pub struct Ledger {
     /// Some of what was read was not accepted: it will be read again.
     pub(super) input_cut: bool,
     pub(super) due: Moment,
+    /// Something was not started in this turn since the disk was behind.
+    pub(super) held_up: bool,
     /// When the last standing was noted, and how many records there were.
     pub(super) stood: Option<(Moment, u64)>,
     pub(super) spending: Spending,
@@ -42,6 +44,7 @@ impl Ledger {
             input_ended,
             input_cut: false,
             due: Moment::NEVER,
+            held_up: false,
             stood: None,
             spending: Spending::new(past.map_or_else(Spent::default, |past| past.spent.clone())),
         }

@@ -695,6 +695,9 @@ mod tests {
     fn a_wrong_flag_is_told_the_right_one() {
         assert_eq!(error("fetch --headers A:b"), "lycosa: unknown flag '--headers'\n  did you mean '--header'?");
         assert!(error("crawl --host-rates 1/s").ends_with("did you mean '--host-rate'?"));
+        assert!(error("crawl --retry-failed u").contains("write lycosa resume DIR --retry-failed"));
+        assert!(error("resume d --continue").contains("write lycosa resume DIR, which goes on by itself"));
+        assert!(error("resume d http://x/").contains("takes a directory and flags, not 'http://x/'"));
         assert!(error("fetch --zzzz").ends_with("all flags: lycosa fetch --help"));
         assert!(error("fetch --timeout 5sec u").starts_with("lycosa: --timeout: '5sec' is not a duration"));
         assert!(error("fetch --timeout 5sec u").ends_with("did you mean '5s'?"));

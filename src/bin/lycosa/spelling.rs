@@ -133,6 +133,9 @@ fn unknown_flag(flag: &str, suggested: Option<&str>, words: &[OsString], command
     if let Some(error) = run.and_then(|run| of_the_other(flag, run, command)) {
         return error;
     }
+    if let Some(error) = of_kept_runs(flag, words.get(1).copied().unwrap_or_default()) {
+        return error;
+    }
     if let Some(ours) = foreign(flag) {
         return foreign_error(flag, ours);
     }
@@ -143,6 +146,25 @@ fn unknown_flag(flag: &str, suggested: Option<&str>, words: &[OsString], command
             Some(named) => error.with_hint(format!("all flags: {named} --help")),
             None => error.with_hint("flags stand after the command: lycosa crawl --help"),
         },
+    }
+}
+
+/// A word of runs that are kept, at the command that lacks it.
+fn of_kept_runs(flag: &str, command: &str) -> Option<UsageError> {
+    match (command, flag) {
+        ("crawl" | "fetch", "--retry-failed") => {
+            let error = UsageError::new("--retry-failed is a flag of lycosa resume");
+            Some(error.with_hint("write lycosa resume DIR --retry-failed, with the DIR of --state"))
+        }
+        ("resume", "--continue" | "--state" | "--again") => {
+            let error = UsageError::new(format!("{flag} is a flag of lycosa crawl and fetch"));
+            Some(error.with_hint("write lycosa resume DIR, which goes on by itself"))
+        }
+        ("resume", word) if !word.starts_with('-') => {
+            let error = UsageError::new(format!("lycosa resume takes a directory and flags, not '{word}'"));
+            Some(error.with_hint("what is fetched is what the run began with"))
+        }
+        _ => None,
     }
 }
 

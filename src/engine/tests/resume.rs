@@ -13,6 +13,7 @@ use crate::engine::stats::Summary;
 use crate::engine::{Controls, Parts, input, ledger, run};
 use crate::frontier::journal::{
     Durability, DurableFrontier, Journal, JournalSettings, LoadSettings, Opened, Replay, StateDir, glance,
+    longest_block,
 };
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
 use crate::model::record::{Outcome, SkipReason};
@@ -24,8 +25,21 @@ pub(super) async fn run_kept(
     world: &Arc<World>,
     directory: &Path,
     settings: &EngineSettings,
+    given: Vec<Seed>,
+    cut: Duration,
+) -> Option<Summary> {
+    let wants = LoadSettings { retry_interrupted: true, ..LoadSettings::default() };
+    run_kept_so(world, directory, settings, given, cut, (wants, false)).await
+}
+
+/// The same, with what is to be loaded; and whether the disk is behind when it begins.
+async fn run_kept_so(
+    world: &Arc<World>,
+    directory: &Path,
+    settings: &EngineSettings,
     mut given: Vec<Seed>,
     cut: Duration,
+    (wants, behind): (LoadSettings, bool),
 ) -> Option<Summary> {
     let output = OutputSettings { target: Target::File(directory.join("out.jsonl")), format: "jsonl" };
     let memory_settings = MemorySettings { heap_limit: 4096, ..MemorySettings::default() };
@@ -43,13 +57,17 @@ pub(super) async fn run_kept(
             let mark = replay.marks().first().copied().flatten();
             let checked = check(&output, mark, replay.next_seq()).unwrap().unwrap();
             let seen = settings.seen_limit.clone();
-            let wants = LoadSettings { retry_interrupted: true, seen, ..LoadSettings::default() };
-            let past = replay.load(&mut memory, wants).unwrap();
-            given.drain(..usize::try_from(past.input.taken).unwrap());
+            let past = replay.load(&mut memory, LoadSettings { seen, ..wants }).unwrap();
+            if !past.input_ended {
+                given.drain(..usize::try_from(past.input.taken).unwrap());
+            }
             let sink = reopen(&output, mark, replay.next_seq(), checked).unwrap();
             (replay.resume(journal_settings()).unwrap(), Some(Box::new(past)), sink)
         }
     };
+    if behind {
+        journal.fall_behind();
+    }
     let ended = past.as_ref().is_some_and(|past| past.input_ended);
     let parts = Parts {
         run: "test".into(),
@@ -313,4 +331,39 @@ async fn a_host_that_refuses_for_long_is_not_asked_by_the_next_process_either() 
         let limited = records(directory.path()).iter().filter(|r| r["skip_reason"] == "rate_limited").count();
         assert_eq!(limited, refused, "{stated}");
     }
+}
+
+/// However many failures are asked again, whoever comes next can read what was noted of them.
+#[tokio::test(start_paused = true)]
+async fn many_failures_are_asked_again_in_blocks_of_the_usual_size() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::new(|_, tries| if tries == 0 { Reply::status(404) } else { Reply::page("x") });
+    let settings = EngineSettings { concurrency: 8, ..EngineSettings::default() };
+    let given = || seeds((0..4000).map(|n| format!("http://a{}.test/{}{n}", n % 40, "x".repeat(300))));
+    run_kept(&world, directory.path(), &settings, given(), Duration::MAX).await.unwrap();
+    let again = || (LoadSettings { failures: true, ..LoadSettings::default() }, false);
+    // Cut off before anything is asked, and then gone on with: what was not committed has not had its chance.
+    let cut = run_kept_so(&world, directory.path(), &settings, Vec::new(), Duration::ZERO, again()).await;
+    assert!(cut.is_none());
+    let summary = run_kept_so(&world, directory.path(), &settings, Vec::new(), Duration::MAX, again()).await.unwrap();
+    assert_eq!((summary.left, summary.outcomes[&Outcome::Ok]), (0, 4000));
+    let records = records(directory.path());
+    assert_eq!(records.len(), 8000);
+    assert!(records[4000..].iter().all(|record| record["retry_of"].is_u64()));
+    let longest = longest_block(&directory.path().join("state/journal"));
+    assert!((200 << 10..600 << 10).contains(&longest), "{longest} bytes in one block, of more than a mebibyte noted");
+}
+
+/// With nothing in flight nobody but the run itself finds out that the disk has caught up.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_behind_holds_a_run_up_and_does_not_end_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::new(|_, _| Reply::page("x"));
+    let settings = EngineSettings { concurrency: 8, ..EngineSettings::default() };
+    let given = seeds((0..20).map(|n| format!("http://a.test/{n}")));
+    let wants = (LoadSettings::default(), true);
+    let year = Duration::from_hours(365 * 24);
+    let summary = run_kept_so(&world, directory.path(), &settings, given, year, wants).await;
+    assert_eq!(summary.expect("it waits for ever").outcomes[&Outcome::Ok], 20);
+    assert_eq!(records(directory.path()).len(), 20);
 }

@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::block;
-use super::dir::{StateDir, StateError, sync_directory};
+use super::dir::{StateDir, StateError, sync_directory, to_write};
 use super::entry::{Begun, Entry, each, each_link};
 use super::load::Replay;
 use super::{Durability, Journal, JournalSettings};
@@ -29,6 +29,15 @@ impl Replay {
         if !without {
             self.refuse_bare(dir)?;
         }
+        let made = self.write_anew(dir, begun);
+        if made.is_err() {
+            // On a full disk there is more room without it.
+            let _ = fs::remove_file(dir.journal_path().with_extension("new"));
+        }
+        made
+    }
+
+    fn write_anew(self, dir: &StateDir, begun: Begun) -> Result<Self, StateError> {
         let path = dir.journal_path();
         let new = path.with_extension("new");
         let failed = |source| StateError::Io { action: "write", path: new.clone(), source };
@@ -132,5 +141,5 @@ fn again(
 }
 
 fn create(path: &std::path::Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+    to_write().truncate(true).open(path)
 }

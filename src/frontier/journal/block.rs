@@ -29,8 +29,9 @@ const FORMAT: u32 = 2;
 
 const MAGIC: [u8; 4] = *b"\xf7LyB";
 const CHECKED_FROM: usize = 12;
-/// No block is longer: a commit is due long before, and one job may carry 16 MiB.
-const LONGEST: usize = 64 << 20;
+/// No block is longer, and none is written that would be: a commit is due long before, and one job may carry 16 MiB. What is
+/// damaged can state no length beyond the end of the file either.
+const LONGEST: usize = 256 << 20;
 
 /// What a block commits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,11 +64,14 @@ pub(super) fn format_of(start: &[u8]) -> Option<u32> {
     whole.then(|| u32::from_le_bytes([said[8], said[9], said[10], said[11]]))
 }
 
-/// Makes a block of entries, before which [`HEADER`] bytes were left free.
+/// Makes a block of entries, before which [`HEADER`] bytes were left free. Refuses what [`open`] would refuse.
 pub(super) fn seal(mut bytes: Vec<u8>, commit: &Commit, number: u64) -> io::Result<Vec<u8>> {
     let entries = bytes.len();
     bytes = postcard::to_extend(commit, bytes).map_err(|error| invalid(error.to_string()))?;
-    let length = |bytes: usize| u32::try_from(bytes).map_err(|_| invalid("a block of more than 4 GiB"));
+    let length = |bytes: usize| {
+        let possible = u32::try_from(bytes).ok().filter(|_| bytes <= LONGEST);
+        possible.ok_or_else(|| invalid("more than 256 MiB at once, which nobody would read back"))
+    };
     let (whole, last) = (length(bytes.len())?, length(bytes.len() - entries)?);
     bytes[..4].copy_from_slice(&MAGIC);
     bytes[12..16].copy_from_slice(&whole.to_le_bytes());
@@ -191,10 +195,46 @@ pub(super) fn search(file: &File, from: u64, mut found: impl FnMut(u64, &Block<'
     Ok(false)
 }
 
+/// The bytes of the block that starts there; fewer if there is none.
+pub(super) fn bytes_at(file: &File, start: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_at(file, start, HEADER, &mut bytes)?;
+    if bytes.len() == HEADER
+        && let Some(length) = stated_length(&bytes)
+    {
+        read_at(file, start, length, &mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Whether all bytes are there of the block that should start there.
+pub(super) fn is_long_enough(file: &File, start: u64) -> io::Result<bool> {
+    let bytes = bytes_at(file, start)?;
+    Ok(bytes.len() >= HEADER && stated_length(&bytes) == Some(bytes.len()))
+}
+
 /// Reads at most so many bytes from a place on: fewer at the end of the file.
 fn read_at(mut file: &File, from: u64, most: usize, into: &mut Vec<u8>) -> io::Result<()> {
     file.seek(SeekFrom::Start(from))?;
     into.clear();
     file.take(most as u64).read_to_end(into)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sealed can be opened, up to the last byte; what could not be opened is not sealed.
+    #[test]
+    fn what_is_sealed_is_accepted_by_whoever_reads_it() {
+        let commit = Commit { next_seq: 7, marks: vec![None], synced: None };
+        let tail = postcard::to_allocvec(&commit).unwrap().len();
+        for entries in [HEADER, 1000, LONGEST - tail] {
+            let block = seal(vec![0; entries], &commit, 3).unwrap();
+            let opened = open(&block).unwrap();
+            assert_eq!((opened.entries.len(), opened.commit, opened.number), (entries - HEADER, commit.clone(), 3));
+        }
+        assert!(seal(vec![0; LONGEST - tail + 1], &commit, 3).is_err());
+    }
 }

@@ -38,7 +38,10 @@ pub enum StateError {
     )]
     Credentials { path: PathBuf, url: String },
     /// Some byte is not what was written.
-    #[error("{} is damaged at byte {at}: {what}", path.display())]
+    #[error(
+        "{} is damaged at byte {at}: {what}; put back a copy of it, or start anew in another state directory, with other outputs",
+        path.display()
+    )]
     Damaged { path: PathBuf, at: u64, what: String },
     #[error("cannot {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
@@ -90,8 +93,13 @@ impl StateDir {
     /// # Errors
     /// As [`StateDir::lock`], or no run is there.
     pub fn lock_existing(path: &Path) -> Result<Self, StateError> {
-        if !path.join(JOURNAL).is_file() {
-            return Err(StateError::NoRun { path: path.to_owned() });
+        let journal = path.join(JOURNAL);
+        match std::fs::metadata(&journal) {
+            Ok(found) if found.is_file() => {}
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(StateError::io("read", &journal)(error));
+            }
+            _ => return Err(StateError::NoRun { path: path.to_owned() }),
         }
         let (path, lock) = Self::take(path)?;
         Ok(Self { path, lock, made: false })
@@ -101,7 +109,7 @@ impl StateDir {
         // It is found again although the process goes elsewhere.
         let path = &std::path::absolute(path).map_err(StateError::io("find", path))?;
         let name = path.join(LOCK);
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name);
+        let open = to_write().truncate(false).open(&name);
         let mut lock = open.map_err(StateError::io("write", &name))?;
         // `status` holds the lock for an instant to see whether anybody does.
         let mut held = lock.try_lock();
@@ -153,7 +161,7 @@ impl StateDir {
     /// It cannot be opened, is damaged at its very start, or of another version.
     pub fn open(&self) -> Result<Opened, StateError> {
         let path = self.journal_path();
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let open = to_write().truncate(false).open(&path);
         let mut file = open.map_err(StateError::io("write", &path))?;
         let length = file.metadata().map_err(StateError::io("read", &path))?.len();
         if length < PREAMBLE_BYTES {
@@ -235,6 +243,15 @@ fn check_preamble(file: &mut File, path: &Path) -> Result<(), StateError> {
             Err(StateError::Damaged { path: path.to_owned(), at: 0, what })
         }
     }
+}
+
+/// How files of a state are made: bodies of requests stand in them, which are nobody else's business.
+pub(super) fn to_write() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// A file that is new must be found after a loss of power too. Where directories cannot be synced, there is no way to

@@ -23,6 +23,7 @@ use crate::policy::credentials::without_user_info;
 
 /// Lines of links in one entry: what must be in memory at once to read one.
 const MOST_LINKS: usize = 4096;
+const MOST_LINK_BYTES: usize = 1 << 20;
 
 /// How a run began: the first entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,7 +214,8 @@ impl Encoder {
             && links.depth == job.depth
             && links.priority == job.priority
             && links.source == job.source
-            && links.urls.len() < MOST_LINKS;
+            && links.urls.len() < MOST_LINKS
+            && links.bytes < MOST_LINK_BYTES;
         if !follows {
             self.end_links();
             self.links.first = job.number;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 
-use super::block::{Block, Chain, Commit, PREAMBLE_BYTES, search};
+use super::block::{Block, Chain, Commit, PREAMBLE_BYTES, bytes_at, is_long_enough, open, search};
 use super::dir::{StateDir, StateError};
 use super::entry::{Begun, Ending, Entry, InputPosition, Owed, OwedKind, each, each_link, each_url, revived};
 use super::spent::Spent;
@@ -39,6 +39,8 @@ pub(super) struct Point {
     /// The next block's number.
     number: u64,
     commit: Commit,
+    /// Where the last block with entries starts.
+    filled: Option<u64>,
 }
 
 /// A journal whose chain has been checked.
@@ -173,6 +175,29 @@ impl Replay {
         (bytes > 0).then_some((&*self.path, at, bytes))
     }
 
+    /// Whether nothing was left to do where the journal ends: that is the last thing a run notes.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn is_finished(&self) -> Result<bool, StateError> {
+        let Some(at) = self.last.filled else { return Ok(false) };
+        let io = |source| StateError::Io { action: "read", path: self.path.clone(), source };
+        let bytes = bytes_at(&self.file, at).map_err(io)?;
+        let changed = || damaged(self.path.clone(), at, "it has changed while it was read");
+        let block = open(&bytes).ok_or_else(changed)?;
+        let mut finished = false;
+        let read = each(block.entries, |entry| {
+            match entry {
+                Entry::Finished => finished = true,
+                Entry::Job { .. } | Entry::Links { .. } | Entry::Owed(_) => finished = false,
+                _ => {}
+            }
+            Ok(())
+        });
+        read.map_err(|error| damaged(self.path.clone(), at, &error.to_string()))?;
+        Ok(finished)
+    }
+
     /// Forgets what came after the last epoch: an output does not hold what the journal says of it. False if the journal
     /// is at its last epoch already, or there is none.
     pub fn undo_to_epoch(&mut self) -> bool {
@@ -281,6 +306,7 @@ pub(super) fn scan(file: &File) -> io::Result<Scanned> {
     // Since the last epoch.
     let mut points: Vec<Point> = Vec::new();
     let mut epoch = None;
+    let mut filled = None;
     while let Some((at, Block { number, entries, commit })) = chain.next()? {
         if begun.is_none() {
             begun = first_entry(entries);
@@ -294,13 +320,18 @@ pub(super) fn scan(file: &File) -> io::Result<Scanned> {
             points.drain(..place);
             epoch = Some(points[0].clone());
         }
-        points.push(Point { end: 0, number: number + 1, commit });
+        filled = if entries.is_empty() { filled } else { Some(at) };
+        points.push(Point { end: 0, number: number + 1, commit, filled });
         let end = chain.at();
         if let Some(point) = points.last_mut() {
             point.end = end;
         }
     }
     let end = chain.at();
+    // Nothing is fetched before the first block is whole: one that is followed by another, or all of which is there, was.
+    if begun.is_none() && (is_long_enough(file, end)? || search(file, end, |_, _| true)?) {
+        return Ok(Scanned::Damaged(end));
+    }
     if end < length && search(file, end, |_, block| block.commit.synced.is_some_and(|synced| synced > end))? {
         return Ok(Scanned::Damaged(end));
     }
@@ -513,6 +544,8 @@ impl Reading {
         self.started.remove(&number);
         *self.past.counted.entry(counted(ending)).or_default() += 1;
         let again = match outcome {
+            // Nobody knows whether it has come to its end.
+            Outcome::Failed if error == Some(ErrorKind::Interrupted) => self.settings.retry_interrupted,
             Outcome::Failed => error != Some(ErrorKind::InvalidInput),
             Outcome::HttpError => true,
             Outcome::Skipped => matches!(skip, Some(SkipReason::BreakerOpen | SkipReason::RateLimited)),

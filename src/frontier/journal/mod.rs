@@ -127,6 +127,12 @@ impl Journal {
         self.writer.waiting() >= FAR_BEHIND
     }
 
+    /// Behind for a while, as one with a slow disk.
+    #[cfg(test)]
+    pub(crate) fn fall_behind(&self) {
+        self.writer.fall_behind(FAR_BEHIND);
+    }
+
     /// Hands what has gathered to the disk, as one block. Does not wait for it.
     ///
     /// # Errors
@@ -237,6 +243,19 @@ impl Frontier for DurableFrontier {
         self.memory.close()?;
         closed
     }
+}
+
+/// The longest block of a journal.
+#[cfg(test)]
+pub(crate) fn longest_block(path: &std::path::Path) -> u64 {
+    let file = File::open(path).unwrap();
+    let mut chain = block::Chain::new(&file, file.metadata().unwrap().len()).unwrap();
+    let (mut longest, mut end) = (0, chain.at());
+    while chain.next().unwrap().is_some() {
+        longest = longest.max(chain.at() - end);
+        end = chain.at();
+    }
+    longest
 }
 
 /// What the threads of a journal need.

@@ -502,6 +502,15 @@ fn a_glance_counts_what_came_after_the_last_totals() {
     assert!(matches!(error, StateError::Damaged { at, .. } if at > 20 && at <= whole.len() as u64 / 2), "{error}");
     fs::write(&path, [&whole[..], b"torn"].concat()).unwrap();
     assert_eq!(glance(directory.path()).unwrap().torn, 4);
+    // Whoever takes it up says the same, of whatever is left of it.
+    for (bytes, finished) in [(&whole[..], true), (&whole[..whole.len() - 1], true), (&whole[..whole.len() / 2], false)]
+    {
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(glance(directory.path()).unwrap().finished, finished);
+        let dir = StateDir::lock(directory.path()).unwrap();
+        let Opened::Run(file) = dir.open().unwrap() else { panic!("no run") };
+        assert_eq!(Replay::scan(&dir, file).unwrap().unwrap().is_finished().unwrap(), finished);
+    }
 }
 
 /// `cargo test --release --lib journal::tests::ten_million -- --ignored --nocapture`; with `LINKS` another number of them,

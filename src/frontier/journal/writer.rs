@@ -91,6 +91,18 @@ impl Writer {
         self.shared.waiting.load(Ordering::Acquire)
     }
 
+    /// As behind as it may be, until the disk has caught up after a while of real time.
+    #[cfg(test)]
+    #[expect(clippy::disallowed_methods, reason = "it stands for a disk, and ends by itself")]
+    pub(super) fn fall_behind(&self, bytes: usize) {
+        self.shared.waiting.fetch_add(bytes, Ordering::AcqRel);
+        let shared = self.shared.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            shared.waiting.fetch_sub(bytes, Ordering::AcqRel);
+        });
+    }
+
     pub(super) fn send(&self, entries: Vec<u8>, commit: Commit) {
         self.shared.waiting.fetch_add(entries.len(), Ordering::AcqRel);
         // The thread ends after a close only, and then `check` has told why.

@@ -63,7 +63,7 @@ pub struct Kept {
 pub fn close(resolved: Resolved, implicit_input: bool, kept: Option<Kept>, console: &Console) -> u8 {
     let (fail_on, summary_path) = (resolved.fail_on, resolved.summary.clone());
     let limited = resolved.settings.engine.max_memory.is_some();
-    let resume = kept.as_ref().map(|kept| resume_line(kept.state.path(), &kept.overrides));
+    let place = kept.as_ref().map(|kept| (kept.state.path().to_owned(), kept.overrides.clone()));
     let mut summary_file = None;
     let ended = conduct(resolved.settings, kept, console, || {
         summary_file = summary_path.as_deref().map(create_summary).transpose()?;
@@ -88,7 +88,15 @@ pub fn close(resolved: Resolved, implicit_input: bool, kept: Option<Kept>, conso
         console.failure(&failure.message);
         code = code_after(code, failure.code);
     }
-    let resume = resume.filter(|_| summary.work_left || summary.stopped_by != StoppedBy::Done);
+    let unfinished = summary.work_left || summary.stopped_by != StoppedBy::Done;
+    let resume = place.filter(|_| unfinished).map(|(dir, mut overrides)| {
+        if summary.stopped_by == StoppedBy::Limit {
+            // The limit is one of the whole run: with the same the next process would stop at once.
+            overrides.retain(|word| !word.starts_with("--max-pages="));
+            overrides.insert(0, "--max-pages=none".to_owned());
+        }
+        resume_line(&dir, &overrides)
+    });
     show(console, summary, code, resume.as_deref());
     if let Some(bytes) = peak_memory().filter(|_| limited) {
         console.report(&report::peak(bytes));

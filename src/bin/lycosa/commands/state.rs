@@ -42,7 +42,7 @@ pub enum Start {
 pub fn start(keep: &Keep, flags: &RunFlags) -> Result<Start, Failure> {
     let state = State::open(&keep.dir).map_err(StartError::from)?;
     let Some(begun) = state.begun() else { return Ok(Start::New(state)) };
-    let finished = is_finished(&keep.dir)?;
+    let finished = state.is_finished().map_err(StartError::from)?;
     if keep.again && finished {
         let memo = Memo::read(&begun.settings).map_err(usage)?;
         return visit_again(state, &memo, flags, &keep.dir).map(Start::Ended);
@@ -99,10 +99,6 @@ fn usage(error: UsageError) -> Failure {
     Failure { code: exit::USAGE, message: error.message + &hint }
 }
 
-fn is_finished(dir: &Path) -> Result<bool, Failure> {
-    Ok(glance(dir).map_err(StartError::from)?.finished)
-}
-
 fn same_command(memo: &Memo, flags: &RunFlags) -> Result<(), UsageError> {
     if flags.run == memo.run() {
         return Ok(());
@@ -127,7 +123,8 @@ fn changes(memo: &Memo, flags: &RunFlags, state: &Path) -> Result<Layer, UsageEr
         match setting(name) {
             Some(setting) if !same && !may_change(setting) => {
                 let why = why_fixed(setting);
-                return Err(UsageError::new(format!("--{name} is not what the run in the state began with: {why}")));
+                let error = UsageError::new(format!("--{name} is not what the run in the state began with: {why}"));
+                return Err(error.with_hint(format!("to go on as it began: {}", resume_line(state, &[]))));
             }
             _ => {}
         }
@@ -141,7 +138,8 @@ pub fn resume(flags: &ResumeFlags) -> u8 {
     let begun = State::existing(&flags.dir).map_err(|error| Failure::from(StartError::from(error)));
     let begun = begun.and_then(|state| {
         let memo = state.begun().map_or(Ok(None), |begun| Memo::read(&begun.settings).map(Some)).map_err(usage)?;
-        Ok((state, memo, is_finished(&flags.dir)?))
+        let finished = state.is_finished().map_err(StartError::from)?;
+        Ok((state, memo, finished))
     });
     match begun {
         Ok((state, Some(memo), finished)) => go_on(state, &memo, flags, &[], Stage::of(finished)),
@@ -189,7 +187,16 @@ fn renewed(state: State, memo: &Memo, credentials_of_run: bool, resolved: &Resol
 
 /// Goes on with a run. `urls`: typed again, perhaps with the credentials that are not kept. Returns the exit code.
 fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage: Stage) -> u8 {
-    let (layers, warnings) = match layers(memo, flags) {
+    let mut stage = stage;
+    if stage == Stage::Finished && !flags.retry_failed {
+        match rests(&state, memo, flags) {
+            Ok(true) => return 0,
+            // What it lost of its outputs is fetched again.
+            Ok(false) => stage = Stage::Unfinished,
+            Err(code) => return code,
+        }
+    }
+    let (layers, warnings) = match layers(memo, flags, true) {
         Ok(layers) => layers,
         Err(error) => return crate::usage(&error, quiet(&flags.flags)),
     };
@@ -208,10 +215,6 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage:
     for warning in warnings.iter().chain(&resolved.warnings) {
         console.notice(&format!("warning: {warning}"));
     }
-    if stage == Stage::Finished && !flags.retry_failed {
-        console.notice(&format!("the run in {} is finished", flags.dir.display()));
-        return 0;
-    }
     run.flags = layers;
     if let Err(error) = open_input(&run, state.path(), &mut resolved) {
         return crate::usage(&error, resolved.display.quiet);
@@ -219,8 +222,11 @@ fn go_on(state: State, memo: &Memo, flags: &ResumeFlags, urls: &[String], stage:
     if stage == Stage::Unfinished
         && let Some(cookies) = &mut resolved.settings.client.cookies
     {
-        // What an earlier process was given goes on.
-        cookies.files.extend(cookies.jar.clone());
+        match &cookies.jar {
+            // What an earlier process was given goes on.
+            Some(jar) if jar.metadata().is_ok_and(|jar| jar.len() > 0) => cookies.files.push(jar.clone()),
+            _ => console.notice("cookies that servers set before are not kept in the state: this process begins without them (a run with -c FILE has those of a process that was stopped)"),
+        }
     }
     let state = match stage {
         Stage::Anew { credentials_of_run } => renewed(state, memo, credentials_of_run, &resolved),
@@ -284,20 +290,43 @@ fn open_input(flags: &RunFlags, state: &Path, resolved: &mut Resolved) -> Result
     Ok(())
 }
 
-/// The settings of the run, with what may change and what was left out from the environment and the command line.
-fn layers(memo: &Memo, flags: &ResumeFlags) -> Result<(Layer, Vec<String>), UsageError> {
+/// Whether there is nothing to do for a finished run: its outputs hold what it wrote. Says so then; credentials are not
+/// needed for it. Else the exit code.
+fn rests(state: &State, memo: &Memo, flags: &ResumeFlags) -> Result<bool, u8> {
+    let (layers, warnings) = layers(memo, flags, false).map_err(|error| crate::usage(&error, quiet(&flags.flags)))?;
+    let run = memo.flags();
+    let resolved = at_home(&memo.home(state.path()), || resolve(run.run, &layers, &run.request))
+        .map_err(|error| crate::usage(&error, quiet(&layers)))?;
+    let outputs = &resolved.settings.outputs;
+    let whole = state.outputs_are_whole(outputs).map_err(|error| refuse(&error.into(), resolved.display.quiet))?;
+    if whole {
+        let stdout = outputs.iter().any(|output| output.target == Target::Stdout);
+        let console = Console::new(&resolved.display, stdout);
+        for warning in warnings.iter().chain(&resolved.warnings) {
+            console.notice(&format!("warning: {warning}"));
+        }
+        console.notice(&format!("the run in {} is finished", flags.dir.display()));
+    }
+    Ok(whole)
+}
+
+/// The settings of the run, with what may change and what was left out from the environment and the command line: without
+/// `secrets` nothing is asked for that was left out.
+fn layers(memo: &Memo, flags: &ResumeFlags, secrets: bool) -> Result<(Layer, Vec<String>), UsageError> {
     let (mut environment, warnings) = env::read(std::env::vars_os())?;
     environment.keep_only(|setting| setting.heading == DISPLAY || is_secret(setting));
     let mut given = environment;
     given.lay_over(flags.flags.clone());
     let mut layers = file::defaults(memo.run());
     let mut stored = memo.layer();
-    memo.restore(&mut stored, &given)?;
+    if secrets {
+        memo.restore(&mut stored, &given)?;
+    }
     layers.lay_over(stored);
     // What is typed now stands over tables of hosts, as it did then.
     let mut tables = given.clone();
     tables.keep_only(|setting| !is_secret(setting));
-    *tables.hosts_mut() = memo.hosts()?;
+    *tables.hosts_mut() = if secrets { memo.hosts()? } else { Vec::new() };
     hosts::settle(&mut tables);
     *layers.hosts_mut() = std::mem::take(tables.hosts_mut());
     given.keep_only(|setting| !is_secret(setting));
