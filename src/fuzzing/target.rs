@@ -16,13 +16,14 @@ pub struct Target {
 }
 
 /// The folder of the project, also where this is built by the package in `fuzz/`.
+#[must_use]
 pub fn project() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().filter(|_| package.ends_with("fuzz")).unwrap_or(package)
 }
 
 /// The files of a folder of the project, in order of their names.
-pub fn files(folder: &str) -> Vec<PathBuf> {
+fn files(folder: &str) -> Vec<PathBuf> {
     let folder = project().join(folder);
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();

@@ -196,10 +196,12 @@ mod tests {
         #[test]
         fn any_text_is_read_back(value in "[=+@a\t\r\n\",é-]{0,12}") {
             let cell = written(&value);
-            let inner = match cell.strip_prefix('"') {
-                Some(rest) => rest.strip_suffix('"').unwrap().replace("\"\"", "\u{0}"),
-                None => { prop_assert!(!cell.contains(['"', ',', '\r', '\n'])); cell.clone() }
-            };
+            let inner = if let Some(rest) = cell.strip_prefix('"') {
+                    rest.strip_suffix('"').unwrap().replace("\"\"", "\u{0}")
+                } else {
+                    prop_assert!(!cell.contains(['"', ',', '\r', '\n']));
+                    cell.clone()
+                };
             prop_assert!(!inner.contains('"'), "{}", cell);
             let read = inner.replace('\u{0}', "\"");
             let guarded = read.strip_prefix('\'').unwrap_or(&read);

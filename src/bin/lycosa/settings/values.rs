@@ -11,7 +11,7 @@ use super::{Given, Kind, Layer, Origin, UsageError, setting};
 
 /// Typed reading. Every name is one of the table (tested by resolving), and every text has been checked where it was
 /// given.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Values<'a>(pub &'a Layer);
 
 impl<'a> Values<'a> {
