@@ -45,7 +45,8 @@ use crate::frontier::seen::SeenLimit;
 use crate::model::record::Record;
 use crate::seeds::{self, Reader, SeedSettings};
 use crate::sinks::bodies::Bodies;
-use crate::sinks::command::{self, CommandSettings, Commands, TERM_TIME};
+use crate::sinks::command::{CommandSettings, Commands, TERM_TIME};
+use crate::sinks::commands;
 use crate::sinks::{self, OutputSettings, Sink};
 
 mod state;
@@ -278,7 +279,7 @@ fn open_bodies(dir: Option<&Path>) -> Result<Option<Arc<Bodies>>, StartError> {
 }
 
 fn open_commands(settings: &CommandSettings, sinks: &mut Vec<(String, Box<dyn Sink>)>) -> Result<Commands, StartError> {
-    let (mut opened, commands) = command::open(settings).map_err(|error| StartError::Input(chain(&error)))?;
+    let (mut opened, commands) = commands::open(settings).map_err(|error| StartError::Input(chain(&error)))?;
     sinks.append(&mut opened);
     Ok(commands)
 }

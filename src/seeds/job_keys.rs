@@ -72,7 +72,7 @@ pub(super) fn accept(value: &RawValue) -> Result<Box<str>, String> {
     };
     match StatusSet::parse(&text) {
         Ok(_) => Ok(text.into()),
-        Err(error) => Err(format!("'accept': {}", super::job_line::quoted(&error.to_string()))),
+        Err(error) => Err(format!("'accept': {}", quoted(&error.to_string()))),
     }
 }
 
@@ -93,4 +93,9 @@ pub(super) fn proxy(value: &RawValue) -> Result<Box<str>, String> {
         return Err("'proxy' is not the address of a proxy".to_owned());
     }
     Ok(full.into())
+}
+
+/// A text of the line fit for a message: one line, at most 64 characters.
+pub(super) fn quoted(text: &str) -> String {
+    text.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

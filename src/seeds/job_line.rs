@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::job_keys::quoted;
 use super::line::{self, Typed};
 use super::{job_keys, mirrors};
 use crate::model::job::JobSpec;
@@ -221,11 +222,6 @@ fn unknown_key(key: &str) -> String {
         }
         _ => format!("unknown key '{short}'"),
     }
-}
-
-/// A text of the line fit for a message: one line, at most 64 characters.
-pub(super) fn quoted(text: &str) -> String {
-    text.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn read_id(value: &RawValue) -> Result<Box<str>, String> {

@@ -17,10 +17,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Sink;
-use super::exec::Exec;
-use super::pipe::Pipe;
-
 /// From SIGTERM to SIGKILL.
 pub const TERM_TIME: Duration = Duration::from_secs(2);
 /// After SIGKILL: only a process that hangs in the system outlives it.
@@ -73,34 +69,9 @@ pub struct Commands {
 #[derive(Debug, thiserror::Error)]
 #[error("--{flag}: cannot start '{program}'")]
 pub struct CommandError {
-    flag: &'static str,
-    program: String,
-    source: std::io::Error,
-}
-
-/// A sink, and what messages call it.
-pub type NamedSink = (String, Box<dyn Sink>);
-
-/// The sinks of a run's commands. The command of `pipe` is started; that of `exec` not yet.
-///
-/// # Errors
-/// It cannot be started, or there is no thread for it.
-pub fn open(settings: &CommandSettings) -> Result<(Vec<NamedSink>, Commands), CommandError> {
-    let mut commands = Commands::default();
-    let mut sinks: Vec<NamedSink> = Vec::new();
-    let failed = |flag, words: &[String]| {
-        let program = words.first().cloned().unwrap_or_default();
-        move |source| CommandError { flag, program, source }
-    };
-    if let Some(words) = &settings.exec {
-        let sink = Exec::open(settings, words, &mut commands).map_err(failed("exec", words))?;
-        sinks.push(("the command of --exec".to_owned(), Box::new(sink)));
-    }
-    if let Some(words) = &settings.pipe {
-        let sink = Pipe::open(settings, words, &mut commands).map_err(failed("pipe", words))?;
-        sinks.push(("the command of --pipe".to_owned(), Box::new(sink)));
-    }
-    Ok((sinks, commands))
+    pub(super) flag: &'static str,
+    pub(super) program: String,
+    pub(super) source: std::io::Error,
 }
 
 impl Commands {

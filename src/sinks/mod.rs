@@ -12,6 +12,7 @@ pub mod bodies;
 mod cdxj;
 pub mod channel;
 pub mod command;
+pub mod commands;
 mod compress;
 pub mod csv;
 mod exec;

@@ -217,7 +217,7 @@ impl Drop for UnderWay {
 /// Both families, as far as this machine has them.
 fn loopback() -> Arc<[IpAddr]> {
     let both = [std::net::Ipv6Addr::LOCALHOST.into(), std::net::Ipv4Addr::LOCALHOST.into()];
-    super::server::reachable_first(both.to_vec()).into()
+    super::order::reachable_first(both.to_vec()).into()
 }
 
 /// A source for tests, whose answers hold for a minute.

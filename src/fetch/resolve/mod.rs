@@ -20,6 +20,7 @@ use tower_service::Service;
 
 mod cache;
 mod guard;
+mod order;
 mod server;
 mod system;
 
