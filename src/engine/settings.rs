@@ -1,5 +1,6 @@
 //! What the engine is told: resolved, no flags, no files.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::frontier::seen::SeenLimit;
 use crate::model::units::Rate;
+use crate::parse::fields::Fields;
 use crate::policy::accept::StatusSet;
 use crate::policy::breaker::BreakerSettings;
 use crate::policy::follow::Follow;
@@ -112,6 +114,8 @@ pub struct EngineSettings {
     /// Follow discovered links to private, loopback and link-local addresses.
     pub allow_private: bool,
     pub with: With,
+    /// What is looked for on pages, for the record's `data`.
+    pub fields: Option<Arc<Fields>>,
     /// Method of jobs that name none.
     pub method: Method,
     /// Body of jobs that bring none.
@@ -173,6 +177,7 @@ impl Default for EngineSettings {
             fail_early: false,
             allow_private: false,
             with: With::default(),
+            fields: None,
             method: Method::GET,
             body: None,
             body_headers: Vec::new(),

@@ -560,11 +560,11 @@ mod tests {
     fn flags_are_those_of_this_version() {
         let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cacert cache \
             cache-size cert color compressed concurrency config connect-timeout connect-to continue cookie \
-            cookie-jar deadline delay durability fail-early fail-on fallback format grace header hedge-after \
+            cookie-jar deadline delay durability extract fail-early fail-on fallback format grace header hedge-after \
             host-concurrency host-rate http-version http1.1 http2 input-file insecure interface ip-concurrency \
             ip-version ipv4 ipv6 key limit-rate location log-format max-crawl-delay max-filesize max-memory \
             max-pages max-ratio max-redirs max-retry-after netrc no-config no-progress noproxy offline output \
-            proxy quiet race rate read-timeout referer resolve retries retry-all robots silent speed-limit \
+            proxy quiet race rate read-timeout referer resolve retries retry-all robots rules silent speed-limit \
             speed-time \
             state strict-input summary throttle timeout url-deadline user user-agent verbose with";
         let only = [
@@ -585,7 +585,7 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        for later in ["--extract a=b", "--save-bodies d"] {
+        for later in ["--exec x", "--save-bodies d"] {
             assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
         }
     }

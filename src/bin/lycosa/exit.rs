@@ -143,6 +143,7 @@ pub fn blank_summary() -> Summary {
         late: Vec::new(),
         output_error: None,
         panics: 0,
+        fields: None,
         crossings: 0,
     }
 }

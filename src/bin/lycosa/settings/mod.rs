@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 pub mod check;
 pub mod cookies;
+pub mod fields;
 pub mod hosts;
 pub mod request;
 pub mod resolve;

@@ -21,7 +21,7 @@ use super::check::{self, Bad, Patience};
 use super::cookies::Cookies;
 use super::request::{Headers, RequestFlags};
 use super::table::LEAST_MEMORY;
-use super::{Kind, Layer, Origin, Run, UsageError, setting, transport};
+use super::{Kind, Layer, Origin, Run, UsageError, fields, setting, transport};
 use crate::exit::FailOn;
 use crate::netrc;
 
@@ -72,6 +72,8 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
     engine.host_rules = layers.hosts().iter().map(|table| table.rule(places)).collect::<Result<_, _>>()?;
     let hosts = layers.hosts().iter().filter_map(|table| table.headers().transpose()).collect::<Result<_, _>>()?;
     engine.product_token = if agent.is_empty() { "lycosa".to_owned() } else { agent.to_owned() };
+    engine.fields =
+        fields::read(values.list("extract"), values.text("rules")).map_err(|(name, bad)| values.error(name, bad))?;
     engine.method = method;
     // Content-Type describes the body: robots.txt and a GET after a redirect have none.
     let (about_body, plain) =
