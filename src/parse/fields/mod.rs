@@ -11,9 +11,11 @@ use serde_json::{Map, Value};
 use super::charset;
 use crate::model::url::Url;
 
+mod article;
 mod dom;
 mod file;
 mod fill;
+mod metadata;
 mod rule;
 mod table;
 #[cfg(test)]
@@ -33,6 +35,25 @@ pub struct Fields {
     pages: Vec<PageRules>,
     /// The path of each field by its number.
     names: Vec<String>,
+    ready: Ready,
+}
+
+/// What every page of HTML gives without rules, under these names in `data`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// What it says of itself.
+    pub metadata: bool,
+    /// Its main text, without menus and footers.
+    pub text: bool,
+    /// The same as Markdown.
+    pub markdown: bool,
+}
+
+impl Ready {
+    fn keys(self) -> impl Iterator<Item = &'static str> {
+        let keys = [("metadata", self.metadata), ("text", self.text), ("markdown", self.markdown)];
+        keys.into_iter().filter(|(_, wanted)| *wanted).map(|(key, _)| key)
+    }
 }
 
 /// Rules for the pages of some URLs.
@@ -197,10 +218,24 @@ impl Fields {
         Ok(())
     }
 
+    /// Adds what every page gives without rules.
+    ///
+    /// # Errors
+    /// A rule has taken one of its names.
+    pub fn add_ready(&mut self, ready: Ready) -> Result<(), BadRule> {
+        self.ready = ready;
+        let of_pages = self.pages.iter().flat_map(|page| &page.fields);
+        let taken = of_pages.chain(&self.everywhere).find(|field| ready.keys().any(|key| key == field.name));
+        taken.map_or(Ok(()), |field| {
+            let reason = format!("the name is taken by --{}", field.name);
+            Err(BadRule { at: 0, rule: self.names[field.number].clone(), reason })
+        })
+    }
+
     /// Whether there is anything to look for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.names.is_empty() && self.ready == Ready::default()
     }
 
     /// The path of each field by its number.
@@ -231,9 +266,9 @@ impl Fields {
     #[must_use]
     pub fn find(&self, source: &Source<'_>, explain: bool) -> Found {
         let page = self.page_rules(source.url);
-        let Some(reading) = reading(source.media_type).filter(|_| page.is_some() || !self.everywhere.is_empty()) else {
-            return Found::default();
-        };
+        let has_rules = page.is_some() || !self.everywhere.is_empty();
+        let is_asked = |reading: &Reading| has_rules || (*reading == Reading::Html && self.ready != Ready::default());
+        let Some(reading) = reading(source.media_type).filter(is_asked) else { return Found::default() };
         let kind = if reading == Reading::Html { charset::Kind::Html } else { charset::Kind::Text };
         let (text, _) = charset::decode(kind, source.header_charset, source.body);
         match reading {
@@ -241,7 +276,11 @@ impl Fields {
                 Err(why) => Found { given_up: Some(why), ..Found::default() },
                 Ok(html) => {
                     let base = base_of(&html, source.url);
-                    self.fill(page, source, &base, Scope::Html(html.root_element()), explain)
+                    let mut found = self.fill(page, source, &base, Scope::Html(html.root_element()), explain);
+                    if let Some(data) = &mut found.data {
+                        self.add_ready_data(data, &html, &text, &base, source);
+                    }
+                    found
                 }
             },
             // serde_json refuses what is nested deeper than 128.
@@ -249,6 +288,34 @@ impl Fields {
                 Err(_) => Found::default(),
                 Ok(json) => self.fill(page, source, source.url, Scope::Json(&json), explain),
             },
+        }
+    }
+
+    fn add_ready_data(
+        &self,
+        data: &mut Map<String, Value>,
+        html: &scraper::Html,
+        text: &str,
+        base: &Url,
+        source: &Source<'_>,
+    ) {
+        let Ready { metadata, text: wants_text, markdown } = self.ready;
+        if metadata {
+            let mut left = FEW_BYTES + GROWTH * source.body.len();
+            let mut spend = |bytes: usize| {
+                left = left.saturating_sub(bytes);
+                left > 0 && !(source.is_over)()
+            };
+            data.insert("metadata".to_owned(), metadata::of(html, base, &mut spend));
+        }
+        if wants_text || markdown {
+            let main = article::main_of(text, source.url, wants_text, markdown);
+            if wants_text {
+                data.insert("text".to_owned(), Value::from(main.text));
+            }
+            if markdown {
+                data.insert("markdown".to_owned(), Value::from(main.markdown));
+            }
         }
     }
 

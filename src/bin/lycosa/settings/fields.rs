@@ -1,14 +1,14 @@
-//! `--extract` and `--rules`: reads the file, and says which rule cannot be used, where and why.
+//! `--extract`, `--rules` and what pages give without rules: reads the file, and says which rule cannot be used, where and why.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use lycosa::parse::fields::{BadRule, Fields};
+use lycosa::parse::fields::{BadRule, Fields, Ready};
 
 use super::check::Bad;
 
 /// What is looked for on pages; None if nothing was asked for. Errors name the setting that they are of.
-pub fn read(extract: &[String], rules: Option<&str>) -> Result<Option<Arc<Fields>>, (&'static str, Bad)> {
+pub fn read(extract: &[String], rules: Option<&str>, ready: Ready) -> Result<Option<Arc<Fields>>, (&'static str, Bad)> {
     let mut fields = Fields::default();
     if let Some(path) = rules {
         let text = std::fs::read_to_string(Path::new(path))
@@ -18,6 +18,10 @@ pub fn read(extract: &[String], rules: Option<&str>) -> Result<Option<Arc<Fields
     for text in extract {
         fields.add(text).map_err(|bad| ("extract", Bad::new(at(text, &bad, false))))?;
     }
+    // Which flag it is stands in the message.
+    fields
+        .add_ready(ready)
+        .map_err(|bad| (if rules.is_some() { "rules" } else { "extract" }, Bad::new(bad.to_string())))?;
     Ok((!fields.is_empty()).then(|| Arc::new(fields)))
 }
 
@@ -34,20 +38,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_field_has_no_name_that_a_flag_has() {
+        let ready = Ready { text: true, ..Ready::default() };
+        let (name, bad) = read(&["text=p".to_owned()], None, ready).expect_err("taken");
+        assert_eq!((name, &*bad.message), ("extract", "rule 'text': the name is taken by --text"));
+        assert!(read(&[], None, ready).unwrap().is_some());
+    }
+
+    #[test]
     fn what_is_wrong_has_its_place() {
-        let bad = |extract: &str| read(&[extract.to_owned()], None).expect_err(extract).1.message;
+        let bad = |extract: &str| read(&[extract.to_owned()], None, Ready::default()).expect_err(extract).1.message;
         assert_eq!(bad("price=.price["), "column 14: rule 'price': '.price[' is no selector: it ends too soon");
-        assert!(read(&[], None).unwrap().is_none());
+        assert!(read(&[], None, Ready::default()).unwrap().is_none());
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "[[page]]\n[page.fields]\nä = 'p > > b'\n").unwrap();
+        std::fs::write(file.path(), "[[page]]\n[page.fields]\n\"ä\" = 'p > > b'\n").unwrap();
         let path = file.path().to_str().unwrap();
-        let (name, bad) = read(&[], Some(path)).expect_err("a bad selector");
+        let (name, bad) = read(&[], Some(path), Ready::default()).expect_err("a bad selector");
         assert_eq!(name, "rules");
         assert!(
-            bad.message.starts_with(&format!("{path}:3:10: rule 'page 1.ä': 'p > > b' is no selector: ")),
+            bad.message.starts_with(&format!("{path}:3:12: rule 'page 1.ä': 'p > > b' is no selector: ")),
             "{}",
             bad.message
         );
-        assert!(read(&[], Some("/no/such.toml")).expect_err("none").1.message.contains("cannot read /no/such.toml"));
+        assert!(
+            read(&[], Some("/no/such.toml"), Ready::default())
+                .expect_err("none")
+                .1
+                .message
+                .contains("cannot read /no/such.toml")
+        );
     }
 }

@@ -270,6 +270,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("durability", Kind::Word(&["commit", "each"]), "MODE", "With --state: what is written survives a loss of power within a second (commit), or at once (each)").under(OUTPUT),
     Setting::new("extract", Kind::Texts, "NAME=SELECTOR", "Put what the selector finds into data.NAME; behind it @ATTR, ::text, ::html, ::all (a list); /a/b in JSON; repeatable").under(OUTPUT),
     Setting::new("format", Kind::Word(FORMATS), "FORMAT", "Format of standard output (jsonl, json)").under(OUTPUT),
+    Setting::new("markdown", Kind::Switch, "", "Put the main text of pages into data.markdown, with absolute links").under(OUTPUT),
+    Setting::new("metadata", Kind::Switch, "", "Put into data.metadata what pages say of themselves: description, dates, Open Graph, JSON-LD, feeds …")
+        .under(OUTPUT),
     Setting::new("ordered", Kind::Switch, "", "Records in the order of input, not of completion").only(Run::Fetch).under(OUTPUT),
     Setting::new("output", Kind::Texts, "FILE", "Write records to FILE, in the format of its ending, or FORMAT:FILE; '-' is standard output; repeatable")
         .short('o')
@@ -277,6 +280,7 @@ pub const SETTINGS: &[Setting] = &[
         .not_local(),
     Setting::new("rules", Kind::Text, "FILE", "Read rules for fields of pages from FILE (TOML): by URL, nested, typed").under(OUTPUT),
     Setting::new("summary", Kind::Text, "FILE", "Write the closing summary as JSON").under(OUTPUT).not_local(),
+    Setting::new("text", Kind::Switch, "", "Put the main text of pages into data.text, without menus and footers").under(OUTPUT),
     Setting::new(
         "with",
         Kind::Words(&["body", "links", "headers", "digest"]),
