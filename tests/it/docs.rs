@@ -214,7 +214,7 @@ fn what_is_not_yet_there_is_unknown() {
         assert!(!known.contains(flag), "{flag} is there now: take it off the list");
     }
     let later: Vec<_> = spans.iter().filter_map(|span| span.strip_prefix("lycosa ")).collect();
-    assert!(later.len() > 2, "{later:?}");
+    assert!(!later.is_empty(), "{later:?}");
     for command in later {
         assert!(!commands.contains_key(command), "lycosa {command} is there now: take it off the list");
     }

@@ -3,7 +3,8 @@
 //! html5ever is quadratic in the depth of nesting (the standard's scans of open elements): 1 MiB of `<div>` that are
 //! never closed would take a minute and a half. And it repeats formatting elements that were left open in each
 //! paragraph, so that a page of some kilobytes becomes a tree of gigabytes. Here a page is fed in pieces of 1 KiB, and
-//! given up as soon as its tree is too deep or has more nodes than the page has bytes, or its time is over. Deep
+//! given up as soon as its tree is too deep, has more nodes than the page has bytes or than are good for memory, or its time
+//! is over. Deep
 //! nesting is also what recursive readers of a tree cannot bear.
 //!
 //! Called by `fill`. Links and titles have no tree: see `parse::html`.
@@ -22,6 +23,8 @@ pub const MAX_DEPTH: usize = 512;
 const PIECE: usize = 1024;
 /// Nodes that even a small page may have.
 const FEW_NODES: usize = 4096;
+/// Nodes that no page may have: each is 100 to 200 bytes of memory. The whole standard of HTML on one page has about as many.
+const MAX_NODES: usize = 500_000;
 
 /// Builds the tree of a page. `is_over` tells when its time is over.
 ///
@@ -43,7 +46,7 @@ pub fn tree(text: &str, is_over: &dyn Fn() -> bool) -> Result<Html, GivenUp> {
         if newest.is_some_and(|node| node.ancestors().count() > MAX_DEPTH) {
             return Err(GivenUp::TooDeep);
         }
-        if nodes > text.len() + FEW_NODES {
+        if nodes > (text.len() + FEW_NODES).min(MAX_NODES) {
             return Err(GivenUp::TooLarge);
         }
         if is_over() {
@@ -146,6 +149,7 @@ mod tests {
                 GivenUp::TooLarge,
             ),
             ("<table><td>".repeat(50_000), GivenUp::TooDeep),
+            ("<p>x".repeat(1 << 20), GivenUp::TooLarge),
         ] {
             assert_eq!(tree(&page, &never).err(), Some(why), "{}", &page[..40]);
         }
