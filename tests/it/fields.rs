@@ -134,8 +134,11 @@ fn a_page_that_would_take_minutes_is_given_up_and_holds_nothing_up() {
     assert_eq!(told["fields"]["given_up"], json!({ "nested too deep": 1 }));
 }
 
-/// Ten encodings, each with a title and a paragraph: label of the header if there is one, the bytes, the title.
-fn encoded() -> Vec<(&'static str, Option<&'static str>, Vec<u8>, &'static str, &'static str)> {
+type Encoded = (&'static str, Option<&'static str>, Vec<u8>, &'static str, &'static str);
+
+/// Ten encodings, each with a title and a paragraph: its label, that of the header if there is one, the bytes, the
+/// title, the text.
+fn encoded() -> Vec<Encoded> {
     let japanese = ("日本語の見出し", "これは文字コードの検査に使う、日本語の文章です。");
     let chinese = ("中文标题", "这是一个用来检查字符编码的网页，请不要在意内容。");
     let taiwan = ("繁體中文標題", "這是一個用來檢查字元編碼的網頁，請不要在意內容。");

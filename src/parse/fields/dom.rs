@@ -136,16 +136,13 @@ mod tests {
 
     #[test]
     fn hostile_pages_are_given_up() {
+        let many = (0..400).map(|n| format!("<b x={n}>")).collect::<Vec<_>>().concat();
         for (page, why) in [
             ("<div>".repeat(200_000), GivenUp::TooDeep),
             (format!("{}{}", "<b>".repeat(3), "<i><a>".repeat(100_000)), GivenUp::TooDeep),
             (
                 // Formatting that was left open is opened again in each paragraph.
-                format!(
-                    "<div>{}</div>{}",
-                    (0..400).map(|n| format!("<b x={n}>")).collect::<String>(),
-                    "<p>x".repeat(20_000)
-                ),
+                format!("<div>{}</div>{}", many, "<p>x".repeat(20_000)),
                 GivenUp::TooLarge,
             ),
             ("<table><td>".repeat(50_000), GivenUp::TooDeep),

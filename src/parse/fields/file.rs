@@ -136,7 +136,7 @@ impl Reader<'_> {
         let name = given.string("name")?.map_or(title.clone(), |(_, name)| name.to_owned());
         let urls = match given.get("url") {
             None => Vec::new(),
-            Some(value) => self.patterns(value, &name)?,
+            Some(value) => patterns(value, &name)?,
         };
         let fields =
             given.get("fields").ok_or_else(|| bad(given.at, &name, "it has no fields: write [page.fields]"))?;
@@ -145,19 +145,6 @@ impl Reader<'_> {
         };
         let fields = self.fields(table, &name, 1)?;
         Ok(PageRules { name, urls, fields })
-    }
-
-    fn patterns(&self, value: &Entry<'_>, rule: &str) -> Result<Vec<Regex>, BadRule> {
-        let one = |value: &Entry<'_>| match value.get_ref() {
-            DeValue::String(text) => {
-                super::url_pattern(text).map_err(|reason| bad(value.span().start, rule, format!("url: {reason}")))
-            }
-            _ => Err(bad(value.span().start, rule, "url is a string, or a list of strings")),
-        };
-        match value.get_ref() {
-            DeValue::Array(values) => values.iter().map(one).collect(),
-            _ => Ok(vec![one(value)?]),
-        }
     }
 
     fn fields(&mut self, table: &DeTable<'_>, path: &str, nesting: usize) -> Result<Vec<Field>, BadRule> {
@@ -202,12 +189,7 @@ impl Reader<'_> {
             }
             None => short_field(name, number, "").expect("no selector is the element itself"),
         };
-        if let Some((value, pointer)) = given.string("pointer")? {
-            if !(pointer.is_empty() || pointer.starts_with('/')) {
-                return Err(given.error(value, "a JSON Pointer begins with '/'"));
-            }
-            field.pointer = Some(pointer.to_owned());
-        }
+        field.pointer = pointer(given)?.or(field.pointer);
         if let (Some((_, value)), true) =
             (given.entries.iter().find(|(key, _)| key.get_ref() == "fields"), table.is_some())
         {
@@ -224,45 +206,16 @@ impl Reader<'_> {
         field.all |= given.switch("all")?.unwrap_or(false);
         field.required = given.switch("required")?.unwrap_or(false);
         field.trim = given.switch("trim")?.unwrap_or(true);
-        field.kind = self.kind(given)?;
-        if let Some((value, text)) = given.string("regex")? {
-            field.regex = Some(Regex::new(text).map_err(|error| {
-                given.error(value, format!("'{text}' is no regular expression: {}", last_line(&error.to_string())))
-            })?);
-        }
+        field.kind = kind(given)?;
+        field.regex = regex(given)?;
         field.default = given.get("default").map(|value| plain(value.get_ref()));
-        if !matches!(field.content, Content::Value) {
-            for key in ["type", "regex", "trim"] {
-                if let Some(value) = given.get(key) {
-                    return Err(given.error(value, format!("{key} is of a single value, not of a group or table")));
-                }
+        let of_a_value = ["type", "regex", "trim"].into_iter().filter(|_| !matches!(field.content, Content::Value));
+        for key in of_a_value {
+            if let Some(value) = given.get(key) {
+                return Err(given.error(value, format!("{key} is of a single value, not of a group or table")));
             }
         }
         Ok(field)
-    }
-
-    fn kind(&self, given: &Given<'_, '_>) -> Result<Option<Type>, BadRule> {
-        let decimal = match given.string("decimal")? {
-            None => None,
-            Some((_, ",")) => Some(','),
-            Some((_, ".")) => Some('.'),
-            Some((value, _)) => return Err(given.error(value, "decimal is \",\" or \".\"")),
-        };
-        let format = given.string("format")?.map(|(_, text)| text.to_owned());
-        let Some((value, name)) = given.string("type")? else { return Ok(None) };
-        Ok(Some(match name {
-            "text" => Type::Text,
-            "int" => Type::Int { decimal },
-            "float" => Type::Float { decimal },
-            "bool" => Type::Bool,
-            "date" => Type::Date { format },
-            "url" => Type::Url,
-            "json" => Type::Json,
-            _ => {
-                let reason = format!("unknown type '{name}'{}", or_all(name, &Type::NAMES));
-                return Err(given.error(value, reason));
-            }
-        }))
     }
 
     /// What is wrong inside a string of the file, at its own place if the string stands there as it is.
@@ -273,6 +226,59 @@ impl Reader<'_> {
         let is_plain = self.text.get(start + quotes..).is_some_and(|rest| rest.starts_with(text));
         bad(if is_plain { start + quotes + wrong.at } else { start }, path, wrong.reason)
     }
+}
+
+fn patterns(value: &Entry<'_>, rule: &str) -> Result<Vec<Regex>, BadRule> {
+    let one = |value: &Entry<'_>| match value.get_ref() {
+        DeValue::String(text) => {
+            super::url_pattern(text).map_err(|reason| bad(value.span().start, rule, format!("url: {reason}")))
+        }
+        _ => Err(bad(value.span().start, rule, "url is a string, or a list of strings")),
+    };
+    match value.get_ref() {
+        DeValue::Array(values) => values.iter().map(one).collect(),
+        _ => Ok(vec![one(value)?]),
+    }
+}
+
+fn kind(given: &Given<'_, '_>) -> Result<Option<Type>, BadRule> {
+    let decimal = match given.string("decimal")? {
+        None => None,
+        Some((_, ",")) => Some(','),
+        Some((_, ".")) => Some('.'),
+        Some((value, _)) => return Err(given.error(value, "decimal is \",\" or \".\"")),
+    };
+    let format = given.string("format")?.map(|(_, text)| text.to_owned());
+    let Some((value, name)) = given.string("type")? else { return Ok(None) };
+    Ok(Some(match name {
+        "text" => Type::Text,
+        "int" => Type::Int { decimal },
+        "float" => Type::Float { decimal },
+        "bool" => Type::Bool,
+        "date" => Type::Date { format },
+        "url" => Type::Url,
+        "json" => Type::Json,
+        _ => {
+            let reason = format!("unknown type '{name}'{}", or_all(name, &Type::NAMES));
+            return Err(given.error(value, reason));
+        }
+    }))
+}
+
+fn pointer(given: &Given<'_, '_>) -> Result<Option<String>, BadRule> {
+    match given.string("pointer")? {
+        Some((value, text)) if !(text.is_empty() || text.starts_with('/')) => {
+            Err(given.error(value, "a JSON Pointer begins with '/'"))
+        }
+        pointer => Ok(pointer.map(|(_, text)| text.to_owned())),
+    }
+}
+
+fn regex(given: &Given<'_, '_>) -> Result<Option<Regex>, BadRule> {
+    let Some((value, text)) = given.string("regex")? else { return Ok(None) };
+    Regex::new(text).map(Some).map_err(|error| {
+        given.error(value, format!("'{text}' is no regular expression: {}", last_line(&error.to_string())))
+    })
 }
 
 /// A field of the short form.

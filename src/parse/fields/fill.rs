@@ -4,6 +4,8 @@
 //! value takes with it: the object it belongs to. Of a list that object is left out; a group is null; of a page, all of
 //! its data. Everything a page can make grow is counted against a limit. Called by [`super::Fields`].
 
+use std::fmt::Write as _;
+
 use scraper::ElementRef;
 use serde_json::{Map, Value};
 
@@ -89,13 +91,13 @@ impl Filling<'_> {
         }
         let mut itself = std::iter::once(scope);
         let mut selected = field.selector.as_ref().map(|selector| scope.select(selector));
-        let mut elements: Box<dyn Iterator<Item = ElementRef<'_>>> = match &mut selected {
+        let elements: Box<dyn Iterator<Item = ElementRef<'_>>> = match &mut selected {
             Some(selected) => Box::new(selected),
             None => Box::new(&mut itself),
         };
         let mut values = Vec::new();
         let (mut count, mut first) = (0, None);
-        while let Some(element) = elements.next() {
+        for element in elements {
             count += 1;
             first.get_or_insert(element);
             if !self.goes_on() {
@@ -151,10 +153,9 @@ impl Filling<'_> {
         };
         self.spend(text.len() + field.name.len());
         let text = match (&field.take, field.trim) {
-            (_, false) => text,
+            (_, false) | (Take::Text, true) => text,
             (Take::Html, true) => text.trim().to_owned(),
             (Take::Attribute(_), true) => dom::folded(&text),
-            (Take::Text, true) => text,
         };
         // An attribute without text is there; an element without text says nothing.
         let is_flag = field.kind == Some(Type::Bool);
@@ -253,7 +254,7 @@ fn one_or_all(field: &Field, mut values: Vec<Value>) -> Option<Value> {
 fn start_tag(element: ElementRef<'_>) -> String {
     let mut tag = format!("<{}", element.value().name());
     for (name, value) in element.value().attrs() {
-        tag.push_str(&format!(" {name}=\"{value}\""));
+        let _ = write!(tag, " {name}=\"{value}\"");
     }
     tag.push('>');
     tag

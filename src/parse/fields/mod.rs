@@ -365,19 +365,11 @@ fn base_of(html: &scraper::Html, url: &Url) -> Url {
 /// A pattern of whole URLs: `re:` a regular expression, found anywhere; else a glob, in which `*` is any text and `?`
 /// any character.
 fn url_pattern(text: &str) -> Result<Regex, String> {
-    let pattern = match text.strip_prefix("re:") {
-        Some(pattern) => pattern.to_owned(),
-        None => {
-            let mut pattern = "^".to_owned();
-            for c in text.chars() {
-                match c {
-                    '*' => pattern.push_str(".*"),
-                    '?' => pattern.push('.'),
-                    c => pattern.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-                }
-            }
-            pattern + "$"
-        }
+    let pattern = if let Some(pattern) = text.strip_prefix("re:") {
+        pattern.to_owned()
+    } else {
+        // Escaped, the signs of a glob have a backslash in front of them.
+        format!("^{}$", regex::escape(text).replace("\\*", ".*").replace("\\?", "."))
     };
     Regex::new(&pattern).map_err(|_| format!("'{text}' is no pattern"))
 }

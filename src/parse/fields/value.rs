@@ -51,7 +51,6 @@ impl Type {
     pub fn of_json(&self, value: &Value, base: &Url) -> Option<Value> {
         match (self, value) {
             (Self::Json, value) => Some(value.clone()),
-            (_, Value::Null) => None,
             (_, Value::String(text)) => self.of_text(text, base),
             (Self::Text, Value::Number(number)) => Some(Value::from(number.to_string())),
             (Self::Text, Value::Bool(truth)) => Some(Value::from(truth.to_string())),
@@ -166,6 +165,22 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
+/// How people write dates.
+const FORMATS: [&str; 12] = [
+    "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%d %B %Y",
+    "%d %b %Y",
+    "%d. %B %Y",
+    "%B %d, %Y",
+    "%b %d, %Y",
+    "%B %d %Y",
+    "%Y%m%d",
+    "%A, %d %B %Y",
+    "%A, %B %d, %Y",
+    "%d-%b-%Y",
+];
+
 /// Dates without a year, or with two digits for it, are none.
 pub fn date(text: &str, format: Option<&str>) -> Option<String> {
     if let Some(format) = format {
@@ -181,20 +196,6 @@ pub fn date(text: &str, format: Option<&str>) -> Option<String> {
     if let Ok(zoned) = rfc2822::parse(text) {
         return Some(text_of(&zoned));
     }
-    const FORMATS: [&str; 12] = [
-        "%Y/%m/%d",
-        "%d.%m.%Y",
-        "%d %B %Y",
-        "%d %b %Y",
-        "%d. %B %Y",
-        "%B %d, %Y",
-        "%b %d, %Y",
-        "%B %d %Y",
-        "%Y%m%d",
-        "%A, %d %B %Y",
-        "%A, %B %d, %Y",
-        "%d-%b-%Y",
-    ];
     FORMATS.iter().find_map(|format| with_format(format, text))
 }
 

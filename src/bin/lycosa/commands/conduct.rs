@@ -147,7 +147,8 @@ pub fn conduct(
         before()?;
         let handle = crawl.handle();
         let watch = watch::start(handle.clone(), console.clone(), progress).map_err(internal)?;
-        let summary = crawl.run().await;
+        // Boxed: there is one of it, and it is large.
+        let summary = Box::pin(crawl.run()).await;
         let signal = watch.finish();
         Ok(Ended { summary, signal, accepted: Counters::get(&handle.counters().accepted) })
     });

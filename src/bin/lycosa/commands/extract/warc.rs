@@ -206,12 +206,11 @@ mod tests {
             record("response", "dns:h.test", b"127.0.0.1"),
         ]
         .concat();
-        let bodies: Vec<_> = read(&archive).unwrap().into_iter().map(|(url, kind, body)| (url, kind, body)).collect();
         let page =
             |number: u8, kind: &str, body: &str| (format!("http://h.test/{number}"), kind.to_owned(), body.to_owned());
         let expected =
             [page(1, "text/html", "<p>a"), page(2, "text/html", "<p>b"), page(3, "", "<p>c"), page(4, "", "<p>d")];
-        assert_eq!(bodies, expected);
+        assert_eq!(read(&archive).unwrap(), expected);
         assert_eq!(read(&archive[..archive.len() - 6]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert!(read(b"WARC/1.0\r\nWARC-Type: response\r\n\r\n").unwrap_err().to_string().contains("Content-Length"));
         assert!(read(b"nonsense\r\n").is_err());
