@@ -57,6 +57,10 @@ fn the_shop_gives_what_its_rules_promise() {
             "unlike": { "product.offers.price": 1, "product.published": 1 },
         })
     );
+    // However small a page is, its tree is built on the parse pool: there and back.
+    let control = lycosa(["fetch", "--summary", "summary.json"]).lines(&urls).run().exits(0);
+    let crossings = |run: &Run| run.summary().number("crossings");
+    assert!(crossings(&run) >= crossings(&control) + 7, "{} and {}", crossings(&run), crossings(&control));
     // Without rules the key is null.
     let plain = lycosa(["fetch", &site.url("/shop/list")]).run().exits(0).record();
     assert_eq!(plain["data"], Value::Null);
