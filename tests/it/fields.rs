@@ -235,7 +235,7 @@ fn pages_on_disk_give_what_they_give_when_fetched() {
             "WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nContent-Length: {}\r\n\r\n",
             block.len()
         );
-        archive += &format!("{head}{block}\r\n\r\n");
+        archive.extend([&*head, &*block, "\r\n\r\n"]);
     }
     let packed = lycosa(["extract", "--rules", &rules, "a.warc"]).file("a.warc", &archive).run().exits(0);
     assert_eq!(by_url(&lines(&packed), "url"), by_url(&records, "final_url"));
