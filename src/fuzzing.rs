@@ -2,14 +2,16 @@
 //!
 //! Only in builds for tests and for fuzzing. Each target takes any bytes and panics if a promise is broken. `cargo test` runs
 //! every one on seeds and their changes (`mutation`); `fuzz/run` runs them under libFuzzer, which sees what code an input
-//! reaches. To add one: a [`Target`] in the `fuzz.rs` of its room, and its line below.
+//! reaches. To add one: a [`target::Target`] in the `fuzz.rs` of its room, and its line below.
 
 #[macro_use]
 mod mutation;
+pub mod target;
 
-pub use mutation::{Target, contents};
 #[cfg(all(fuzzing, not(test)))]
 pub use mutation::{begin, run};
+#[cfg(all(fuzzing, not(test)))]
+pub use target::Target;
 
 targets! {
     url = crate::model::fuzz::URL,
@@ -17,6 +19,9 @@ targets! {
     robots_twice = crate::policy::fuzz::ROBOTS_TWICE,
     retry_after = crate::policy::fuzz::RETRY_AFTER,
     rate_fields = crate::policy::fuzz::RATE_FIELDS,
+    cookies = crate::policy::cookies::fuzz::COOKIES,
+    cookie_file = crate::policy::cookies::fuzz::COOKIE_FILE,
+    netrc = crate::policy::netrc::fuzz::NETRC,
     robots_tag = crate::policy::fuzz::ROBOTS_TAG,
     html = crate::parse::html::fuzz::HTML,
     html_twice = crate::parse::html::fuzz::HTML_TWICE,
@@ -30,15 +35,4 @@ targets! {
     cache = crate::fetch::cache::fuzz::CACHE,
     journal = crate::frontier::journal::fuzz::JOURNAL,
     jobs = crate::seeds::fuzz::JOBS,
-}
-
-/// Takes a number for decisions off the front of an input; 0 at its end.
-pub fn byte(input: &mut &[u8]) -> u8 {
-    match input.split_first() {
-        Some((first, rest)) => {
-            *input = rest;
-            *first
-        }
-        None => 0,
-    }
 }

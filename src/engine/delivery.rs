@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::outcome::{Counted, Finished};
-use super::spending::Share;
+use super::outcome::{Counted, Finished, Share};
 use crate::fetch::body::Reservation;
 use crate::model::mark::OutputMark;
 use crate::model::units::Moment;

@@ -21,6 +21,7 @@ use crate::sinks::Sink;
 
 mod addresses;
 mod admission;
+mod booking;
 mod caching;
 mod changes;
 pub mod clock;

@@ -15,7 +15,6 @@ use super::changes;
 use super::clock::Clock;
 use super::fields::FieldCounts;
 use super::settings::EngineSettings;
-use super::spending::Share;
 use crate::fetch::body::Reservation;
 use crate::fetch::progress::Progress;
 use crate::fetch::{Attempt, Head};
@@ -43,6 +42,15 @@ pub struct Desk {
     pub needs_record: bool,
     /// Some sink needs the JSON text.
     pub needs_json: bool,
+}
+
+/// What counts with a record. Empty without a journal.
+#[derive(Debug, Default)]
+pub struct Share {
+    /// Key of the host at which its job ended.
+    pub host: Option<Box<str>>,
+    /// Links of its page that were not followed.
+    pub refused: Vec<SkipReason>,
 }
 
 /// What a record counts as.

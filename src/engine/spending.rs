@@ -4,25 +4,12 @@
 //! a record counts once it is written, as the record itself does: its place among the host's outcomes, and the links of its
 //! page that were not followed. Else a page that is asked again after a kill would count twice.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use super::delivery::Accepted;
-use super::dispatcher::Dispatcher;
-use super::stats::HostSummary;
-use crate::fetch::Fetcher;
-use crate::frontier::journal::{Entry, HostSpent, Spent};
+use crate::frontier::journal::Spent;
 use crate::model::record::SkipReason;
 use crate::model::units::Moment;
-
-/// What counts with a record. Empty without a journal.
-#[derive(Debug, Default)]
-pub struct Share {
-    /// Key of the host at which its job ended.
-    pub host: Option<Box<str>>,
-    /// Links of its page that were not followed.
-    pub refused: Vec<SkipReason>,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -32,7 +19,7 @@ pub struct Spending {
     /// What is to be told.
     part: Spent,
     /// Links of the page at hand that were not followed: they count with its record.
-    refused: Vec<SkipReason>,
+    pub(super) refused: Vec<SkipReason>,
     told: Moment,
 }
 
@@ -70,14 +57,14 @@ impl Spending {
         }
     }
 
-    fn refuse(&mut self, reasons: &[SkipReason]) {
+    pub(super) fn refuse(&mut self, reasons: &[SkipReason]) {
         for reason in reasons {
             *self.part.refused.entry(*reason).or_default() += 1;
         }
     }
 
     /// What is to be told now.
-    fn take(&mut self, now: Moment) -> Spent {
+    pub(super) fn take(&mut self, now: Moment) -> Spent {
         let mut part = std::mem::take(&mut self.part);
         // Whole milliseconds; the rest belongs to the next part.
         part.elapsed_ms = u64::try_from(now.since(self.told).as_millis()).unwrap_or(0);
@@ -87,97 +74,10 @@ impl Spending {
     }
 }
 
-impl<F: Fetcher> Dispatcher<F> {
-    /// What is told of it, if there is a journal.
-    pub(super) fn spending(&mut self) -> Option<&mut Spending> {
-        self.ledger.as_mut().map(|ledger| &mut ledger.spending)
-    }
-
-    /// The sums of a host among it.
-    pub(super) fn host_spending(&mut self, id: super::event::HostId) -> Option<&mut HostSpent> {
-        let host = self.hosts.get(id);
-        let ledger = self.ledger.as_mut()?;
-        Some(ledger.spending.part.host(&host.key))
-    }
-
-    /// A link is not followed.
-    pub(super) fn refuse_link(&mut self, reason: SkipReason) {
-        *self.tally.refused.entry(reason).or_default() += 1;
-        if let Some(spending) = self.spending() {
-            spending.refused.push(reason);
-        }
-    }
-
-    /// The links of the page at hand that were not followed.
-    pub(super) fn take_refused(&mut self) -> Vec<SkipReason> {
-        self.spending().map(|spending| std::mem::take(&mut spending.refused)).unwrap_or_default()
-    }
-
-    /// Of a sitemap, which has no record.
-    pub(super) fn spend_refused(&mut self) {
-        if let Some(spending) = self.spending() {
-            let refused = std::mem::take(&mut spending.refused);
-            spending.refuse(&refused);
-        }
-    }
-
-    /// Tells the journal what was spent since it was told last.
-    pub(super) fn note_spent(&mut self, now: Moment) {
-        if let Some(spending) = self.spending()
-            && spending.is_dirty()
-        {
-            let part = spending.take(now);
-            self.note(&Entry::Spent(Cow::Owned(part)));
-        }
-    }
-
-    /// At the end: what a stop has cut off was asked too.
-    pub(super) fn note_last_spent(&mut self, now: Moment) {
-        let Some(ledger) = &mut self.ledger else { return };
-        for host in self.hosts.iter().filter(|host| host.pace.in_flight() > 0) {
-            let cut_off = u64::from(host.pace.in_flight());
-            ledger.spending.part.requests += cut_off;
-            ledger.spending.part.host(&host.key).requests += cut_off;
-        }
-        let part = ledger.spending.take(now);
-        self.note(&Entry::Spent(Cow::Owned(part)));
-    }
-
-    /// Hosts of the run for its closing summary, as [`super::hosts::Hosts::busiest`]: with a journal, of all processes.
-    pub(super) fn hosts_of_run(&self, limit: usize) -> (Vec<HostSummary>, u64) {
-        let Some(ledger) = &self.ledger else { return self.hosts.busiest(limit) };
-        let total = ledger.spending.total();
-        let all = total.busiest().into_iter().zip(1..);
-        let shown = all.filter(|((_, host), place)| *place <= limit || (host.opened > 0 && *place <= 4 * limit));
-        let hosts = shown.map(|((key, host), _)| of_run(key, host, self.hosts.summary_of(key))).collect();
-        (hosts, total.host_count())
-    }
-}
-
-/// What all processes did, and what this one knows of the host.
-fn of_run(key: &str, spent: &HostSpent, now: Option<HostSummary>) -> HostSummary {
-    let HostSpent { requests, ok, http_error, failed, skipped, refusals, bytes, opened, probes, closed, .. } = *spent;
-    HostSummary {
-        host_key: key.into(),
-        requests,
-        ok,
-        http_error,
-        failed,
-        skipped,
-        refusals,
-        bytes,
-        mean_ms: spent.mean_ms(),
-        opened,
-        probes,
-        closed,
-        ..now.unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::outcome::Counted;
+    use crate::engine::outcome::{Counted, Share};
     use crate::model::record::Outcome;
 
     #[test]

@@ -16,10 +16,14 @@ use url::{Host, Url};
 use super::Attempt;
 use super::dial::DialError;
 use super::resolve::{NameError, ResolveError, is_our_limit};
-use super::secure::ConnectLate;
 use super::tls_words;
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::record::SkipReason;
+
+/// The connect timeout has passed.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection within the connect timeout")]
+pub(super) struct ConnectLate;
 
 /// A request without a response head.
 pub(super) enum Headless {
@@ -82,12 +86,8 @@ pub(super) fn of_pool(error: &hyper_util::client::legacy::Error, route: Route) -
 
 /// What an error means that came instead of a connection.
 pub(super) fn of_connection(error: &(dyn Error + 'static), route: Route) -> Headless {
-    if let Some(NameError { cause, of_proxy }) = find(error) {
-        return match cause {
-            ResolveError::Private => Headless::Refused,
-            ResolveError::Unavailable(error) if is_our_limit(error) => Headless::Failed(our_limit(error)),
-            other => Headless::Failed(of_resolve(other, *of_proxy)),
-        };
+    if let Some(error) = find(error) {
+        return of_name(error);
     }
     match find(error) {
         Some(DialError::Private) => Headless::Refused,
@@ -96,6 +96,15 @@ pub(super) fn of_connection(error: &(dyn Error + 'static), route: Route) -> Head
             Headless::Failed(FetchError::permanent(ErrorKind::Dns, Stage::Dns, message).before_sending())
         }
         _ => Headless::Failed(of_connect(error, route).before_sending()),
+    }
+}
+
+/// What it means that a name gave no address.
+pub(super) fn of_name(NameError { cause, of_proxy }: &NameError) -> Headless {
+    match cause {
+        ResolveError::Private => Headless::Refused,
+        ResolveError::Unavailable(error) if is_our_limit(error) => Headless::Failed(our_limit(error)),
+        other => Headless::Failed(of_resolve(other, *of_proxy)),
     }
 }
 
@@ -113,7 +122,9 @@ fn of_resolve(error: &ResolveError, of_proxy: bool) -> FetchError {
     let (kind, stage) = if of_proxy { (ErrorKind::Proxy, Stage::Connect) } else { (ErrorKind::Dns, Stage::Dns) };
     let message = one_line(&error.to_string());
     let failure = match error {
-        ResolveError::NotFound | ResolveError::Private => FetchError::permanent(kind, stage, message),
+        ResolveError::NotFound | ResolveError::Unchecked | ResolveError::Private => {
+            FetchError::permanent(kind, stage, message)
+        }
         ResolveError::Unavailable(_) => FetchError::transient(kind, stage, message),
     };
     failure.before_sending()

@@ -19,10 +19,12 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue,
     TRANSFER_ENCODING, USER_AGENT,
 };
+use ipnet::IpNet;
+use tokio::time::Instant;
 use url::{Host, Url};
 
 use super::body::{BodyPool, Limits};
-use super::classify::{Route, one_line, our_limit};
+use super::classify::{Headless, Route, connect_timeout, of_name, one_line, our_limit};
 use super::connecting::Watch;
 use super::cookies::{CookieError, CookieSettings, Cookies};
 pub use super::deadlines::LowestSpeed;
@@ -30,12 +32,13 @@ use super::deadlines::Times;
 use super::dial::{DialSettings, Dialer, Interface, ProxyNames};
 use super::direct::{Direct, NO_HOST};
 use super::heads::MOST_HEADERS;
-use super::host_headers;
 pub use super::host_headers::HostHeaders;
+use super::host_headers::{self, overlay};
 use super::job_proxies::JobProxies;
 use super::once::{Terms, once};
-use super::proxies::{Chosen, Proxies, ProxyError, ProxyVariables};
-use super::resolve::{Resolver, literal_is_private, no_descriptor};
+use super::proxies::{Chosen, Proxies, ProxyError, ProxyVariables, looks_names_up};
+pub use super::resolve::Dns;
+use super::resolve::{Names, Resolver, no_descriptor};
 use super::secure::Secure;
 use super::tls::{Tls, TlsFileError, TlsSettings};
 use super::{Attempt, Fetcher, Request};
@@ -64,6 +67,10 @@ pub struct ClientSettings {
     pub noproxy: Option<String>,
     pub tls: TlsSettings,
     pub dial: DialSettings,
+    /// Who is asked for names.
+    pub dns: Dns,
+    /// Networks that no request connects to, be its host typed or not; a proxy's own address is not asked about.
+    pub denied: Vec<IpNet>,
     /// Name, connection and TLS handshake; None is no limit.
     pub connect_timeout: Option<Duration>,
     /// Longest silence in a body; None is no limit.
@@ -102,6 +109,8 @@ impl Default for ClientSettings {
             noproxy: None,
             tls: TlsSettings::default(),
             dial: DialSettings::default(),
+            dns: Dns::Own,
+            denied: Vec::new(),
             connect_timeout: Some(Duration::from_secs(10)),
             read_timeout: Some(Duration::from_secs(15)),
             compressed: true,
@@ -135,9 +144,6 @@ pub enum ClientError {
     Tls(#[from] TlsFileError),
     #[error("--interface: {0}")]
     Interface(std::io::Error),
-    /// A proxy connects to what the URL says.
-    #[error("--connect-to cannot lead through a proxy: name the hosts that it is for in --noproxy, or all with '*'")]
-    ConnectToAndProxy,
 }
 
 /// Performs requests. See [`Fetcher`].
@@ -158,11 +164,15 @@ pub struct Client {
     max_ratio: Option<u32>,
     compressed: bool,
     limit_rate: Option<u64>,
+    /// `Authorization` was taken back: what URLs and netrc say is not sent either.
+    logs_in_nowhere: bool,
     hosts: Vec<HostHeaders>,
     netrc: Option<Netrc>,
     cookies: Option<Arc<Cookies>>,
     pool: BodyPool,
-    job_proxies: JobProxies,
+    /// Settings of the clients for proxies of jobs, but for the proxy.
+    of_job_proxies: Box<ClientSettings>,
+    job_proxies: JobProxies<Self>,
 }
 
 impl Client {
@@ -186,17 +196,16 @@ impl Client {
             }),
         );
         let proxies = Proxies::new(settings.proxy.as_deref(), settings.noproxy.as_deref(), variables)?;
-        if proxies.len() > 0 && !proxies.is_off() && settings.dial.overrides.lead_elsewhere() {
-            return Err(ClientError::ConnectToAndProxy);
-        }
         if let Some(interface) = &settings.dial.interface {
             interface.check().map_err(ClientError::Interface)?;
         }
         let stacks = (0..proxies.len() * Kind::COUNT).map(|_| OnceLock::new()).collect();
         let dial = Arc::new(settings.dial.clone());
+        let names = Names::new(settings.dns, settings.dial.family, &settings.denied);
         let stack = StackSettings {
             proxies,
             user_agent: headers.get(USER_AGENT).cloned(),
+            names: names.clone(),
             tls: Box::new(Tls::new(&settings.tls)?),
             dial: Arc::clone(&dial),
             connect_timeout: settings.connect_timeout,
@@ -204,7 +213,7 @@ impl Client {
             idle_timeout: settings.idle_timeout,
         };
         let direct = [false, true].map(|guarded| {
-            let dialer = Dialer::new(guarded, Arc::clone(&dial));
+            let dialer = Dialer::new(&names, guarded, Arc::clone(&dial));
             Direct::new(dialer, settings.connect_timeout, settings.idle_timeout)
         });
         Ok(Self {
@@ -219,11 +228,14 @@ impl Client {
             max_ratio: settings.max_ratio,
             compressed: settings.compressed,
             limit_rate: settings.limit_rate,
+            logs_in_nowhere: settings.removed.contains(&AUTHORIZATION),
             hosts: settings.hosts.clone(),
             netrc: settings.netrc.clone(),
             cookies: settings.cookies.as_ref().map(Cookies::open).transpose()?.map(Arc::new),
             pool: BodyPool::new(settings.body_pool),
-            job_proxies: JobProxies::new(settings),
+            // Cookies and connections are the run's and the proxy's own.
+            of_job_proxies: Box::new(ClientSettings { cookies: None, ..settings.clone() }),
+            job_proxies: JobProxies::default(),
         })
     }
 
@@ -242,12 +254,30 @@ impl Client {
     /// Whether the guard forbids a request by what its URL says.
     fn is_refused(&self, request: &Request, proxied: bool) -> bool {
         let url = &request.url;
-        request.guarded
-            && if proxied {
-                literal_is_private(url) || self.is_proxy(url)
-            } else {
-                literal_is_private(url) && !self.settings.dial.is_typed(url)
-            }
+        let guard = self.settings.names.guard(request.guarded);
+        if proxied {
+            guard.forbids_literal(url) || (request.guarded && self.is_proxy(url))
+        } else {
+            // What was typed for the URL is judged where it is connected to.
+            guard.forbids_literal(url) && !self.settings.dial.is_typed(url)
+        }
+    }
+
+    /// Asks for the addresses of a name that a proxy will look up by itself, as far as the guard wants to know them. What
+    /// cannot be checked is not asked.
+    async fn check_for(&self, proxy: &Chosen, request: &Request) -> Result<(), Headless> {
+        let names = &self.settings.names;
+        let Some(Host::Domain(name)) = request.url.host() else { return Ok(()) };
+        if !names.guard(request.guarded).is_on() || !looks_names_up(&proxy.shown) {
+            return Ok(());
+        }
+        let resolver = Resolver::new(names, request.guarded, Arc::default());
+        let checked = resolver.check(name);
+        let checked = match [self.settings.connect_timeout, request.timeout].into_iter().flatten().min() {
+            Some(time) => tokio::time::timeout(time, checked).await.map_err(|_| Headless::Failed(connect_timeout()))?,
+            None => checked.await,
+        };
+        checked.map_err(|error| of_name(&error))
     }
 
     /// The stack of TLS for a request.
@@ -276,13 +306,12 @@ impl Client {
         matches!(url.host(), Some(Host::Domain(host)) if self.settings.proxies.names().iter().any(|name| **name == *host))
     }
 
-    /// What netrc says of the machine, if nothing else does; of a user without a password the password.
-    fn login_of_netrc<'a>(&'a self, request: &'a Request, authorized: bool) -> Option<(&'a str, &'a str)> {
+    /// What netrc says of the machine, if the URL does not; of a user without a password the password.
+    fn login_of_netrc<'a>(&'a self, request: &'a Request) -> Option<(&'a str, &'a str)> {
         let netrc = self.netrc.as_ref().filter(|_| request.credentials || request.logs_in)?;
         let user = match &request.user_info {
             Some((user, password)) if password.is_empty() => Some(&**user),
             Some(_) => return None,
-            None if authorized => return None,
             None => None,
         };
         netrc.login(request.url.host_str()?, user, !request.credentials)
@@ -292,12 +321,14 @@ impl Client {
         let mut headers =
             if request.credentials { self.headers_with_credentials.clone() } else { self.headers.clone() };
         host_headers::add(&self.hosts, request, &mut headers);
-        let of_netrc = self.login_of_netrc(request, headers.contains_key(AUTHORIZATION));
-        let user_info = request.user_info.as_ref().map(|(user, password)| (&**user, &**password));
-        if let Some((user, password)) = of_netrc.or(user_info)
-            && let Some(value) = basic_authorization(user, password)
-        {
-            headers.insert(AUTHORIZATION, value);
+        // As in curl a flag stands over the URL, and both over netrc.
+        if !headers.contains_key(AUTHORIZATION) && !self.logs_in_nowhere {
+            let user_info = request.user_info.as_ref().map(|(user, password)| (&**user, &**password));
+            if let Some((user, password)) = self.login_of_netrc(request).or(user_info)
+                && let Some(value) = basic_authorization(user, password)
+            {
+                headers.insert(AUTHORIZATION, value);
+            }
         }
         // A `Host` names the host that the user typed, as credentials do.
         let of_job = std::mem::take(&mut request.headers).into_iter();
@@ -317,6 +348,13 @@ fn no_stack(error: &dyn std::error::Error) -> FetchError {
     let message = one_line(&error.to_string());
     let broken = || FetchError::permanent(ErrorKind::Internal, Stage::Connect, message).before_sending();
     no_descriptor().map_or_else(broken, |limit| our_limit(&limit))
+}
+
+/// A proxy connects to what the URL says.
+fn led_elsewhere(url: &Url) -> FetchError {
+    let host = url.host_str().unwrap_or_default();
+    let message = format!("--connect-to does not lead through a proxy; without one it is asked with --noproxy {host}");
+    FetchError::permanent(ErrorKind::Proxy, Stage::Connect, message).before_sending()
 }
 
 impl Fetcher for Client {
@@ -345,10 +383,10 @@ impl Fetcher for Client {
 impl Client {
     /// Through the proxy of a job.
     async fn beside(&self, proxy: &str, request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
-        let made = self.job_proxies.client(proxy, |settings| {
+        let made: Result<Arc<Self>, ClientError> = self.job_proxies.client(proxy, || {
             // None at all, if it is empty.
             let only = Some(proxy).filter(|proxy| !proxy.is_empty()).map(str::to_owned);
-            let settings = ClientSettings { proxy: Some(only.into_iter().collect()), ..settings.clone() };
+            let settings = ClientSettings { proxy: Some(only.into_iter().collect()), ..(*self.of_job_proxies).clone() };
             // Body memory is one for the whole run.
             Ok(Self { pool: self.pool.clone(), ..Self::new(&settings)? })
         });
@@ -370,6 +408,13 @@ impl Client {
         if self.is_refused(&request, proxy.is_some()) {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
         }
+        let start = Instant::now();
+        if let Some(proxy) = proxy
+            && let Err(headless) = self.check_for(proxy, &request).await
+        {
+            return Attempt { proxy: Some(Arc::clone(&proxy.shown)), ..headless.attempt(start.elapsed()) };
+        }
+        let checked = start.elapsed();
         let mut headers = self.headers_for(&mut request);
         if let Some(jar) = jar {
             jar.add_to(&request.url, &mut headers);
@@ -381,7 +426,8 @@ impl Client {
             beside_pool: request.beside_pool,
             rate: self.limit_rate,
         };
-        let times = Times { whole: request.timeout, silence: self.read_timeout, speed: self.lowest_speed };
+        let whole = request.timeout.map(|time| time.saturating_sub(checked));
+        let times = Times { whole, silence: self.read_timeout, speed: self.lowest_speed };
         let terms = Terms { times, body: limits, progress: &request.progress, decode: self.compressed };
         let body = request.body.filter(|body| !body.is_empty());
         if proxy.is_none() && request.url.scheme() == "http" {
@@ -401,6 +447,9 @@ impl Client {
                 Err(error) => failed(error),
             };
         };
+        if self.settings.dial.leads_elsewhere(&request.url) {
+            return Attempt { proxy: Some(Arc::clone(&proxy.shown)), ..failed(led_elsewhere(&request.url)) };
+        }
         let client = match self.stack(kind, proxy) {
             Ok(client) => client,
             Err(error) => return failed(error),
@@ -409,7 +458,9 @@ impl Client {
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
         let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, true))).await;
-        Attempt { proxy: Some(Arc::clone(&proxy.shown)), ..attempt }
+        let first_byte = attempt.first_byte.map(|time| time + checked);
+        let elapsed = attempt.elapsed + checked;
+        Attempt { proxy: Some(Arc::clone(&proxy.shown)), first_byte, elapsed, ..attempt }
     }
 }
 
@@ -434,6 +485,7 @@ impl Kind {
 #[derive(Debug)]
 struct StackSettings {
     proxies: Proxies,
+    names: Names,
     user_agent: Option<HeaderValue>,
     tls: Box<Tls>,
     dial: Arc<DialSettings>,
@@ -444,19 +496,20 @@ struct StackSettings {
 
 impl StackSettings {
     fn secure(&self, kind: Kind, config: rustls::ClientConfig) -> Secure {
-        let dialer = Dialer::new(kind.guarded, Arc::clone(&self.dial));
+        let dialer = Dialer::new(&self.names, kind.guarded, Arc::clone(&self.dial));
         Secure::new(dialer, config, self.connect_timeout, self.idle_timeout)
     }
 
     fn proxied(&self, kind: Kind, proxy: &Chosen, config: rustls::ClientConfig) -> reqwest::Result<reqwest::Client> {
-        let resolver = Resolver::new(kind.guarded, Arc::clone(self.proxies.names()));
-        let names = ProxyNames::new(resolver, proxy.address.clone(), Arc::clone(&self.dial));
+        let resolver = Resolver::new(&self.names, kind.guarded, Arc::clone(self.proxies.names()));
+        let denied = self.names.guard(false);
+        let names = ProxyNames::new(resolver, denied, proxy.address.clone(), Arc::clone(&self.dial));
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
-            .proxy(proxy.rule.clone())
+            .proxy(proxy.rule(self.names.guard(kind.guarded).is_on()).clone())
             .connector_layer(Watch)
             .dns_resolver(names)
             .tcp_nodelay(true)
@@ -499,19 +552,6 @@ fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
     }
     overlay(&mut headers, settings.headers.iter().cloned());
     Ok(headers)
-}
-
-/// Puts headers over others: the first of a name replaces what was there, further ones stand beside it.
-pub(super) fn overlay(headers: &mut HeaderMap, over: impl Iterator<Item = (HeaderName, HeaderValue)>) {
-    let mut replaced: Vec<HeaderName> = Vec::new();
-    for (name, value) in over {
-        if replaced.contains(&name) {
-            headers.append(name, value);
-        } else {
-            headers.insert(name.clone(), value);
-            replaced.push(name);
-        }
-    }
 }
 
 /// RFC 7617. `user` and `password` as they are meant, not as a URL encodes them.

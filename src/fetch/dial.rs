@@ -25,7 +25,8 @@ use url::Url;
 use super::Timings;
 use super::connecting;
 use super::overrides::Overrides;
-use super::resolve::{NameError, Resolver, is_private};
+pub use super::resolve::Family;
+use super::resolve::{Guard, NameError, Names, Resolver};
 
 /// How servers are connected to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,18 +45,11 @@ impl DialSettings {
         let target = url.host_str().zip(url.port_or_known_default());
         target.and_then(|(host, port)| self.overrides.target(host, port)).is_some_and(|target| target.typed)
     }
-}
 
-/// Addresses of one kind only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    fn has(self, address: IpAddr) -> bool {
-        address.is_ipv4() == (self == Self::V4)
+    /// Whether `--connect-to` leads the host of a URL elsewhere.
+    pub(super) fn leads_elsewhere(&self, url: &Url) -> bool {
+        let target = url.host_str().zip(url.port_or_known_default());
+        target.is_some_and(|(host, port)| self.overrides.lead_elsewhere(host, port))
     }
 }
 
@@ -107,8 +101,8 @@ pub(super) enum DialError {
     /// There are addresses, but none of the family that was asked for.
     #[error("there is no address of IPv{0}")]
     Family(u8),
-    /// The address stands in the URL, and the guard does not let it pass.
-    #[error("the address is private")]
+    /// The address stands in the URL, or was typed for it, and the guard does not let it pass.
+    #[error("the address is private, or in a network that is denied")]
     Private,
     #[error("no address could be connected to")]
     Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -124,17 +118,40 @@ pub(super) struct Dialed {
 /// Connects to servers: to any address, or to public ones only.
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
-    resolver: Resolver,
-    /// For hosts that were typed in `--connect-to`.
-    unguarded: Resolver,
-    guarded: bool,
+    /// For hosts of URLs.
+    of_urls: Arc<Way>,
+    /// For hosts and addresses that were typed in `--resolve` and `--connect-to`: only what is denied to all is forbidden.
+    typed: Arc<Way>,
     settings: Arc<DialSettings>,
 }
 
+/// Names, and the guard over what stands for them.
+#[derive(Debug)]
+struct Way {
+    resolver: Resolver,
+    guard: Guard,
+}
+
+impl Way {
+    fn new(names: &Names, guarded: bool) -> Self {
+        Self { resolver: Resolver::new(names, guarded, Arc::default()), guard: names.guard(guarded) }
+    }
+
+    /// The addresses of a host, and whether its name was looked up.
+    async fn resolve(&self, host: &str, port: u16) -> Result<(Vec<SocketAddr>, bool), DialError> {
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            // Asked for before the send, too: here nothing can have changed the host since.
+            return Ok((allowed(&self.guard, &[address], port)?, false));
+        }
+        let name: dns::Name = host.parse().map_err(|error| DialError::Connect(Box::new(error)))?;
+        Ok((self.resolver.clone().call(name).await?.collect(), true))
+    }
+}
+
 impl Dialer {
-    pub(super) fn new(guarded: bool, settings: Arc<DialSettings>) -> Self {
-        let resolver = |guarded| Resolver::new(guarded, Arc::default());
-        Self { resolver: resolver(guarded), unguarded: resolver(false), guarded, settings }
+    pub(super) fn new(names: &Names, guarded: bool, settings: Arc<DialSettings>) -> Self {
+        let way = |guarded| Arc::new(Way::new(names, guarded));
+        Self { of_urls: way(guarded), typed: way(false), settings }
     }
 
     /// Connects to a host, a name or a literal address, with or without brackets.
@@ -156,28 +173,19 @@ impl Dialer {
     /// The addresses to try, the port, and whether a name was looked up for them.
     async fn addresses(&self, host: &str, port: u16) -> Result<(Vec<SocketAddr>, u16, bool), DialError> {
         match self.settings.overrides.target(host, port) {
-            None => self.resolve(host, port, self.guarded).await,
-            Some(target) => match target.addresses {
-                Some(typed) => {
-                    Ok((typed.iter().map(|address| (*address, target.port).into()).collect(), target.port, false))
-                }
-                None => self.resolve(&target.host, target.port, self.guarded && !target.typed).await,
-            },
+            None => {
+                let (addresses, looked_up) = self.of_urls.resolve(host, port).await?;
+                Ok((addresses, port, looked_up))
+            }
+            Some(target) => {
+                let way = if target.typed { &self.typed } else { &self.of_urls };
+                let (addresses, looked_up) = match target.addresses {
+                    Some(typed) => (allowed(&way.guard, &typed, target.port)?, false),
+                    None => way.resolve(&target.host, target.port).await?,
+                };
+                Ok((addresses, target.port, looked_up))
+            }
         }
-    }
-
-    async fn resolve(&self, host: &str, port: u16, guarded: bool) -> Result<(Vec<SocketAddr>, u16, bool), DialError> {
-        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            // Asked for before the send, too: here nothing can have changed the host since.
-            return if guarded && is_private(address) {
-                Err(DialError::Private)
-            } else {
-                Ok((vec![(address, port).into()], port, false))
-            };
-        }
-        let mut resolver = if guarded { self.resolver.clone() } else { self.unguarded.clone() };
-        let name: dns::Name = host.parse().map_err(|error| DialError::Connect(Box::new(error)))?;
-        Ok((resolver.call(name).await?.collect(), port, true))
     }
 
     async fn connect(&self, addresses: Vec<SocketAddr>, port: u16) -> Result<TokioIo<TcpStream>, DialError> {
@@ -196,6 +204,13 @@ impl Dialer {
         let destination = destination.map_err(|error| failed(Box::new(error)))?;
         connector.call(destination).await.map_err(|error| failed(Box::new(error)))
     }
+}
+
+/// What the guard leaves of addresses that need no resolver.
+fn allowed(guard: &Guard, addresses: &[IpAddr], port: u16) -> Result<Vec<SocketAddr>, DialError> {
+    let left = addresses.iter().filter(|address| !guard.forbids(**address));
+    let left: Vec<_> = left.map(|address| (*address, port).into()).collect();
+    if left.is_empty() { Err(DialError::Private) } else { Ok(left) }
 }
 
 /// Addresses that are known already, as a resolver.
@@ -221,25 +236,31 @@ impl Service<dns::Name> for Known {
 #[derive(Debug, Clone)]
 pub(super) struct ProxyNames {
     resolver: Resolver,
+    /// For servers whose addresses were typed: what is denied to all.
+    denied: Guard,
     /// Host and port of the proxy.
     proxy: (Box<str>, u16),
     settings: Arc<DialSettings>,
 }
 
 impl ProxyNames {
-    pub(super) fn new(resolver: Resolver, proxy: (Box<str>, u16), settings: Arc<DialSettings>) -> Self {
-        Self { resolver, proxy, settings }
+    /// `denied` is the guard of what was typed.
+    pub(super) fn new(resolver: Resolver, denied: Guard, proxy: (Box<str>, u16), settings: Arc<DialSettings>) -> Self {
+        Self { resolver, denied, proxy, settings }
     }
 }
 
 impl Resolve for ProxyNames {
     fn resolve(&self, name: Name) -> Resolving {
         let (proxy, port) = &self.proxy;
-        let port = if name.as_str() == &**proxy { Some(*port) } else { connecting::port() };
+        let of_proxy = name.as_str() == &**proxy;
+        let port = if of_proxy { Some(*port) } else { connecting::port() };
         let found = match port.and_then(|port| self.settings.overrides.addresses_of(name.as_str(), port)) {
             Some(typed) => {
-                let typed: Vec<SocketAddr> = typed.iter().map(|address| (*address, 0).into()).collect();
-                Box::pin(ready(Ok(Box::new(typed.into_iter()) as Addrs))) as Resolving
+                let forbids_none = Guard::default();
+                let guard = if of_proxy { &forbids_none } else { &self.denied };
+                let found = allowed(guard, typed, 0).map(|left| Box::new(left.into_iter()) as Addrs);
+                Box::pin(ready(found.map_err(Into::into))) as Resolving
             }
             None => self.resolver.resolve(name),
         };

@@ -6,7 +6,7 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 
 use super::coding::{Fault, Pipeline};
-use crate::fuzzing::{Target, byte};
+use crate::fuzzing::target::{Target, byte};
 
 /// Codings, the size of pieces and of the room, and bytes as they come off the wire.
 pub(crate) const BODIES: Target = Target { run: bodies, words: WORDS, seeds, runs: 6_000 };

@@ -6,7 +6,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Request;
-use super::client::overlay;
 use crate::model::url::{Url, host_key};
 use crate::policy::host_rules::HostPattern;
 
@@ -51,6 +50,19 @@ pub(super) fn add(all: &[HostHeaders], request: &Request, headers: &mut HeaderMa
         overlay(headers, of_host.headers.iter().cloned());
         if request.credentials || (request.logs_in && is_named) {
             overlay(headers, of_host.credentials.iter().cloned());
+        }
+    }
+}
+
+/// Puts headers over others: the first of a name replaces what was there, further ones stand beside it.
+pub(super) fn overlay(headers: &mut HeaderMap, over: impl Iterator<Item = (HeaderName, HeaderValue)>) {
+    let mut replaced: Vec<HeaderName> = Vec::new();
+    for (name, value) in over {
+        if replaced.contains(&name) {
+            headers.append(name, value);
+        } else {
+            headers.insert(name.clone(), value);
+            replaced.push(name);
         }
     }
 }

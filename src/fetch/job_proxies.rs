@@ -5,34 +5,27 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::client::{Client, ClientError, ClientSettings};
-
 /// Clients that are kept with their connections; one that is dropped ends with its last request.
 const MOST: usize = 16;
 
 /// The clients of jobs' own proxies, the last used ones.
 #[derive(Debug)]
-pub(super) struct JobProxies {
-    /// Of the run, but for its proxy.
-    settings: ClientSettings,
-    clients: Mutex<VecDeque<(Box<str>, Arc<Client>)>>,
+pub(super) struct JobProxies<C> {
+    clients: Mutex<VecDeque<(Box<str>, Arc<C>)>>,
 }
 
-impl JobProxies {
-    pub(super) fn new(settings: &ClientSettings) -> Self {
-        // Cookies and connections are the run's and the proxy's own.
-        Self { settings: ClientSettings { cookies: None, ..settings.clone() }, clients: Mutex::default() }
+impl<C> Default for JobProxies<C> {
+    fn default() -> Self {
+        Self { clients: Mutex::default() }
     }
+}
 
+impl<C> JobProxies<C> {
     /// The client of a proxy, made if it is not there.
     ///
     /// # Errors
     /// The proxy's address cannot be used.
-    pub(super) fn client(
-        &self,
-        proxy: &str,
-        make: impl FnOnce(&ClientSettings) -> Result<Client, ClientError>,
-    ) -> Result<Arc<Client>, ClientError> {
+    pub(super) fn client<E>(&self, proxy: &str, make: impl FnOnce() -> Result<C, E>) -> Result<Arc<C>, E> {
         // A client is made without waiting for anything; it is whole or not there.
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = clients.iter().position(|(address, _)| **address == *proxy) {
@@ -40,7 +33,7 @@ impl JobProxies {
             clients.push_back((address, Arc::clone(&client)));
             return Ok(client);
         }
-        let client = Arc::new(make(&self.settings)?);
+        let client = Arc::new(make()?);
         if clients.len() >= MOST {
             clients.pop_front();
         }

@@ -75,7 +75,7 @@ pub struct Request {
     /// The run's credentials (`-u`, `-H Authorization: …`) go with it: the host was typed by the user, and no redirect
     /// has left the origin.
     pub credentials: bool,
-    /// User and password that stood in the URL, percent-decoded: sent as basic authorization.
+    /// User and password that stood in the URL, percent-decoded: sent as basic authorization, unless another one is.
     pub user_info: Option<(Box<str>, Box<str>)>,
     /// The proxy of the job, with its credentials; empty is no proxy at all, None is the run's.
     pub proxy: Option<Box<str>>,

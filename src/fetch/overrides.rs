@@ -113,9 +113,10 @@ impl Overrides {
         Ok(self)
     }
 
-    /// Whether any host is led elsewhere, and not only resolved otherwise.
-    pub(super) fn lead_elsewhere(&self) -> bool {
+    /// Whether a host and port of a URL are led elsewhere, and not only resolved otherwise.
+    pub(super) fn lead_elsewhere(&self, host: &str, port: u16) -> bool {
         !self.targets.is_empty()
+            && self.target(host, port).is_some_and(|target| *target.host != *bare(host) || target.port != port)
     }
 
     /// What stands for a host and port of a URL; None: the host and the port themselves, by the resolver.
@@ -232,7 +233,11 @@ mod tests {
     fn the_first_connect_to_that_fits_leads_on_to_resolve() {
         let all = overrides(&["b:81:10.0.0.1"], &["a:80:b:81", "a:80:c:82"]);
         assert_eq!(target(&all, "a", 80), "b:81=10.0.0.1!");
-        assert!(all.lead_elsewhere() && !overrides(&["b:81:10.0.0.1"], &[]).lead_elsewhere());
+        assert_eq!(
+            [("a", 80), ("a", 81), ("b", 81)].map(|(host, port)| all.lead_elsewhere(host, port)),
+            [true, false, false]
+        );
+        assert!(!overrides(&["a:80:10.0.0.1"], &["a:80::80"]).lead_elsewhere("a", 80), "the same place");
     }
 
     #[test]

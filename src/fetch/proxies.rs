@@ -56,14 +56,23 @@ impl ProxyVariables {
 /// One proxy.
 #[derive(Debug)]
 pub(super) struct Chosen {
-    /// For the stack of requests that go through it.
-    pub(super) rule: Proxy,
+    rule: Proxy,
+    /// The same, but a SOCKS proxy is given addresses and no names.
+    rule_by_address: Proxy,
     /// Its address without credentials.
     pub(super) shown: Arc<str>,
     /// Host, without brackets, and port.
     pub(super) address: (Box<str>, u16),
     /// Which of the run's proxies.
     pub(super) place: usize,
+}
+
+impl Chosen {
+    /// For the stack of requests that go through it. With `by_address` no SOCKS proxy looks a name up, so that the guard
+    /// knows what it connects to.
+    pub(super) fn rule(&self, by_address: bool) -> &Proxy {
+        if by_address { &self.rule_by_address } else { &self.rule }
+    }
 }
 
 /// The proxies of a run.
@@ -117,8 +126,9 @@ impl Proxies {
             let shown = shown(&url);
             let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).into();
             let address = (host, url.port_or_known_default().unwrap_or(1080));
-            let rule = Proxy::all(url).map_err(|error| ProxyError { origin, reason: error.to_string() })?;
-            Ok(Chosen { rule, shown, address, place })
+            let rule = |url| Proxy::all(url).map_err(|error| ProxyError { origin, reason: error.to_string() });
+            let rule_by_address = rule(by_address(url.clone()))?;
+            Ok(Chosen { rule: rule(url)?, rule_by_address, shown, address, place })
         });
         Ok(Self { all: all.collect::<Result<_, _>>()?, http, https, exceptions: Exceptions::read(exceptions), names })
     }
@@ -129,11 +139,6 @@ impl Proxies {
 
     pub(super) fn len(&self) -> usize {
         self.all.len()
-    }
-
-    /// Whether all hosts are excepted.
-    pub(super) fn is_off(&self) -> bool {
-        self.exceptions.all
     }
 
     /// The proxy that a request for this URL goes to. Of several, a host and port always have the same one, in every run:
@@ -148,6 +153,23 @@ impl Proxies {
         let turn = if count == 1 { 0 } else { xxh3_64(host.as_bytes()) % count as u64 };
         self.all.get(range.start + usize::try_from(turn).unwrap_or(0))
     }
+}
+
+/// Whether a proxy, as records show it, is told names even under [`Chosen::rule`] by address.
+pub(super) fn looks_names_up(shown: &str) -> bool {
+    !shown.starts_with("socks")
+}
+
+/// The same SOCKS proxy, told addresses (RFC 1928 knows both). HTTP has no such choice: the name of the URL is all there is.
+fn by_address(mut address: Url) -> Url {
+    let scheme = match address.scheme() {
+        "socks4a" => "socks4",
+        "socks5h" => "socks5",
+        _ => return address,
+    };
+    // Both are schemes that the URL standard does not know, and between those any change is allowed.
+    let _ = address.set_scheme(scheme);
+    address
 }
 
 /// An address as records show it.
@@ -322,6 +344,15 @@ mod tests {
         let proxies = Proxies::new(None, None, &variables("one:1", "", "two:2", "")).unwrap();
         let of = |url| &*proxies.of(&Url::parse(url).unwrap()).unwrap().shown;
         assert_eq!((of("http://a/"), of("https://a/")), ("http://one:1", "http://two:2"));
+    }
+
+    #[test]
+    fn a_socks_proxy_can_be_told_addresses() {
+        let of = |text: &str| by_address(address("-x", text).unwrap()).to_string();
+        assert_eq!(of("socks5h://me:x@proxy:9050"), "socks5://me:x@proxy:9050");
+        assert_eq!(of("socks4a://proxy"), "socks4://proxy:1080");
+        assert_eq!(of("http://proxy:80"), "http://proxy/");
+        assert!(looks_names_up("http://proxy:80") && looks_names_up("https://p:1") && !looks_names_up("socks5h://p:1"));
     }
 
     #[test]

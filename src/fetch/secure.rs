@@ -30,7 +30,7 @@ use url::Url;
 
 use super::Attempt;
 use super::body::{self, Source};
-use super::classify::{self, Headless, Route};
+use super::classify::{self, ConnectLate, Headless, Route};
 use super::connecting::{self, Watched};
 use super::deadlines::Deadlines;
 use super::dial::Dialer;
@@ -145,11 +145,6 @@ impl std::fmt::Debug for Connector {
         f.debug_struct("Connector").field("dialer", &self.dialer).finish_non_exhaustive()
     }
 }
-
-/// The connect timeout has passed.
-#[derive(Debug, thiserror::Error)]
-#[error("no connection within the connect timeout")]
-pub(super) struct ConnectLate;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

@@ -1,28 +1,19 @@
-//! What a target of fuzzing is, and the loop that feeds one in the ordinary tests: seeds, changed at random.
+//! The loop that feeds a target in the ordinary tests: seeds, changed at random.
 //!
 //! The loop knows nothing of coverage, needs no other toolchain and gives the same inputs every time. What makes a target
 //! panic is made as short as it will go, written to `target/fuzz/` and shown. The command's tests have this file as a module
 //! of their own, since the library they stand on is built without it.
 
-use std::cell::Cell;
-use std::panic::catch_unwind;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+#[cfg(test)]
+use std::{
+    cell::Cell,
+    panic::catch_unwind,
+    time::{Duration, Instant},
+};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Something that takes any bytes, and must keep its promises on all of them.
-#[derive(Clone, Copy)]
-pub struct Target {
-    /// Panics if a promise is broken.
-    pub run: fn(&[u8]),
-    /// What the format is made of.
-    pub words: &'static [&'static [u8]],
-    /// Inputs to begin with, beside the files of `fixtures/fuzz/NAME/`.
-    pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Executions in the ordinary tests: a second or two without optimisation.
-    pub runs: u64,
-}
+use super::target::{Target, contents, project};
 
 /// Declares the targets of a crate by name, and a test for each of them.
 macro_rules! targets {
@@ -44,32 +35,12 @@ macro_rules! targets {
 }
 
 /// No input is longer: what parsers do wrong shows on short ones, and those are many more in the same time.
+#[cfg(test)]
 const LONGEST: usize = 4096;
 
 /// Seconds for each target instead of its few executions; then 10 million of them end it too.
 #[cfg(test)]
 const SECONDS: &str = "LYCOSA_FUZZ_SECONDS";
-
-/// The folder of the project, also where this is built by the package in `fuzz/`.
-fn project() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().filter(|_| package.ends_with("fuzz")).unwrap_or(package)
-}
-
-/// The files of a folder of the project, in order of their names.
-fn files(folder: &str) -> Vec<PathBuf> {
-    let folder = project().join(folder);
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
-    paths.sort_unstable();
-    paths
-}
-
-/// Their contents.
-#[must_use]
-pub fn contents(folder: &str) -> Vec<Vec<u8>> {
-    files(folder).into_iter().filter_map(|path| std::fs::read(path).ok()).collect()
-}
 
 /// All that a target begins with: inputs that were found once, then its seeds.
 pub fn beginnings(name: &str, target: &Target) -> Vec<Vec<u8>> {
@@ -238,7 +209,8 @@ pub fn begin(targets: &[(&str, Target)]) {
     let words = target.words.iter().map(|word| word.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>());
     let words: String = words.map(|word| format!("\"{word}\"\n")).collect();
     std::fs::create_dir_all(&folder).expect("fuzz/corpus can be written");
-    std::fs::write(folder.with_extension("dict"), words).expect("fuzz/corpus can be written");
+    // libFuzzer takes an empty file for none.
+    std::fs::write(folder.with_extension("dict"), format!("# {name}\n{words}")).expect("fuzz/corpus can be written");
     for input in beginnings(&name, target) {
         std::fs::write(folder.join(format!("{:016x}", xxh3_64(&input))), input).expect("fuzz/corpus can be written");
     }

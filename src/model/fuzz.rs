@@ -1,7 +1,7 @@
 //! Targets of fuzzing for canonical URLs.
 
 use super::url::{Url, canonical, host_key, host_key_of, join, origin_of, parse};
-use crate::fuzzing::Target;
+use crate::fuzzing::target::Target;
 
 /// A URL and a reference, on a line each.
 pub(crate) const URL: Target = Target { run: url, words: WORDS, seeds, runs: 60_000 };

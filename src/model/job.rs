@@ -43,7 +43,7 @@ pub struct JobSpec {
     pub proxy: Option<Box<str>>,
     /// JSON text; its value comes back unchanged in the record, on one line.
     pub meta: Option<Box<str>>,
-    /// User and password: those of the job, or what stood in the URL, percent-decoded.
+    /// User and password that stood in the URL, percent-decoded.
     pub user_info: Option<(Box<str>, Box<str>)>,
     /// All places of the document, in order of preference: the first to answer is its record. Empty for most jobs.
     pub mirrors: Vec<Mirror>,

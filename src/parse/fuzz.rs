@@ -10,7 +10,7 @@ use super::charset::{Kind, decide, decode, decode_text, label};
 use super::headers::outlinks;
 use super::sitemap::{self, Caps};
 use super::{MAX_LINKS, Wants, extractor_for};
-use crate::fuzzing::{Target, byte, contents};
+use crate::fuzzing::target::{Target, byte, contents};
 use crate::model::page::{Outlink, Page};
 use crate::model::url::{self, Url};
 

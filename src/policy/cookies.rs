@@ -17,6 +17,8 @@ use crate::model::url::Url;
 
 mod date;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 
 /// Bytes of name and value together, and of the value of an attribute.
 const MOST_BYTES: usize = 4096;
@@ -87,7 +89,8 @@ pub struct Jar {
 impl Jar {
     /// Takes what one `Set-Cookie` line of a response says; `url` is what was asked, `now` in Unix seconds.
     pub fn take(&mut self, url: &Url, line: &[u8], now: i64) {
-        let Some(host) = url.host_str() else { return };
+        // A host that begins with a dot is no name, and in a file it would be another one.
+        let Some(host) = url.host_str().filter(|host| !host.starts_with('.')) else { return };
         let from_secure = is_secure(url);
         let Some(cookie) = parse(url, host, line, now) else { return };
         if cookie.secure && !from_secure {

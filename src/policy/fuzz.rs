@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rate_fields::{self, is_rate_field};
 use super::retry::{parse_retry_after, unix_seconds};
 use super::robots::{Because, MAX_BODY, RobotsRules, is_html, line_text, product_token, tagged};
-use crate::fuzzing::{Target, byte, contents};
+use crate::fuzzing::target::{Target, byte, contents};
 
 /// The path of a URL, on the first line, and a robots.txt.
 pub(crate) const ROBOTS: Target = Target { run: robots, words: ROBOTS_WORDS, seeds: robots_seeds, runs: 40_000 };

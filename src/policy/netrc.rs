@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 /// Logins by machine, in the order of the file.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Netrc {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::line::read_url;
 use super::lines::Lines;
 use super::{Content, Opened, Reader, Seed};
-use crate::fuzzing::{Target, byte};
+use crate::fuzzing::target::{Target, byte};
 use crate::model::job::Job;
 use crate::model::url;
 
@@ -31,6 +31,13 @@ const WORDS: &[&[u8]] = &[
     b"\"timeout\":",
     b"\"priority\":",
     b"\"meta\":",
+    b"\"user\":\"n:p\"",
+    b"\"cookies\":",
+    b"\"retries\":",
+    b"\"accept\":",
+    b"\"proxy\":\"",
+    b"socks5h://u:p@h:1",
+    b"200..299,304",
     b"null",
     b"\"",
     b",",
@@ -76,6 +83,7 @@ fn seeds() -> Vec<Vec<u8>> {
         "\0\0https://example.org/a\n# no\n\n  Example.org/b#c \r\nuser:pw@example.org:81/x?y\nmailto:me@example.org\nhttp://u:p@h/@x\n",
         "\0\u{1}{\"url\":\"https://u:p@example.org/\",\"id\":1.50,\"method\":\"PUT\",\"headers\":{\"A\":[\"b\",\"c\"],\"D\":\"e\"},\"body\":\"x\",\"timeout\":\"5s\",\"priority\":-3,\"meta\":{\"a\":[1,2]}}\n",
         "\0\u{2}{\"mirrors\":[\"https://a.example/\",\"//b.example/x\"],\"json\":null,\"headers\":[\"X: y\"]}\n{\"url\":\"x\",\"body_base64\":\"AAA=\"}\n",
+        "\0\0{\"url\":\"https://h/\",\"user\":\"n:p\",\"cookies\":{\"k\":\"v\"},\"retries\":3,\"accept\":\"200,404\",\"proxy\":\"http://u:p@proxy:3128\"}\n{\"url\":\"h\",\"cookies\":\"k=v; l=w\",\"proxy\":\"none\"}\n",
         "\u{1}\0https://a.example/ b.example/x https://a.example/#y\n{\"url\":\"https://u:p@h/\",\"headers\":{\"Authorization\":\"z\"},\"tiemout\":1}\n",
     ]
     .map(|seed| seed.as_bytes().to_vec())

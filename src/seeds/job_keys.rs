@@ -1,9 +1,10 @@
 //! Keys of a JSON job that stand instead of a setting of the run: `user`, `cookies`, `retries`, `accept`, `proxy`.
 //!
-//! Decides what their values may be; messages never repeat a credential. `cookies` becomes a header of the job and `user`
-//! its user info, so that both are credentials like those that are typed elsewhere: they stay in their origin, and out of
-//! the state. Called by [`super::job_line`].
+//! Decides what their values may be; messages never repeat a credential. `cookies` and `user`
+//! become headers of the job, so that both are credentials like those that are typed elsewhere: they stay in their origin,
+//! and out of the state. Called by [`super::job_line`].
 
+use base64::Engine as _;
 use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -18,11 +19,13 @@ fn read<T: DeserializeOwned>(value: &RawValue) -> Option<T> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// `"name:password"`, apart.
-pub(super) fn user(value: &RawValue) -> Result<(Box<str>, Box<str>), String> {
+/// `"name:password"`, as the value of `Authorization` (RFC 7617).
+pub(super) fn user(value: &RawValue) -> Result<String, String> {
     let text: String = read(value).ok_or("'user' is not a string")?;
-    let (name, password) = text.split_once(':').ok_or("'user' has no password: it is written NAME:PASSWORD")?;
-    Ok((name.into(), password.into()))
+    if !text.contains(':') {
+        return Err("'user' has no password: it is written NAME:PASSWORD".to_owned());
+    }
+    Ok(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text)))
 }
 
 /// `"k=v; k2=v2"` or `{"k": "v"}`, as a `Cookie` line.

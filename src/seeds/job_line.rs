@@ -105,9 +105,10 @@ fn build(fields: &Fields, id: Result<Option<Box<str>>, String>, meta: Option<Box
         spec.headers.push(("cookie".into(), line.into()));
     }
     if let Some(user) = fields.user.map(job_keys::user).transpose()? {
-        // As with curl it stands over what the URL says; each mirror is a place that was typed.
-        spec.mirrors.iter_mut().for_each(|mirror| mirror.user_info = Some(user.clone()));
-        spec.user_info = Some(user);
+        // It stands over what URLs say, and over the run's `-u`; a header of the job itself stands over it, as in curl.
+        if !spec.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+            spec.headers.push(("authorization".into(), user.into()));
+        }
     }
     typed.job.priority = fields.priority.map(read_priority).transpose()?.unwrap_or_default();
     if spec != JobSpec::default() {
@@ -472,8 +473,9 @@ mod tests {
     #[test]
     fn a_job_may_differ_from_the_run() {
         let job = spec(r#""user":"al:p:w","cookies":"a=1; b=2;","retries":0,"accept":"200..299,404""#);
-        assert_eq!(job.user_info, Some(("al".into(), "p:w".into())));
-        assert_eq!(headers(&job), [("cookie", "a=1; b=2")]);
+        assert_eq!(headers(&job), [("cookie", "a=1; b=2"), ("authorization", "Basic YWw6cDp3")]);
+        let both = spec(r#""user":"al:pw","headers":{"Authorization":"Bearer t"}"#);
+        assert_eq!(headers(&both), [("Authorization", "Bearer t")]);
         assert_eq!((job.retries, job.accept.as_deref()), (Some(0), Some("200..299,404")));
         let proxy = |text: &str| spec(&format!(r#""proxy":"{text}""#)).proxy;
         assert_eq!(proxy("u:p@h:1").as_deref(), Some("http://u:p@h:1"));
@@ -484,7 +486,7 @@ mod tests {
         assert_eq!(spec(r#""cookies":"","retries":null"#), JobSpec::default());
         let of_url = r#"{"mirrors":["https://u:v@a.example/","https://b.example/"],"user":"al:pw"}"#;
         let all = read(of_url).unwrap().job;
-        assert!(all.mirrors().iter().all(|mirror| mirror.user_info == Some(("al".into(), "pw".into()))));
+        assert_eq!(headers(all.spec.as_ref().unwrap()), [("authorization", "Basic YWw6cHc=")], "for each of them");
     }
 
     #[test]

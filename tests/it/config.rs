@@ -96,9 +96,13 @@ fn an_unknown_variable_is_only_a_warning() {
 #[test]
 fn a_checkouts_file_may_not_send_things_elsewhere() {
     let site = plain();
-    for line in
-        ["output = [\"/tmp/x.jsonl\"]", "proxy = \"http://127.0.0.1:9\"", "header = [\"A: b\"]", "insecure = true"]
-    {
+    for line in [
+        "output = [\"/tmp/x.jsonl\"]",
+        "proxy = \"http://127.0.0.1:9\"",
+        "header = [\"A: b\"]",
+        "insecure = true",
+        "[fetch]\nallow-private = true",
+    ] {
         let run = lycosa(["fetch", &site.url("/")]).file("lycosa.toml", line).run().exits(2);
         assert!(run.stderr.contains("lycosa.toml"), "{line}: {}", run.stderr);
     }

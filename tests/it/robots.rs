@@ -499,6 +499,7 @@ fn the_command_explain_knows_private_addresses() {
     assert_eq!(explain(&links, &["--seed", "http://192.168.1.1:81/x"]), [false, true, true, false], "typed");
     assert_eq!(explain(&links, &["--allow-private", seed[0], seed[1]]), [false; 4]);
     assert_eq!(explain(&["http://127.0.0.1/"], &[]), [false], "a seed");
+    assert_eq!(explain(&["http://127.0.0.1/"], &["--deny-cidr", "127.0.0.0/8"]), [true], "denied to seeds too");
     let run = lycosa(["explain", "--robots", "ignore", "--scope", "any"]).args(seed).arg(links[0]).run().exits(0);
     assert!(run.text().contains("without --allow-private"), "{}", run.text());
 }

@@ -565,11 +565,11 @@ mod tests {
     fn flags_are_those_of_this_version() {
         let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cacert cache \
             cache-size cert color compressed concurrency config connect-timeout connect-to continue cookie \
-            cookie-jar deadline delay durability extract fail-early fail-on fallback format grace header hedge-after \
-            host-concurrency host-rate http-version http1.1 http2 input-file insecure interface ip-concurrency \
-            ip-version ipv4 ipv6 key limit-rate location log-format markdown max-crawl-delay max-filesize max-memory \
-            max-pages max-ratio max-redirs max-retry-after metadata netrc no-config no-progress noproxy offline output \
-            proxy quiet race rate read-timeout referer resolve retries retry-all robots rules silent speed-limit \
+            cookie-jar deadline delay deny-cidr dns durability extract fail-early fail-on fallback format grace header \
+            hedge-after host-concurrency host-rate http-version http1.1 http2 input-file insecure interface \
+            ip-concurrency ip-version ipv4 ipv6 key limit-rate location log-format markdown max-crawl-delay max-filesize \
+            max-memory max-pages max-ratio max-redirs max-retry-after metadata netrc no-config no-progress noproxy offline \
+            output proxy quiet race rate read-timeout referer resolve retries retry-all robots rules silent speed-limit \
             speed-time \
             state strict-input summary text throttle timeout url-deadline user user-agent verbose with";
         let only = [

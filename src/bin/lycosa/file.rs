@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::settings::HostTable;
 use crate::settings::check::{self, Bad};
-use crate::settings::hosts::{self, HostTable};
+use crate::settings::hosts;
 use crate::settings::table::SETTINGS;
 use crate::settings::{Layer, Origin, Run, Setting, UsageError, nearest, setting};
 
@@ -341,11 +342,22 @@ mod tests {
 
     #[test]
     fn a_checkout_may_not_set_what_could_harm() {
-        for key in ["output = [\"x\"]", "proxy = \"http://p\"", "header = []", "insecure = true", "summary = \"x\""] {
+        let keys = ["output = [\"x\"]", "proxy = \"http://p\"", "header = []", "insecure = true", "summary = \"x\""];
+        for key in keys.into_iter().chain(["allow-private = true", "[crawl]\nallow-private = true"]) {
             let error = parse(key, Some(Path::new(LOCAL)), true).expect_err(key);
             assert!(error.message.contains("may not be set in ./lycosa.toml"), "{}", error.message);
             assert!(parse(key, Some(Path::new("my.toml")), false).is_ok(), "{key}");
         }
+    }
+
+    #[test]
+    fn the_file_says_what_a_checkout_may_not_set() {
+        let said = include_str!("../../../config.toml").split_once("it may not set: ").unwrap().1;
+        let said: Vec<_> = said.split_once('.').unwrap().0.split([',', '#', '\n']).map(str::trim).collect();
+        let said: Vec<_> = said.into_iter().filter(|name| !name.is_empty()).collect();
+        let mut known: Vec<_> = SETTINGS.iter().filter(|setting| !setting.local).map(|setting| setting.name).collect();
+        known.sort_unstable();
+        assert_eq!(said, known);
     }
 
     #[test]

@@ -7,8 +7,11 @@
 #[macro_use]
 #[path = "../../fuzzing/mutation.rs"]
 mod mutation;
+#[path = "../../fuzzing/target.rs"]
+pub mod target;
 
-pub use mutation::{Target, contents};
+#[cfg(all(fuzzing, not(test)))]
+use target::Target;
 
 targets! {
     config = crate::file::fuzz::CONFIG,

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::RunFlags;
 use crate::file::Wanted;
+use crate::settings::HostTable;
 use crate::settings::cookies::is_line;
-use crate::settings::hosts::{HostTable, KeptTable};
+use crate::settings::hosts::KeptTable;
 use crate::settings::request::RequestFlags;
 use crate::settings::transport::certificate_file;
 use crate::settings::{Given, Layer, Origin, Run, UsageError, setting};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::outcome::Counted;
-use crate::engine::spending::Share;
+use crate::engine::outcome::Share;
 use crate::model::job::JobKind;
 use crate::model::units::Millis;
 use crate::policy::traps::Evidence;

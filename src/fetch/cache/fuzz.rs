@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tempfile::TempDir;
 
 use super::entry::{Entry, Opened};
-use crate::fuzzing::{Target, byte};
+use crate::fuzzing::target::{Target, byte};
 use crate::model::units::WallTime;
 
 /// How to read the rest, where the damage is and which (4 bytes), then a file; or a header and a body, on a line each.
@@ -67,7 +67,7 @@ fn read(file: &[u8]) -> Option<(Entry, Vec<u8>)> {
 fn cache(mut input: &[u8]) {
     let how = byte(&mut input);
     let (place, other) = (usize::from(u16::from_le_bytes([byte(&mut input), byte(&mut input)])), byte(&mut input));
-    if how % 2 == 0 {
+    if how.is_multiple_of(2) {
         if let Some((entry, body)) = read(input) {
             assert_eq!(&*entry.url, URL);
             assert!(body.len() < input.len());

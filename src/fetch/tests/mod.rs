@@ -2,6 +2,7 @@
 
 mod bodies;
 mod failures;
+mod names;
 mod requests;
 mod server;
 mod transport;

@@ -94,15 +94,22 @@ async fn connect_to_changes_neither_the_host_nor_the_name_of_the_certificate() {
 }
 
 #[tokio::test]
-async fn connect_to_and_a_proxy_exclude_each_other() {
-    let settings = |noproxy: Option<&str>| {
-        let mut settings = ClientSettings { proxy: Some(vec!["127.0.0.1:9".to_owned()]), ..ClientSettings::default() };
-        settings.noproxy = noproxy.map(str::to_owned);
-        settings.dial.overrides = connect_to("a:80:b:81");
-        Client::with_variables(&settings, &ProxyVariables::default())
-    };
-    assert!(matches!(settings(None), Err(ClientError::ConnectToAndProxy)));
-    assert!(settings(Some("*")).is_ok());
+async fn connect_to_does_not_lead_through_a_proxy() {
+    let (proxy, server) = (plain().await, plain().await);
+    let client = client_with(|settings| {
+        settings.proxy = Some(vec![proxy.url("")]);
+        settings.noproxy = Some("free.invalid".to_owned());
+        settings.dial.overrides = connect_to(&format!(":80:127.0.0.1:{}", server.address.port()));
+    });
+    let attempt = client.fetch(get("http://led.invalid/")).await;
+    assert_fails(&attempt, ErrorKind::Proxy, Stage::Connect, false);
+    assert!(failure(&attempt).message.ends_with("--noproxy led.invalid"), "{:?}", attempt.error);
+    assert!(attempt.proxy.is_some() && proxy.requests().is_empty());
+    assert_eq!(status(&client.fetch(get("http://free.invalid/")).await), Some(200));
+    assert_eq!((proxy.requests().len(), server.requests().len()), (0, 1));
+    // Of another port, so it is led nowhere else.
+    assert_eq!(status(&client.fetch(get("http://other.invalid:81/")).await), Some(200));
+    assert_eq!((proxy.requests().len(), server.requests().len()), (1, 1));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::block::{Commit, PREAMBLE_LENGTH, preamble, seal};
 use super::entry::{Begun, Encoder, Ending, Entry, HEADER, InputPosition, Owed, OwedKind, each};
 use super::{LoadSettings, Opened, Replay, Spent, StateDir, glance};
 use crate::frontier::memory::{MemoryFrontier, MemorySettings};
-use crate::fuzzing::{Target, byte};
+use crate::fuzzing::target::{Target, byte};
 use crate::model::job::{Job, JobKind, JobSpec};
 use crate::model::record::Outcome;
 use crate::model::units::WallTime;

@@ -4,7 +4,7 @@ use encoding_rs::{Encoding, UTF_8};
 
 use super::oracle::{PIECES, compare};
 use super::{Html, MAX_TEXT, MAX_TITLE};
-use crate::fuzzing::{Target, byte, contents};
+use crate::fuzzing::target::{Target, byte, contents};
 use crate::model::page::{Extraction, Page};
 use crate::model::url::{self, Url};
 use crate::parse::MAX_LINKS;

@@ -189,6 +189,17 @@ fn a_file_comes_back_as_it_was() {
 }
 
 #[test]
+fn lines_of_heads_in_a_file() {
+    let mut jar = Jar::default();
+    let text = "Set-Cookie: a=1; Domain=example.org; Path=/x\r\nset-cookie:b=2; domain=.Example.org; Secure\n\
+        Set-Cookie: c=3\nSet-Cookie: d=4; Domain=org\nSet-Cookie: e=5; Domain=a b\n";
+    assert_eq!(jar.read(text.as_bytes(), NOW), 2, "for nobody, and for no host");
+    assert_eq!(sent(&jar, "http://www.example.org/x"), "a=1");
+    assert_eq!(sent(&jar, "https://example.org/x/y"), "a=1; b=2");
+    assert_eq!(sent(&jar, "https://org/x"), "d=4", "a public suffix keeps it for itself");
+}
+
+#[test]
 fn strange_lines_of_a_file_are_counted() {
     let text = b"# c\n\nno tabs\n.com\tTRUE\t/\tFALSE\t0\ta\tb\r\nh.example\tFALSE\t/\tFALSE\t0\ta\n\tFALSE\t/\tFALSE\t0\ta\tb\nh.example\tFALSE\t/\tFALSE\tnever\ta\tb\n";
     let mut jar = Jar::default();

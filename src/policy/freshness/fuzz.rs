@@ -5,7 +5,7 @@ use http::header::{AGE, CONNECTION, HeaderMap, HeaderName, HeaderValue, SET_COOK
 use super::{
     Reuse, Stored, age, concerns, confirms, freshen, is_dated, may_store, nominated, reuse, selecting, storable,
 };
-use crate::fuzzing::{Target, byte};
+use crate::fuzzing::target::{Target, byte};
 
 /// Times and a status (in numbers), then three heads with an empty line between: a request, a stored answer, a 304.
 pub(crate) const FRESHNESS: Target = Target { run: freshness, words: WORDS, seeds, runs: 20_000 };

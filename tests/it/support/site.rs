@@ -69,6 +69,11 @@ impl Site {
         Self::new(Box::new(move |request| script(request).into()), None, Ipv4Addr::LOCALHOST.into())
     }
 
+    /// A server at a port of this address, which others have, too.
+    pub fn start_at<A: Into<Answer>>(address: IpAddr, script: impl Fn(&Request) -> A + Send + Sync + 'static) -> Self {
+        Self::new(Box::new(move |request| script(request).into()), None, address)
+    }
+
     fn new(script: Script, tls: Option<Arc<rustls::ServerConfig>>, address: IpAddr) -> Self {
         let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -90,6 +95,14 @@ impl Site {
     /// The URL of a path of this server.
     pub fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Its host key.

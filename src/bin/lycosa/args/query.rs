@@ -34,12 +34,14 @@ impl Question {
 
     /// Whether a setting bears on the answer.
     fn takes(self, setting: &Setting) -> bool {
-        const ASKING: [&str; 20] = [
+        const ASKING: [&str; 22] = [
             "allow-private",
             "cacert",
             "cert",
             "connect-timeout",
             "connect-to",
+            "deny-cidr",
+            "dns",
             "header",
             "http-version",
             "insecure",

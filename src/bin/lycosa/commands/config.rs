@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::args::ConfigAction;
 use crate::settings::cookies::is_line;
-use crate::settings::hosts::{self, HostTable};
+use crate::settings::hosts;
 use crate::settings::request::RequestFlags;
 use crate::settings::resolve::{resolve, without_credentials};
 use crate::settings::table::{FORMATS, SETTINGS};
 use crate::settings::transport::certificate_file;
-use crate::settings::{Given, Kind, Layer, On, Run, Setting, UsageError, setting};
+use crate::settings::{Given, HostTable, Kind, Layer, On, Run, Setting, UsageError, setting};
 use crate::{file, layers};
 
 /// What the command prints on standard output, and what to warn of.
@@ -263,13 +263,14 @@ fn property(setting: &Setting, default: Option<&Given>) -> Value {
         Kind::Statuses => json!({ "type": ["string", "integer"], "examples": ["200..299,304"] }),
         Kind::FailOn => json!({ "type": ["string", "integer"], "examples": ["never", "seeds", "any", 10, "5%"] }),
         Kind::HedgeAfter => json!({ "type": ["string", "number"], "examples": ["500ms", "p95", "none"] }),
+        Kind::Dns => json!({ "type": "string", "examples": ["own", "system", "192.0.2.53", "[2001:db8::53]:53"] }),
         Kind::Patience => json!({ "type": ["string", "integer"], "examples": [3, "10m", "none"] }),
         Kind::Text => json!({ "type": "string" }),
         Kind::Texts if setting.name == "output" => {
             let formats = FORMATS.join(", ");
             one_or_many(&json!({ "type": "string", "description": format!("FILE, or FORMAT:FILE ({formats}), or -") }))
         }
-        Kind::Texts | Kind::Words(_) => one_or_many(&json!({ "type": "string" })),
+        Kind::Texts | Kind::Networks | Kind::Words(_) => one_or_many(&json!({ "type": "string" })),
         Kind::Patterns => one_or_many(&json!({ "type": "string", "format": "regex" })),
     };
     property["description"] = json!(setting.help);

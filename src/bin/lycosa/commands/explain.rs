@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lycosa::fetch::resolve::literal_is_private;
+use ipnet::IpNet;
+use lycosa::fetch::resolve::{literal_is_denied, literal_is_private};
 use lycosa::model::url::{self, host_key_of};
 use lycosa::policy::host_rules::HostLimits;
 use lycosa::policy::scope::Scope;
@@ -40,7 +41,7 @@ pub fn run(flags: &QueryFlags) -> u8 {
         scope.add_seed(seed);
     }
     let rate = query.layers.get("host-rate").and_then(|given| given.texts.last()).map(String::as_str);
-    let guard = Guard::new(settings.allow_private, seeds);
+    let guard = Guard::new(settings.allow_private, &query.resolved.settings.client.denied, seeds);
     let explained = flags.urls.iter().zip(&query.urls).map(|(typed, url)| {
         let robots = known.as_ref().map(|known: &Known| known.verdict(url));
         let is_seed = seeds.contains(url);
@@ -51,7 +52,7 @@ pub fn run(flags: &QueryFlags) -> u8 {
             typed,
             url,
             is_seed,
-            is_guarded: guard.refuses(url),
+            closed: guard.closes(url),
             scope: &scope,
             robots,
             pace,
@@ -67,24 +68,30 @@ pub fn run(flags: &QueryFlags) -> u8 {
 }
 
 /// What keeps links out of private networks: hosts of seeds are typed, and free. Names are not looked up here.
-struct Guard {
+struct Guard<'a> {
     allow_private: bool,
+    denied: &'a [IpNet],
     /// Without ports.
     typed_hosts: Vec<String>,
 }
 
-impl Guard {
-    fn new(allow_private: bool, seeds: &[String]) -> Self {
+impl<'a> Guard<'a> {
+    fn new(allow_private: bool, denied: &'a [IpNet], seeds: &[String]) -> Self {
         let host = |seed: &String| url::parse(seed).ok()?.host_str().map(str::to_owned);
-        Self { allow_private, typed_hosts: seeds.iter().filter_map(host).collect() }
+        Self { allow_private, denied, typed_hosts: seeds.iter().filter_map(host).collect() }
     }
 
-    fn refuses(&self, url: &str) -> bool {
-        !self.allow_private
-            && url::parse(url).is_ok_and(|url| {
-                let is_typed = url.host_str().is_some_and(|host| self.typed_hosts.iter().any(|typed| typed == host));
-                !is_typed && literal_is_private(&url)
-            })
+    /// Why the address of a URL is not connected to.
+    fn closes(&self, url: &str) -> Option<&'static str> {
+        let url = url::parse(url).ok()?;
+        let is_typed = url.host_str().is_some_and(|host| self.typed_hosts.iter().any(|typed| typed == host));
+        if literal_is_denied(&url, self.denied) {
+            Some("of a network that --deny-cidr closes (private_address)")
+        } else if !self.allow_private && !is_typed && literal_is_private(&url) {
+            Some("private: a link does not lead there without --allow-private (private_address)")
+        } else {
+            None
+        }
     }
 }
 
@@ -133,8 +140,8 @@ struct Explained<'a> {
     typed: &'a str,
     url: &'a str,
     is_seed: bool,
-    /// A private address that a link may not lead to.
-    is_guarded: bool,
+    /// Why its address is not connected to.
+    closed: Option<&'static str>,
     scope: &'a Scope,
     robots: Option<Told<'a>>,
     pace: Pace<'a>,
@@ -165,12 +172,8 @@ impl Explained<'_> {
             ("robots", &robots),
             ("delay", &pace),
         ];
-        if self.is_guarded {
-            let at = rows.len() - 2;
-            rows.insert(
-                at,
-                ("address", "private: a link does not lead there without --allow-private (private_address)"),
-            );
+        if let Some(why) = self.closed {
+            rows.insert(rows.len() - 2, ("address", why));
         }
         for (what, told) in rows {
             let _ = writeln!(text, "  {what:<10}  {told}");
@@ -184,7 +187,7 @@ impl Explained<'_> {
             "url": self.url,
             "host_key": host_key_of(self.url),
             "seed": self.is_seed,
-            "private_address": self.is_guarded,
+            "private_address": self.closed.is_some(),
             "scope": { "in_scope": self.in_scope(), "why": self.scope_text() },
             "robots": self.robots.as_ref().map(|told| told.json(self.agent)),
             "delay_s": self.pace.delay.as_secs_f64(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{EMBEDDED, defaults, parse};
-use crate::fuzzing::Target;
+use crate::fuzzing::target::Target;
 use crate::settings::Run;
 use crate::settings::request::RequestFlags;
 use crate::settings::resolve::resolve;
@@ -12,6 +12,8 @@ use crate::settings::resolve::resolve;
 pub const CONFIG: Target = Target { run: config, words: WORDS, seeds, runs: 3_000 };
 
 const WORDS: &[&[u8]] = &[
+    b"[[host]]",
+    b"match = \"*.example.org\"",
     b"[crawl]",
     b"[fetch]",
     b"rate = \"5/s\"",
@@ -63,6 +65,7 @@ fn seeds() -> Vec<Vec<u8>> {
     // Its parts: changes of the whole would hardly ever meet.
     let lines: Vec<&str> = EMBEDDED.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
     let mut seeds: Vec<Vec<u8>> = lines.chunks(8).map(|part| part.join("\n").into_bytes()).collect();
+    seeds.push(b"[[host]]\nmatch = [\"api.example.org\", \"*.api.example.org\"]\nhost-rate = \"2/s\"\nuser = \"n:p\"\nheader = [\"Accept: x\"]\nproxy = \"http://p:1\"\n".to_vec());
     seeds.push(b"host-concurrency = 2\n[fetch]\nhost-concurrency = 3\n[crawl]\ninclude = [\"/a.*b\"]\n".to_vec());
     seeds
 }

@@ -6,26 +6,10 @@ use lycosa::engine::settings::HedgeAfter;
 use lycosa::model::units::{Rate, UnitError, parse_duration, parse_rate, parse_size};
 use lycosa::policy::accept::StatusSet;
 
-use super::{Kind, nearest};
+use super::bad::nearest_word;
+pub use super::bad::{Bad, near};
+use super::{Kind, network};
 use crate::exit::FailOn;
-
-/// Why a text is not a value of its kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bad {
-    pub message: String,
-    pub hint: Option<String>,
-}
-
-impl Bad {
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
-    }
-
-    fn meaning(mut self, meant: Option<impl AsRef<str>>) -> Self {
-        self.hint = meant.map(|meant| format!("did you mean '{}'?", meant.as_ref()));
-        self
-    }
-}
 
 /// Whether a text is a value of this kind; of a list: one entry.
 pub fn check(kind: Kind, text: &str) -> Result<(), Bad> {
@@ -41,6 +25,8 @@ pub fn check(kind: Kind, text: &str) -> Result<(), Bad> {
         Kind::Statuses => statuses(text).map(drop),
         Kind::FailOn => fail_on(text).map(drop),
         Kind::HedgeAfter => hedge_after(text).map(drop),
+        Kind::Dns => network::dns(text).map(drop),
+        Kind::Networks => network::network(text).map(drop),
         Kind::Patience => patience(text).map(drop),
         Kind::Patterns => pattern(text).map(drop),
         Kind::Text | Kind::Texts => Ok(()),
@@ -78,15 +64,6 @@ pub fn whole(text: &str, least: u32, most: u32, none: bool) -> Result<Option<u32
             Err(bad.meaning(close))
         }
     }
-}
-
-/// The word that is most like a wrong one, if it is like it at all.
-fn near<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    nearest(text, words).and_then(|word| nearest_word(text, word))
-}
-
-fn nearest_word<'a>(text: &str, word: &'a str) -> Option<&'a str> {
-    (strsim::jaro_winkler(&text.to_lowercase(), word) > 0.7).then_some(word)
 }
 
 /// A duration; None for `none` and 0.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Bad};
 use super::request::{Headers, RequestFlags};
-use super::{Given, Layer, Origin, Setting, UsageError, setting};
+use super::{Given, HostTable, Layer, Origin, Setting, UsageError, setting};
 
 /// The settings that may differ by host.
 pub const KEYS: [&str; 9] =
@@ -23,15 +23,6 @@ pub const KEYS: [&str; 9] =
 /// Settings that a table may not have in `./lycosa.toml`, beside those that the file may not have at all: where a
 /// password goes is nobody else's to say.
 pub const NOT_LOCAL: [&str; 2] = ["header", "user"];
-
-/// One table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostTable {
-    /// Patterns of hosts, as written; each can be read.
-    pub matches: Vec<String>,
-    pub values: BTreeMap<&'static str, Given>,
-    pub origin: Origin,
-}
 
 /// What a state directory keeps of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,14 +8,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+pub mod bad;
 pub mod check;
 pub mod cookies;
 pub mod fields;
 pub mod hosts;
+pub mod network;
 pub mod request;
 pub mod resolve;
 pub mod table;
 pub mod transport;
+pub mod values;
 
 /// The commands that have settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,10 @@ pub enum Kind {
     FailOn,
     /// A duration as above, or `p95`.
     HedgeAfter,
+    /// `own`, `system`, or the address of a name server.
+    Dns,
+    /// Networks (CIDR), in order.
+    Networks,
     /// A number of probes, or a duration with its unit; also `none`.
     Patience,
     /// Any text; `none` is no text.
@@ -86,7 +93,7 @@ pub enum Kind {
 
 impl Kind {
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Texts | Self::Patterns | Self::Words(_))
+        matches!(self, Self::Texts | Self::Patterns | Self::Networks | Self::Words(_))
     }
 }
 
@@ -184,9 +191,18 @@ pub struct Given {
     pub origin: Origin,
 }
 
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostTable {
+    /// Patterns of hosts, as written; each can be read.
+    pub matches: Vec<String>,
+    pub values: BTreeMap<&'static str, Given>,
+    pub origin: Origin,
+}
+
 /// Values by name, of one place or of all of them laid over one another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Layer(BTreeMap<&'static str, Given>, Vec<hosts::HostTable>);
+pub struct Layer(BTreeMap<&'static str, Given>, Vec<HostTable>);
 
 impl Layer {
     pub fn set(&mut self, setting: &'static Setting, texts: Vec<String>, origin: Origin) {
@@ -203,11 +219,11 @@ impl Layer {
     }
 
     /// Tables of hosts, the strongest first.
-    pub fn hosts(&self) -> &[hosts::HostTable] {
+    pub fn hosts(&self) -> &[HostTable] {
         &self.1
     }
 
-    pub fn hosts_mut(&mut self) -> &mut Vec<hosts::HostTable> {
+    pub fn hosts_mut(&mut self) -> &mut Vec<HostTable> {
         &mut self.1
     }
 

@@ -128,7 +128,10 @@ impl Headers {
     ) -> Result<Self, (&'static str, Bad)> {
         let agent = HeaderValue::from_bytes(user_agent.as_bytes())
             .map_err(|_| ("user-agent", Bad::new("control characters cannot be sent")))?;
-        let mut set = vec![(USER_AGENT, agent)];
+        let mut set = Vec::new();
+        if !agent.is_empty() {
+            set.push((USER_AGENT, agent));
+        }
         set.extend(flags.content_headers());
         if let Some(referer) = referer {
             let value = HeaderValue::from_bytes(referer.as_bytes())
@@ -170,7 +173,8 @@ impl Headers {
     fn split(all: Vec<(HeaderName, HeaderValue)>) -> Self {
         let mut headers = Self::default();
         for (name, mut value) in all {
-            if name == USER_AGENT {
+            // `User-Agent;` sends it empty, like any header.
+            if name == USER_AGENT && !value.is_empty() {
                 headers.user_agent = String::from_utf8_lossy(value.as_bytes()).into_owned();
             } else if is_credential(name.as_str()) {
                 value.set_sensitive(true);
@@ -276,6 +280,8 @@ mod tests {
         );
         assert_eq!(compose(&["User-Agent: me/2"], &form).user_agent, "me/2");
         assert_eq!(compose(&["User-Agent:"], &form).user_agent, "");
+        let empty = compose(&["User-Agent;"], &RequestFlags::default());
+        assert_eq!((empty.user_agent.as_str(), shown(&empty.plain)), ("", vec!["user-agent: ".to_owned()]));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use lycosa::engine::settings::{EngineSettings, IpLimit, RaceMode, With};
 use lycosa::fetch::cache::CacheSettings;
 use lycosa::fetch::client::{ClientSettings, LowestSpeed};
 use lycosa::frontier::journal::Durability;
-use lycosa::model::units::Rate;
 use lycosa::parse::fields::Ready;
 use lycosa::policy::breaker::BreakerSettings;
 use lycosa::policy::follow::Follow;
@@ -20,9 +19,11 @@ use lycosa::sinks::{OutputSettings, Target, format_for_path};
 
 use super::check::{self, Bad, Patience};
 use super::cookies::Cookies;
+use super::network;
 use super::request::{Headers, RequestFlags};
 use super::table::LEAST_MEMORY;
-use super::{Kind, Layer, Origin, Run, UsageError, fields, setting, transport};
+use super::values::Values;
+use super::{Layer, Origin, Run, UsageError, fields, transport};
 use crate::exit::FailOn;
 use crate::netrc;
 
@@ -95,6 +96,12 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
         noproxy: transport::noproxy(&values),
         tls: transport::tls(&values)?,
         dial: transport::dial(&values)?,
+        dns: values.read("dns", network::dns)?,
+        denied: values
+            .list("deny-cidr")
+            .iter()
+            .map(|text| network::network(text).map_err(|bad| values.error("deny-cidr", bad)))
+            .collect::<Result<_, _>>()?,
         max_ratio: values.whole("max-ratio")?,
         connect_timeout: values.duration("connect-timeout")?,
         read_timeout: values.duration("read-timeout")?,
@@ -245,6 +252,11 @@ fn headers(values: &Values<'_>, flags: &RequestFlags) -> Result<Headers, UsageEr
         bad.hint = Some("did you mean '--robots ignore'?".to_owned());
         return Err(values.error("referer", bad));
     }
+    if referer.is_some_and(|text| text.ends_with(";auto")) {
+        let mut bad = Bad::new("a referer that changes with each redirect is not known here");
+        bad.hint = Some("leave out ';auto': the same one goes along to all hops".to_owned());
+        return Err(values.error("referer", bad));
+    }
     Headers::compose(agent, referer, values.text("user"), values.list("header"), flags)
         .map_err(|(name, bad)| values.error(name, bad))
 }
@@ -332,66 +344,11 @@ fn summary(values: &Values<'_>, outputs: &[OutputSettings]) -> Result<Option<Pat
     }
 }
 
-/// Typed reading. Every name is one of the table (tested by resolving), and every text has been checked where it was
-/// given.
-pub(super) struct Values<'a>(&'a Layer);
-
-impl<'a> Values<'a> {
-    fn given(&self, name: &str) -> Option<&'a super::Given> {
-        self.0.get(name)
-    }
-
-    pub(super) fn error(&self, name: &str, bad: Bad) -> UsageError {
-        let setting = setting(name).expect("names in this file are of the table");
-        let origin = self.given(name).map_or(&Origin::Default, |given| &given.origin);
-        UsageError::of_value(setting, origin, bad)
-    }
-
-    /// The text of a setting; None for `none`, or where the command does not have it.
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
-        self.given(name)?.texts.last().map(String::as_str).filter(|text| !text.is_empty() && *text != "none")
-    }
-
-    pub(super) fn list(&self, name: &str) -> &'a [String] {
-        self.given(name).map_or(&[], |given| &given.texts)
-    }
-
-    fn read<T>(&self, name: &str, read: impl Fn(&str) -> Result<T, Bad>) -> Result<T, UsageError> {
-        let text = self.given(name).and_then(|given| given.texts.last()).map_or("", String::as_str);
-        read(text).map_err(|bad| self.error(name, bad))
-    }
-
-    pub(super) fn switch(&self, name: &str) -> bool {
-        self.text(name).is_some_and(|text| check::switch(text) == Ok(true))
-    }
-
-    fn whole(&self, name: &str) -> Result<Option<u32>, UsageError> {
-        match setting(name).map(|setting| setting.kind) {
-            Some(Kind::Whole { least, most, none }) => self.read(name, |text| check::whole(text, least, most, none)),
-            _ => self.read(name, |text| check::whole(text, 0, 2, false)),
-        }
-    }
-
-    fn duration(&self, name: &str) -> Result<Option<Duration>, UsageError> {
-        self.read(name, check::duration)
-    }
-
-    fn rate(&self, name: &str) -> Result<Option<Rate>, UsageError> {
-        self.read(name, check::rate)
-    }
-
-    pub(super) fn word(&self, name: &str) -> Result<&'static str, UsageError> {
-        match setting(name).map(|setting| setting.kind) {
-            Some(Kind::Word(words)) => self.read(name, |text| check::word(text, words)),
-            _ => Err(self.error(name, Bad::new("is not a word"))),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::file;
+    use crate::settings::setting;
 
     fn resolve_with(run: Run, set: &[(&str, &str)]) -> Result<Resolved, UsageError> {
         let mut layers = file::defaults(run);

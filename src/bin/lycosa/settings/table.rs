@@ -85,7 +85,10 @@ pub const SETTINGS: &[Setting] = &[
         .only(Run::Fetch)
         .under(INPUT),
     // Scope
-    Setting::new("allow-private", Kind::Switch, "", "Follow discovered links to private, loopback and link-local addresses").under(SCOPE),
+    Setting::new("allow-private", Kind::Switch, "", "Follow discovered links to private, loopback and link-local addresses").under(SCOPE).not_local(),
+    Setting::new("deny-cidr", Kind::Networks, "NET", "Connect to no address of this network, be the host typed or not; repeatable")
+        .under(SCOPE)
+        .not_local(),
     Setting::new("exclude", Kind::Patterns, "RE", "Do not follow links whose URL matches; wins over --include; repeatable")
         .only(Run::Crawl)
         .under(SCOPE),
@@ -141,6 +144,9 @@ pub const SETTINGS: &[Setting] = &[
         .not_local(),
     Setting::new("cookie-jar", Kind::Text, "FILE", "Keep the cookies that servers set, and write all of them to FILE at the end, as curl does")
         .short('c')
+        .under(REQUESTS)
+        .not_local(),
+    Setting::new("dns", Kind::Dns, "WHO", "Who is asked for names: own (the servers of resolv.conf), system (getaddrinfo), or SERVER[:PORT]")
         .under(REQUESTS)
         .not_local(),
     Setting::new("fallback", Kind::Word(&["none", "stale"]), "MODE", "stale: give the stored answer when a fetch fails or a breaker is open (none, stale)")

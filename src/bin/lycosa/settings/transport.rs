@@ -10,7 +10,7 @@ use lycosa::fetch::tls::TlsSettings;
 
 use super::UsageError;
 use super::check::Bad;
-use super::resolve::Values;
+use super::values::Values;
 
 /// The proxies of `-x`, in order; None: as the environment says. Empty: no proxy.
 pub(super) fn proxies(values: &Values<'_>) -> Result<Option<Vec<String>>, UsageError> {

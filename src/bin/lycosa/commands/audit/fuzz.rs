@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::read::Ledger;
 use super::sentence;
-use crate::fuzzing::{Target, contents};
+use crate::fuzzing::target::{Target, contents};
 
 /// Records, as lines or as an array.
 pub const AUDIT: Target = Target { run: audit, words: WORDS, seeds, runs: 1_500 };
