@@ -169,7 +169,7 @@ fn the_judges_of_these_tests_can_say_no() {
         "a | lycosa fetch --retry 3 -",
         "X=1 lycosa fetch -F a=b",
         "$ lycosa crawl --ordered",
-        "cargo run --release -- crawl --extract x",
+        "cargo run --release -- crawl --exec x",
         "lycosa config shown",
         "lycosa config show --retries 3",
     ] {
