@@ -58,7 +58,7 @@ impl<F: Fetcher> Dispatcher<F> {
         worth_it
             && job.has_record()
             && job.leg().is_none()
-            && self.shop.desk.method(job) == "GET"
+            && matches!(self.shop.desk.method(job), "GET" | "HEAD")
             && cache.may_have(&job.url)
     }
 

@@ -146,6 +146,9 @@ impl<F: Fetcher> Round<'_, F> {
             Ok(mut request) => {
                 let asked = Asked { url: Some(request.url.clone()), method: request.method.clone() };
                 let sent = self.sent(job, &request);
+                if let Some(next) = self.only_if_cached(job, sent.as_ref()) {
+                    return next;
+                }
                 request.headers.extend(conditions(job));
                 let head = self.sent_head(&request);
                 let attempt = self.shop.fetcher.fetch(request).await;
@@ -353,18 +356,23 @@ impl<F: Fetcher> Round<'_, F> {
     /// Gives back the host's place after an exchange that nobody has seen the end of.
     fn report_unanswered(&mut self, signal: Signal) {
         if !self.reported {
-            self.report(Answered {
-                host: self.host,
-                sent: true,
-                signal,
-                probe: self.probe,
-                counted_at: self.counted_at,
-                remote: Remote::Unknown,
-                denied: false,
-                ending: Ending { failed: signal == Signal::Failure, ..Ending::silent(self.started) },
-                wire_bytes: self.progress.wire_bytes(),
-                elapsed: self.shop.desk.clock.now().since(self.started),
-            });
+            let unanswered = self.unanswered(signal);
+            self.report(unanswered);
+        }
+    }
+
+    fn unanswered(&self, signal: Signal) -> Answered {
+        Answered {
+            host: self.host,
+            sent: true,
+            signal,
+            probe: self.probe,
+            counted_at: self.counted_at,
+            remote: Remote::Unknown,
+            denied: false,
+            ending: Ending { failed: signal == Signal::Failure, ..Ending::silent(self.started) },
+            wire_bytes: self.progress.wire_bytes(),
+            elapsed: self.shop.desk.clock.now().since(self.started),
         }
     }
 

@@ -187,7 +187,9 @@ fn too_dense(ratio: u32) -> FetchError {
     FetchError::permanent(ErrorKind::TooLarge, Stage::Body, message)
 }
 
-fn too_large(cap: u64) -> FetchError {
+/// The failure of a body that is longer than its cap, in bytes.
+#[must_use]
+pub fn too_large(cap: u64) -> FetchError {
     FetchError::permanent(ErrorKind::TooLarge, Stage::Body, format!("the body is larger than {cap} bytes"))
 }
 

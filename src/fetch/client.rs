@@ -366,6 +366,11 @@ impl Fetcher for Client {
         headers
     }
 
+    fn identity(&self, request: &Request) -> Option<&[u8]> {
+        let shown = request.credentials && request.url.scheme() == "https";
+        self.settings.tls.identity().filter(|_| shown)
+    }
+
     async fn fetch(&self, mut request: Request) -> Attempt {
         if request.proxy.is_none() {
             request.proxy = host_headers::proxy(&self.hosts, &request.url).map(Into::into);
@@ -409,16 +414,17 @@ impl Client {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
         }
         let start = Instant::now();
+        // Before anything is waited for: what the cache was told of them must be what is sent.
+        let mut headers = self.headers_for(&mut request);
+        if let Some(jar) = jar {
+            jar.add_to(&request.url, &mut headers);
+        }
         if let Some(proxy) = proxy
             && let Err(headless) = self.check_for(proxy, &request).await
         {
             return Attempt { proxy: Some(Arc::clone(&proxy.shown)), ..headless.attempt(start.elapsed()) };
         }
         let checked = start.elapsed();
-        let mut headers = self.headers_for(&mut request);
-        if let Some(jar) = jar {
-            jar.add_to(&request.url, &mut headers);
-        }
         let limits = Limits {
             pool: &self.pool,
             max_body: request.max_body,
@@ -439,7 +445,7 @@ impl Client {
             headers.remove(HOST);
         }
         let failed = |error| Attempt { error: Some(error), ..Attempt::default() };
-        let identity = request.credentials && self.settings.tls.has_identity();
+        let identity = request.credentials && self.settings.tls.identity().is_some();
         let kind = Kind { guarded: request.guarded, identity };
         let Some(proxy) = proxy else {
             return match self.secure(kind) {

@@ -61,6 +61,11 @@ pub trait Fetcher: Send + Sync + 'static {
         }
         headers
     }
+
+    /// As whom its connection would show itself, beside its headers: a client certificate, DER.
+    fn identity(&self, _: &Request) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// What to send.

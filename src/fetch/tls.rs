@@ -17,6 +17,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::resolve::no_descriptor;
@@ -53,7 +54,7 @@ pub(super) struct Tls {
     http1: bool,
     /// Of `--cacert`.
     authorities: Option<Vec<CertificateDer<'static>>>,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    identity: Option<Arc<CertifiedKey>>,
     /// Made when first needed: reading the system's authorities takes 3 ms.
     trust: OnceLock<Arc<Trust>>,
     /// Without and with the client certificate.
@@ -72,7 +73,7 @@ impl Tls {
             None => None,
         };
         let identity = match &settings.certificate {
-            Some(path) => Some(identity(path, settings.key.as_deref(), &provider)?),
+            Some(path) => Some(Arc::new(identity(path, settings.key.as_deref(), &provider)?)),
             None => None,
         };
         Ok(Self {
@@ -86,9 +87,9 @@ impl Tls {
         })
     }
 
-    /// Whether there is a client certificate.
-    pub(super) fn has_identity(&self) -> bool {
-        self.identity.is_some()
+    /// The client certificate, if there is one.
+    pub(super) fn identity(&self) -> Option<&[u8]> {
+        self.identity.as_ref()?.cert.first().map(|certificate| &**certificate)
     }
 
     /// The configuration of connections that show the client certificate, or that do not.
@@ -106,7 +107,9 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(trust);
         let mut config = match self.identity.as_ref().filter(|_| with_identity) {
-            Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
+            // Not `with_client_auth_cert`, which reads the certificate: that is the server's to judge, and one of version 1
+            // (`openssl x509 -req` without extensions) it cannot read.
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity)))),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols =
@@ -179,7 +182,7 @@ impl ServerCertVerifier for Trust {
         let verified = by.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             // Its dates are looked at before this, its name after.
-            Err(error) if is_authority_itself(&error) && themselves.contains(end_entity) => {
+            Err(error) if is_untrusted(&error) && themselves.contains(end_entity) => {
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -216,16 +219,18 @@ impl ServerCertVerifier for Trust {
     }
 }
 
-/// The certificate of an authority was shown as a server's. The verifier's own errors are of a private type, so its name
-/// has to do (a test holds it to the verifier in use).
-fn is_authority_itself(error: &Error) -> bool {
-    matches!(error, Error::InvalidCertificate(CertificateError::Other(cause)) if format!("{cause:?}").contains("CaUsedAsEndEntity"))
+/// Nothing but trust is missing: the certificate of an authority was shown as a server's, or nobody who is trusted has
+/// signed it. The verifier's own errors are of a private type, so its name has to do (a test holds it to the verifier in use).
+fn is_untrusted(error: &Error) -> bool {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        Error::InvalidCertificate(CertificateError::Other(cause)) => format!("{cause:?}").contains("CaUsedAsEndEntity"),
+        _ => false,
+    }
 }
 
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
 /// The client certificate with its chain, and its key.
-fn identity(certificate: &Path, key: Option<&Path>, provider: &CryptoProvider) -> Result<Identity, TlsFileError> {
+fn identity(certificate: &Path, key: Option<&Path>, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileError> {
     let chain = certificates("--cert", certificate)?;
     let (flag, path) = key.map_or(("--cert", certificate), |key| ("--key", key));
     let failed = |reason: String| TlsFileError { flag, path: path.to_owned(), reason };
@@ -245,14 +250,13 @@ fn identity(certificate: &Path, key: Option<&Path>, provider: &CryptoProvider) -
             error => error.to_string(),
         })
     })?;
-    let signing = provider.key_provider.load_private_key(key.clone_key());
+    let signing = provider.key_provider.load_private_key(key);
     let signing = signing.map_err(|error| failed(format!("the key cannot be used: {error}")))?;
-    match rustls::sign::CertifiedKey::new(chain.clone(), signing).keys_match() {
-        Err(Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-            Err(failed("the key is not that of the certificate".to_owned()))
-        }
-        _ => Ok((chain, key)),
-    }
+    // A certificate holds its key in the same words (RFC 5280 4.1), whatever else is in it.
+    let is_its_key = signing.public_key().is_none_or(|key| memchr::memmem::find(&chain[0], &key).is_some());
+    is_its_key
+        .then(|| CertifiedKey::new(chain, signing))
+        .ok_or_else(|| failed("the key is not that of the certificate".to_owned()))
 }
 
 /// All certificates of a PEM file, at least one.

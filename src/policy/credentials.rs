@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use http::HeaderMap;
+
 /// What stands in the place of a secret.
 const MARK: &str = "***";
 
@@ -14,6 +16,19 @@ pub fn is_credential(name: &str) -> bool {
     matches!(name.as_str(), "authorization" | "cookie" | "proxy-authorization")
         || name.ends_with("-key")
         || name.ends_with("-token")
+}
+
+/// The credentials among the headers of a request, in an order that does not depend on theirs.
+#[must_use]
+pub fn credentials_of(request: &HeaderMap) -> Vec<(&str, &[u8])> {
+    let mut found: Vec<(&str, &[u8])> = request
+        .iter()
+        .filter(|(name, _)| is_credential(name.as_str()))
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    // Lines of one name stay as they were sent.
+    found.sort_by_key(|(name, _)| *name);
+    found
 }
 
 /// A header as records show it: without credentials, values of cookies, and user info of URLs. `name` in lower case.
@@ -72,6 +87,22 @@ mod tests {
         ] {
             assert_eq!(shown(name, value), expected, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn credentials_of_a_request_have_one_order() {
+        let map = |lines: &[(&'static str, &'static str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in lines {
+                map.append(*name, http::HeaderValue::from_static(value));
+            }
+            map
+        };
+        let one = map(&[("x-api-key", "k"), ("accept", "*/*"), ("cookie", "b=1"), ("cookie", "a=2")]);
+        let other = map(&[("cookie", "b=1"), ("cookie", "a=2"), ("accept", "text/html"), ("x-api-key", "k")]);
+        assert_eq!(credentials_of(&one), credentials_of(&other));
+        assert_eq!(credentials_of(&one), [("cookie", &b"b=1"[..]), ("cookie", b"a=2"), ("x-api-key", b"k")]);
+        assert!(credentials_of(&map(&[("accept", "*/*")])).is_empty());
     }
 
     #[test]

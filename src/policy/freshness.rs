@@ -6,13 +6,12 @@
 //! and 12.5.5; RFC 8246 (`immutable` changes nothing for us: what is fresh is not asked about anyway).
 
 use http::header::{
-    AGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
-    ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, LAST_MODIFIED, PRAGMA, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SET_COOKIE, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES,
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    LAST_MODIFIED, PRAGMA, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, VARY,
 };
 
-use super::credentials::is_credential;
 use super::retry::unix_seconds;
 
 /// RFC 9111 1.2.2: what is longer counts as this.
@@ -41,15 +40,25 @@ pub enum Reuse {
 
 /// Whether the cache may be looked at for a request with these headers, and what comes be stored.
 ///
-/// Not with credentials: what one user may see is nobody else's, and the key of an answer has no user. Not with a range or
-/// a precondition of the user's own, whose answers are for the user; and not with `no-store`.
+/// Not with a range or a precondition of the user's own, whose answers are for the user; and not with `no-store`.
 #[must_use]
 pub fn concerns(request: &HeaderMap) -> bool {
-    const OWN: [HeaderName; 7] =
-        [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, AUTHORIZATION];
-    !OWN.iter().any(|name| request.contains_key(name))
-        && !request.keys().any(|name| is_credential(name.as_str()))
-        && !Directives::of(request).no_store
+    const OWN: [HeaderName; 6] = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+    !OWN.iter().any(|name| request.contains_key(name)) && !Directives::of(request).no_store
+}
+
+/// Whether a request wants a stored answer or none at all (RFC 9111 5.2.1.7).
+#[must_use]
+pub fn is_only_if_cached(request: &HeaderMap) -> bool {
+    Directives::of(request).only_if_cached
+}
+
+/// Whether an answer is for everybody, with whatever credentials it was asked for. RFC 9111 3.5 lets caches that are shared
+/// keep such ones; a directory that several users' runs share is one. What does not say so is for who has asked.
+#[must_use]
+pub fn is_for_all(response: &HeaderMap) -> bool {
+    let directives = Directives::of(response);
+    directives.public && !directives.private
 }
 
 /// Whether an answer to GET may be stored (RFC 9111 3).
@@ -257,6 +266,9 @@ struct Directives {
     must_revalidate: bool,
     must_understand: bool,
     public: bool,
+    /// Also in its qualified form.
+    private: bool,
+    only_if_cached: bool,
     /// What cannot be read is 0: stale at once (RFC 9111 4.2.1). Of several the first counts.
     max_age: Option<u64>,
     min_fresh: Option<u64>,
@@ -286,6 +298,8 @@ impl Directives {
             "must-revalidate" => self.must_revalidate = true,
             "must-understand" => self.must_understand = true,
             "public" => self.public = true,
+            "private" => self.private = true,
+            "only-if-cached" => self.only_if_cached = true,
             "max-age" => self.max_age = self.max_age.or(Some(time.unwrap_or(0))),
             "min-fresh" => self.min_fresh = self.min_fresh.or(time),
             "max-stale" => self.max_stale = self.max_stale.or(if value.is_none() { Some(u64::MAX) } else { time }),

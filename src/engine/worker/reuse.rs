@@ -3,27 +3,35 @@
 //!
 //! Decides when `policy::freshness` is asked and what follows; never when a look-up may start (`engine::caching`).
 //! Answers of races are stored by nobody and come from nowhere but their servers: which mirror would have won is not known
-//! of a stored one. Nor are answers to requests with credentials.
+//! of a stored one.
+//!
+//! Whose an answer is: that of who sends the same credentials over a connection of the same identity, unless it says that
+//! it is for everybody. Only a keyed hash of them is kept. Of a URL there is one answer, the last: other credentials,
+//! another `Host` or what it varies by makes it nobody's, and it is replaced.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use ::url::Position;
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_LOCATION, DATE, LOCATION};
+use http::header::{CONTENT_LOCATION, DATE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, Method};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Asked, Carries, Ended, Event, Next, Round, Workshop, build_request, location_text};
+use super::{Answered, Asked, Carries, Ended, Event, Next, Round, Workshop, build_request, location_text};
 use crate::engine::changes::validator;
 use crate::engine::flights::Boarding;
-use crate::fetch::cache::{Cache, Entry, Opened};
+use crate::fetch::body::too_large;
+use crate::fetch::cache::{Cache, Entry, Opened, Seal};
 use crate::fetch::resolve::is_private;
 use crate::fetch::{Attempt, Body, Fetcher, Head, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 use crate::model::job::{Cached, Job};
 use crate::model::record::RequestKind;
 use crate::model::units::Moment;
-use crate::model::url::{self, origin_of};
+use crate::model::url::{self, Url, origin_of};
+use crate::policy::breaker::Signal;
+use crate::policy::credentials::{credentials_of, is_credential};
 use crate::policy::freshness::{self, Reuse, Stored};
 use crate::policy::host_rules::HostLimits;
 
@@ -76,71 +84,108 @@ pub async fn look_up<F: Fetcher>(shop: Arc<Workshop<F>>, errand: LookUp) {
 pub(super) struct Sent {
     method: Method,
     headers: HeaderMap,
-    /// A GET that a stored answer may answer.
+    /// A GET or HEAD that a stored answer may answer.
     is_plain: bool,
+    /// Nobody may be asked for it.
+    only_if_cached: bool,
+    /// With which credentials; None: without any.
+    owner: Option<Seal>,
+    /// A `Host` that is not the URL's.
+    host: Option<Box<[u8]>>,
     /// Its host may not be at a private address.
     guarded: bool,
+    /// The body's cap, and whether it may take memory beside the pool.
+    max_body: Option<u64>,
+    beside_pool: bool,
 }
 
 impl<F: Fetcher> Round<'_, F> {
     /// None without a cache.
     pub(super) fn sent(&self, job: &Job, request: &Request) -> Option<Sent> {
-        self.shop.cache.as_ref()?;
+        let cache = self.shop.cache.as_ref()?;
         let headers = self.shop.fetcher.headers(request);
-        let is_plain = request.method == Method::GET
+        let is_plain = matches!(request.method, Method::GET | Method::HEAD)
             && request.body.is_none()
             && job.has_record()
             && job.leg().is_none()
             && freshness::concerns(&headers);
-        Some(Sent { method: request.method.clone(), headers, is_plain, guarded: request.guarded })
+        Some(Sent {
+            method: request.method.clone(),
+            is_plain,
+            only_if_cached: job.has_record() && freshness::is_only_if_cached(&headers),
+            owner: owner(cache, &headers, self.shop.fetcher.identity(request)),
+            host: other_host(&headers, &request.url),
+            headers,
+            guarded: request.guarded,
+            max_body: request.max_body,
+            beside_pool: request.beside_pool,
+        })
     }
 
     async fn reuse(&mut self, job: &mut Job, request: Result<Request, FetchError>, purpose: Purpose) -> Next {
         let offline = self.shop.desk.settings.offline;
-        let Ok(request) = request else { return self.unused(job, Cached::default()) };
+        let Ok(request) = request else { return self.unused(job, Cached::default(), None) };
         let asked = Asked { url: Some(request.url.clone()), method: request.method.clone() };
-        let sent = self.sent(job, &request).filter(|sent| sent.is_plain);
-        let cache = self.shop.cache.clone();
-        let (Some(sent), Some(cache)) = (sent, cache) else { return self.unused(job, Cached::default()) };
-        let Some(opened) = self.find(&cache, job, &sent).await else { return self.unused(job, Cached::default()) };
+        let (Some(sent), Some(cache)) = (self.sent(job, &request), self.shop.cache.clone()) else {
+            return self.unused(job, Cached::default(), None);
+        };
+        let found = if sent.is_plain { self.find(&cache, job, &sent).await } else { None };
+        let Some(opened) = found else { return self.unused(job, Cached::default(), Some(&sent)) };
         let verdict = self.verdict(&opened.entry, &sent);
         let stale = match verdict {
             Reuse::Fresh => false,
             Reuse::StaleWanted => true,
             Reuse::Ask { when_cut_off: true, stale } if offline || purpose == Purpose::Rescue => stale,
+            Reuse::Ask { .. } if offline || sent.only_if_cached => return self.give_up(job, not_in_cache(true)),
             Reuse::Ask { when_cut_off, .. } => {
-                let known = cached(&opened.entry, when_cut_off && self.shop.desk.settings.fallback_stale);
-                return self.unused(job, known);
+                let rescues = when_cut_off && self.shop.desk.settings.fallback_stale;
+                // An answer to HEAD has no body that a 304 could speak of.
+                let known = if sent.method == Method::HEAD {
+                    Cached { rescues, ..Cached::default() }
+                } else {
+                    cached(&opened.entry, rescues)
+                };
+                return self.unused(job, known, None);
             }
         };
-        match self.take_down(&cache, opened, request.max_body, request.beside_pool, stale).await {
+        match self.take_down(&cache, opened, &sent, stale).await {
             Some(attempt) => {
                 tracing::debug!(request_id = %job.id(), url = %job.url, stale, "answered from the cache");
                 self.settle(job, &asked, attempt).await
             }
-            None => self.unused(job, Cached::default()),
+            None => self.unused(job, Cached::default(), Some(&sent)),
         }
     }
 
-    /// The cache has no answer: the server is asked, or nobody is.
-    fn unused(&self, job: &mut Job, known: Cached) -> Next {
-        let stored = known.etag.is_some() || known.modified.is_some();
+    /// The cache has no answer that may be given: the server is asked, or nobody is.
+    fn unused(&self, job: &mut Job, known: Cached, sent: Option<&Sent>) -> Next {
         job.cached = Some(Box::new(known));
-        if self.shop.desk.settings.offline {
-            return self.give_up(job, not_in_cache(stored));
+        if self.shop.desk.settings.offline || sent.is_some_and(|sent| sent.only_if_cached) {
+            return self.give_up(job, not_in_cache(false));
         }
         Next::Ask
+    }
+
+    /// A request that wants a stored answer or none, and has come this far, is not made.
+    pub(super) fn only_if_cached(&mut self, job: &mut Job, sent: Option<&Sent>) -> Option<Next> {
+        sent.filter(|sent| sent.only_if_cached)?;
+        let answered = Answered { sent: false, ..self.unanswered(Signal::Neutral) };
+        self.report(answered);
+        Some(self.give_up(job, not_in_cache(false)))
     }
 
     /// The stored answer of this URL that a request with these headers may select.
     async fn find(&self, cache: &Cache, job: &Job, sent: &Sent) -> Option<Opened> {
         let opened = cache.look_up(&job.url, self.shop.desk.wall_now()).await?;
-        let selected = opened.entry.selecting.iter().all(|(name, stored)| {
+        let entry = &opened.entry;
+        let selected = entry.selecting.iter().all(|(name, stored)| {
             let name = HeaderName::from_bytes(name.as_bytes());
-            name.is_ok_and(|name| freshness::selecting(&sent.headers, &name).as_deref() == stored.as_deref())
+            name.is_ok_and(|name| selecting(cache, &sent.headers, &name).as_deref() == stored.as_deref())
         });
+        let is_theirs = entry.owner == sent.owner || freshness::is_for_all(&entry.headers());
         // What the user has fetched from a private host is not shown to a link that may not lead there.
-        (selected && !(sent.guarded && opened.entry.private)).then_some(opened)
+        let may_be_seen = is_theirs && entry.host == sent.host && !(sent.guarded && entry.private);
+        (selected && may_be_seen).then_some(opened)
     }
 
     fn verdict(&self, entry: &Entry, sent: &Sent) -> Reuse {
@@ -149,18 +194,22 @@ impl<F: Fetcher> Round<'_, F> {
         freshness::reuse(stored, &sent.headers, seconds(self.shop.desk.wall_now().0))
     }
 
-    async fn take_down(
-        &self,
-        cache: &Cache,
-        opened: Opened,
-        most: Option<u64>,
-        beside_pool: bool,
-        stale: bool,
-    ) -> Option<Attempt> {
-        let (entry, body) = cache.read_body(opened, most, beside_pool).await?;
+    /// The stored answer as one to this request, with a body if that asks for one. A body above the cap fails as it would
+    /// coming from the server. None: its file is damaged.
+    async fn take_down(&self, cache: &Cache, opened: Opened, sent: &Sent, stale: bool) -> Option<Attempt> {
+        let entry = &opened.entry;
         let head =
             Head { status: entry.status, headers: entry.headers(), version: version(entry.version), remote_addr: None };
-        Some(Attempt { head: Some(head), body, from_cache: true, stale, ..Attempt::default() })
+        let attempt = Attempt { head: Some(head), from_cache: true, stale, ..Attempt::default() };
+        if sent.method == Method::HEAD {
+            return Some(attempt);
+        }
+        if let Some(most) = sent.max_body.filter(|most| opened.size() > *most) {
+            let body = Body { truncated: true, ..Body::default() };
+            return Some(Attempt { body, error: Some(too_large(most)), ..attempt });
+        }
+        let (_, body) = cache.read_body(opened, sent.beside_pool).await?;
+        Some(Attempt { body, ..attempt })
     }
 
     /// A final answer of a hop goes by the cache: the answer of the job, perhaps another than the one that came. None: what
@@ -187,7 +236,9 @@ impl<F: Fetcher> Round<'_, F> {
         if failed || refused {
             return Some(self.rescue(cache, job, sent, attempt).await);
         }
-        self.keep(cache, job, sent, &attempt);
+        if sent.method == Method::GET {
+            self.keep(cache, job, sent, &attempt);
+        }
         Some(attempt)
     }
 
@@ -195,32 +246,32 @@ impl<F: Fetcher> Round<'_, F> {
     async fn confirmed(&self, cache: &Cache, job: &mut Job, sent: &Sent, attempt: Attempt) -> Option<Attempt> {
         let known = job.cached.take().unwrap_or_default();
         job.cached = Some(Box::default());
-        let desk = &self.shop.desk;
         let Some(head) = &attempt.head else { return None };
         // Another run may have stored another version meanwhile.
         let opened = self.find(cache, job, sent).await.filter(|opened| {
             let now = cached(&opened.entry, known.rescues);
             now == *known && freshness::confirms(&opened.entry.headers(), &head.headers)
         });
-        let Some(opened) = opened else {
+        let stored = match opened {
+            Some(opened) => self.take_down(cache, opened, sent, false).await,
+            None => None,
+        };
+        let Some(Attempt { head: Some(stored), body, error, .. }) = stored else {
             cache.remove(&job.url);
             return None;
         };
-        let limit = desk.settings.max_filesize;
-        let Some((entry, body)) = cache.read_body(opened, limit, false).await else {
-            cache.remove(&job.url);
-            return None;
-        };
-        let stored = entry.headers();
-        let mut merged = stored.clone();
+        let mut merged = stored.headers.clone();
         freshness::freshen(&mut merged, &head.headers);
-        let rewrite = must_rewrite(&stored, &merged);
-        let head = Head { status: entry.status, headers: merged, ..head.clone() };
-        if rewrite {
+        let rewrite = error.is_none() && must_rewrite(&stored.headers, &merged);
+        let head = Head { status: stored.status, headers: merged, ..head.clone() };
+        if !freshness::may_store(head.status, &head.headers) {
+            // It was good once more, and is not to be kept from now on.
+            cache.remove(&job.url);
+        } else if rewrite {
             self.store(cache, job, sent, &head, &body);
         }
         let body = Body { wire_size: attempt.body.wire_size, ..body };
-        Some(Attempt { head: Some(head), body, from_cache: true, ..attempt })
+        Some(Attempt { head: Some(head), body, error, from_cache: true, ..attempt })
     }
 
     /// `--fallback stale`: what is stored, if it may be shown.
@@ -230,8 +281,8 @@ impl<F: Fetcher> Round<'_, F> {
         }
         let Some(opened) = self.find(cache, job, sent).await else { return attempt };
         let Reuse::Ask { when_cut_off: true, stale } = self.verdict(&opened.entry, sent) else { return attempt };
-        let most = self.shop.desk.settings.max_filesize;
-        let Some(stored) = self.take_down(cache, opened, most, false, stale).await else { return attempt };
+        let stored = self.take_down(cache, opened, sent, stale).await;
+        let Some(stored) = stored.filter(|stored| stored.error.is_none()) else { return attempt };
         let error = attempt.error.as_ref().map(|error| &*error.message);
         let status = attempt.head.as_ref().map(|head| head.status);
         tracing::info!(request_id = %job.id(), url = %job.url, status, error, "the fetch failed: the stored answer is given");
@@ -259,7 +310,9 @@ impl<F: Fetcher> Round<'_, F> {
         let version = version_number(head.version);
         let mut entry = Entry::new(&job.url, head.status, version, &head.headers, asked, seconds(now.0));
         entry.private = head.remote_addr.is_some_and(|address| is_private(address.ip()));
-        let value = |name: &HeaderName| freshness::selecting(&sent.headers, name).map(Vec::into_boxed_slice);
+        entry.owner = sent.owner;
+        entry.host.clone_from(&sent.host);
+        let value = |name: &HeaderName| selecting(cache, &sent.headers, name);
         entry.selecting = names.iter().map(|name| (name.as_str().into(), value(name))).collect();
         cache.store(entry, body.bytes.clone(), now);
     }
@@ -273,6 +326,31 @@ pub fn not_in_cache(stored: bool) -> FetchError {
         "--offline: the cache has no answer"
     };
     FetchError::permanent(ErrorKind::Connect, Stage::Queue, message)
+}
+
+/// Who asks: credentials among the headers, and the client certificate.
+fn owner(cache: &Cache, headers: &HeaderMap, certificate: Option<&[u8]>) -> Option<Seal> {
+    let credentials = credentials_of(headers);
+    let headers = credentials.iter().map(|(name, value)| (name.as_bytes(), *value));
+    // No header has an empty name.
+    let parts: Vec<(&[u8], &[u8])> = headers.chain(certificate.map(|certificate| (&b""[..], certificate))).collect();
+    (!parts.is_empty()).then(|| cache.seal(&parts))
+}
+
+/// A typed `Host` that names another one than the URL: what is asked for is another resource then (RFC 9110 7.1).
+fn other_host(headers: &HeaderMap, url: &Url) -> Option<Box<[u8]>> {
+    let typed = headers.get(HOST)?.as_bytes();
+    let own = &url[Position::BeforeHost..Position::AfterPort];
+    (!typed.is_empty() && !typed.eq_ignore_ascii_case(own.as_bytes())).then(|| typed.into())
+}
+
+/// A request header that an answer varies by, as it is stored: of credentials a keyed hash.
+fn selecting(cache: &Cache, headers: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
+    let value = freshness::selecting(headers, name)?;
+    if is_credential(name.as_str()) {
+        return Some(cache.seal(&[(name.as_str().as_bytes(), &value)]).bytes().into());
+    }
+    Some(value.into_boxed_slice())
 }
 
 /// What a job remembers of a stored answer.

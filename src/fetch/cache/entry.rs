@@ -17,9 +17,10 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::seal::Seal;
 use crate::model::units::WallTime;
 
-const MAGIC: [u8; 8] = *b"lycosaC1";
+const MAGIC: [u8; 8] = *b"lycosaC2";
 const PREAMBLE: usize = 36;
 
 /// No head is longer: the stack takes at most 400 KiB of one.
@@ -37,8 +38,12 @@ pub struct Entry {
     /// It came with HTTP/1.0, 1.1 or 2: 10, 11 or 20.
     pub version: u8,
     headers: Vec<(Box<str>, Box<[u8]>)>,
-    /// The request headers it varies by, as they were sent; None: not sent.
+    /// The request headers it varies by, as they were sent, credentials sealed; None: not sent.
     pub selecting: Vec<Selecting>,
+    /// With which credentials it was asked for; None: without any.
+    pub owner: Option<Seal>,
+    /// The `Host` it was asked with, if that was not its URL's.
+    pub host: Option<Box<[u8]>>,
     /// It came from an address that no discovered link may lead to.
     pub private: bool,
     /// When it was asked for and when its head came, in seconds since 1970.
@@ -47,11 +52,23 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry of this head; what it varies by, and whether it is private, is added by the caller.
+    /// An entry of this head; what it varies by, whose it is, and whether it is private, is added by
+    /// the caller.
     #[must_use]
     pub fn new(url: &str, status: u16, version: u8, headers: &HeaderMap, requested: u64, received: u64) -> Self {
         let headers = headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect();
-        Self { url: url.into(), status, version, headers, selecting: Vec::new(), private: false, requested, received }
+        Self {
+            url: url.into(),
+            status,
+            version,
+            headers,
+            selecting: Vec::new(),
+            owner: None,
+            host: None,
+            private: false,
+            requested,
+            received,
+        }
     }
 
     #[must_use]
@@ -102,7 +119,7 @@ pub struct Opened {
 impl Opened {
     /// Opens the file of a URL. Its time of change is set to `now`: it is when it was last used.
     pub(super) fn open(path: &Path, url: &str, now: WallTime) -> Option<Self> {
-        let mut file = File::open(path).ok()?;
+        let mut file = open_file(path).ok()?;
         let length = file.metadata().ok()?.len();
         let mut preamble = [0; PREAMBLE];
         file.read_exact(&mut preamble).ok()?;
@@ -138,6 +155,17 @@ impl Opened {
         (&self.body).take(self.size).read_to_end(&mut body).ok()?;
         (body.len() as u64 == self.size && xxh3_64(&body) == self.checksum).then_some((self.entry, body))
     }
+}
+
+/// Opens a file to be read; nothing else: whoever opens a pipe waits for its other end, for ever if there is none.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path)?;
+    let is_file = file.metadata()?.is_file();
+    is_file.then_some(file).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a file"))
 }
 
 pub(super) fn system_time(now: WallTime) -> SystemTime {

@@ -16,7 +16,7 @@ pub(crate) const CACHE: Target = Target { run: cache, words: WORDS, seeds, runs:
 const URL: &str = "http://a.example/";
 
 const WORDS: &[&[u8]] = &[
-    b"lycosaC1",
+    b"lycosaC2",
     b"http://a.example/",
     b"\x11http://a.example/",
     b"\xff\xff\xff\xff",

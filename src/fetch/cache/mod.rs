@@ -8,8 +8,8 @@
 //! no lock is held, and what does not match its checksums is a miss. The index in memory says which URLs are worth a look;
 //! it is read when the cache is opened, and what another run adds meanwhile is missed, which costs a request and no more.
 //!
-//! Layout: `DIR/v1/ab/<30 hex digits>`, `DIR/v1/new/` for files that are being written. Nothing else in the directory is
-//! touched. Called by the engine; reading happens on tokio's blocking threads, writing on a thread of its own.
+//! Layout: `DIR/v1/ab/<30 hex digits>`, `DIR/v1/new/` for files that are being written, and `DIR/key`, with which
+//! credentials are hashed. Nothing else in the directory is touched. Called by the engine; reading happens on tokio's blocking threads, writing on a thread of its own.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -26,15 +26,18 @@ use xxhash_rust::xxh3::xxh3_128;
 mod entry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use entry::{Entry, Opened};
+pub use seal::Seal;
 
 use super::Body;
 use super::body::BodyPool;
 use crate::model::units::WallTime;
+use seal::SealKey;
 use writer::{Order, Writer};
 
 /// Bytes that may wait to be written. What comes while there are more is not stored: a slow disk slows nothing down.
@@ -61,6 +64,7 @@ pub struct CacheError {
 #[derive(Debug)]
 pub struct Cache {
     root: PathBuf,
+    key: SealKey,
     index: Index,
     pool: BodyPool,
     orders: Mutex<Option<(Sender<Order>, JoinHandle<()>)>>,
@@ -118,6 +122,7 @@ impl Cache {
         let root = settings.dir.join("v1");
         make_dir(&root.join("new"))?;
         tag(&settings.dir)?;
+        let key = SealKey::of(&settings.dir)?;
         let index = Index::default();
         let names = |dir: &Path| -> io::Result<Vec<String>> {
             fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
@@ -131,7 +136,13 @@ impl Cache {
         let writer = Writer::new(root.clone(), settings.size, index.clone(), Arc::clone(&waiting), now);
         let thread = std::thread::Builder::new().name("lycosa-cache".to_owned()).spawn(move || writer.run(&orders))?;
         let orders = Mutex::new(Some((sender, thread)));
-        Ok(Self { root, index, pool, orders, waiting, dropped: AtomicU64::new(0) })
+        Ok(Self { root, key, index, pool, orders, waiting, dropped: AtomicU64::new(0) })
+    }
+
+    /// Credentials, or parts of them, as they may lie on the disk: names and values.
+    #[must_use]
+    pub fn seal(&self, parts: &[(&[u8], &[u8])]) -> Seal {
+        self.key.seal(parts)
     }
 
     /// Whether it is worth to look for an answer of this canonical URL.
@@ -155,15 +166,11 @@ impl Cache {
         opened
     }
 
-    /// Reads the body; None if it is longer than `most`, or the file is damaged. One that may take memory beside the pool
-    /// does not wait for it.
+    /// Reads the body; None if the file is damaged. One that may take memory beside the pool does not wait for it.
     ///
     /// # Cancel safety
     /// Dropping the future gives the memory back.
-    pub async fn read_body(&self, opened: Opened, most: Option<u64>, beside_pool: bool) -> Option<(Entry, Body)> {
-        if most.is_some_and(|most| opened.size() > most) {
-            return None;
-        }
+    pub async fn read_body(&self, opened: Opened, beside_pool: bool) -> Option<(Entry, Body)> {
         let memory = self.pool.room_for(opened.size(), beside_pool).await;
         let (entry, bytes) = tokio::task::spawn_blocking(move || opened.read()).await.ok().flatten()?;
         Some((entry, Body { bytes: Bytes::from(bytes), wire_size: 0, truncated: false, memory }))

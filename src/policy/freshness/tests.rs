@@ -141,13 +141,34 @@ fn what_may_be_stored() {
 #[test]
 fn requests_that_a_cache_has_nothing_to_do_with() {
     assert!(concerns(&headers(&[("accept", "*/*"), ("cache-control", "no-cache")])));
-    for name in ["authorization", "cookie", "x-api-key", "range", "if-none-match", "if-modified-since", "if-match"] {
+    for name in ["range", "if-range", "if-none-match", "if-modified-since", "if-unmodified-since", "if-match"] {
         assert!(!concerns(&headers(&[(name, "x")])), "{name}");
+    }
+    for name in ["authorization", "cookie", "x-api-key"] {
+        assert!(concerns(&headers(&[(name, "x")])), "{name}: a private cache may");
     }
     assert!(!concerns(&headers(&[("cache-control", "no-store")])));
     for (method, expected) in [("GET", false), ("HEAD", false), ("OPTIONS", false), ("POST", true), ("PURGE", true)] {
         assert_eq!(is_unsafe(method), expected, "{method}");
     }
+}
+
+#[test]
+fn what_is_for_everybody_says_so() {
+    for (value, expected) in [
+        ("public", true),
+        ("max-age=5, Public", true),
+        ("max-age=5", false),
+        ("s-maxage=5, must-revalidate", false),
+        ("public, private", false),
+        ("public, private=\"x-user\"", false),
+        ("x=\"public\"", false),
+    ] {
+        assert_eq!(is_for_all(&headers(&[("cache-control", value)])), expected, "{value}");
+    }
+    assert!(!is_for_all(&headers(&[])));
+    assert!(is_only_if_cached(&headers(&[("cache-control", "max-stale, only-if-cached")])));
+    assert!(!is_only_if_cached(&headers(&[("cache-control", "no-cache")])));
 }
 
 #[test]
