@@ -31,7 +31,7 @@ pub use super::deadlines::LowestSpeed;
 use super::deadlines::Times;
 use super::dial::{DialSettings, Dialer, Interface, ProxyNames};
 use super::direct::{Direct, NO_HOST};
-use super::heads::MOST_HEADERS;
+use super::heads::{LONGEST_HEADERS, MOST_HEADERS};
 pub use super::host_headers::HostHeaders;
 use super::host_headers::{self, overlay};
 use super::job_proxies::JobProxies;
@@ -522,8 +522,7 @@ impl StackSettings {
             .pool_max_idle_per_host(self.max_idle_per_host)
             .pool_idle_timeout(self.idle_timeout)
             .http1_max_headers(MOST_HEADERS)
-            // The stack's own limit is 16 KiB, which long security policies and cookies exceed; HTTP/1 has 400 KiB.
-            .http2_max_header_list_size(64 * 1024)
+            .http2_max_header_list_size(LONGEST_HEADERS)
             .tls_backend_preconfigured(config);
         if let Some(time) = self.connect_timeout {
             builder = builder.connect_timeout(time);

@@ -17,6 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// come near; the head as a whole has 400 KiB.
 pub(super) const MOST_HEADERS: usize = 512;
 
+/// Bytes of the headers of an answer over HTTP/2. The stack's own limit is 16 KiB, which long security policies and cookies
+/// exceed; HTTP/1 has 400 KiB.
+pub(super) const LONGEST_HEADERS: u32 = 64 * 1024;
+
 /// Bytes until the head is complete: more than twice what the stack reads of one head, with the start of its body.
 const MOST: u64 = 1024 * 1024;
 

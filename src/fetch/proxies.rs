@@ -15,6 +15,8 @@ use reqwest::Proxy;
 use url::{Host, Position, Url};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::policy::proxy_address::ProxyAddress;
+
 /// The address of a proxy that cannot be used. Its text is not shown: it may hold a password.
 #[derive(Debug, thiserror::Error)]
 #[error("the proxy of {origin} cannot be used: {reason}")]
@@ -233,29 +235,10 @@ fn is_below(host: &str, name: &str) -> bool {
     !name.is_empty() && host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// Reads the address of a proxy as curl does: without a scheme it is an HTTP proxy.
+/// Reads the address of a proxy.
 fn address(origin: &'static str, text: &str) -> Result<Url, ProxyError> {
-    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    // The text may hold a password, so messages do not repeat it.
-    let error = |reason: String| ProxyError { origin, reason };
-    let mut url = Url::parse(&with_scheme).map_err(|cause| error(format!("not a URL: {cause}")))?;
-    if !matches!(url.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h") {
-        return Err(error(format!(
-            "'{}' is not a kind of proxy (http, https, socks4, socks4a, socks5, socks5h)",
-            url.scheme()
-        )));
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(error("no host in it".to_owned()));
-    }
-    // curl's default port is 1080 for all but HTTPS proxies. `Url::port` does not tell ":80" from no port.
-    let authority = with_scheme.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
-    let has_port = host_and_port.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-    if !has_port && url.scheme() != "https" {
-        url.set_port(Some(1080)).map_err(|()| error("no port can be set in it".to_owned()))?;
-    }
-    Ok(url)
+    let address = ProxyAddress::parse(text);
+    address.map(|address| address.url).map_err(|error| ProxyError { origin, reason: error.to_string() })
 }
 
 #[cfg(test)]

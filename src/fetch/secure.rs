@@ -34,12 +34,9 @@ use super::classify::{self, ConnectLate, Headless, Route};
 use super::connecting::{self, Watched};
 use super::deadlines::Deadlines;
 use super::dial::Dialer;
-use super::heads::{Allowance, MOST_HEADERS, Metered};
+use super::heads::{Allowance, LONGEST_HEADERS, MOST_HEADERS, Metered};
 use super::once::{Terms, head_of};
 use crate::model::fetch_error::{FetchError, Stage};
-
-/// The pool's own limit of HTTP/2 is 16 KiB, which long security policies and cookies exceed; HTTP/1 has 400 KiB.
-const LONGEST_HEADERS: u32 = 64 * 1024;
 
 /// Connections over TLS of one kind.
 #[derive(Debug)]

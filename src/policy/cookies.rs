@@ -214,7 +214,7 @@ fn parse(url: &Url, host: &str, line: &[u8], now: i64) -> Option<Cookie> {
         expires: None,
         created: 0,
     };
-    let mut max_age = None;
+    let (mut max_age, mut of_domain) = (None, None);
     for part in parts {
         let equals = memchr::memchr(b'=', part);
         let (name, value) = equals.map_or((part, &b""[..]), |at| (&part[..at], &part[at + 1..]));
@@ -232,11 +232,13 @@ fn parse(url: &Url, host: &str, line: &[u8], now: i64) -> Option<Cookie> {
                 Ok(path) if path.starts_with('/') && !path.contains('\t') => cookie.path = path.into(),
                 _ => cookie.path = default_path(url.path()).into(),
             },
-            b"domain" if !value.is_empty() => {
-                (cookie.domain, cookie.host_only) = domain(host, std::str::from_utf8(value).ok()?)?;
-            }
+            // Of several the last counts, whatever the others are.
+            b"domain" if !value.is_empty() => of_domain = Some(value),
             _ => {}
         }
+    }
+    if let Some(value) = of_domain {
+        (cookie.domain, cookie.host_only) = domain(host, std::str::from_utf8(value).ok()?)?;
     }
     // RFC 6265 5.3: Max-Age goes before Expires.
     cookie.expires = max_age.or(cookie.expires);

@@ -17,6 +17,7 @@ pub mod host_rules;
 pub mod media_types;
 pub mod netrc;
 pub mod pace;
+pub mod proxy_address;
 pub mod rate_fields;
 pub mod retry;
 pub mod robots;

@@ -9,8 +9,8 @@ use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::model::url::Url;
 use crate::policy::accept::StatusSet;
+use crate::policy::proxy_address::ProxyAddress;
 
 /// More than any patience.
 const MOST_RETRIES: u32 = 1000;
@@ -82,17 +82,8 @@ pub(super) fn proxy(value: &RawValue) -> Result<Box<str>, String> {
     if text == "none" {
         return Ok("".into());
     }
-    let full = if text.contains("://") { text } else { format!("http://{text}") };
-    // The text is not repeated: it may hold a password.
-    let url = Url::parse(&full).map_err(|_| "'proxy' is not the address of a proxy".to_owned())?;
-    if !matches!(url.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h") {
-        let kinds = "http, https, socks4, socks4a, socks5, socks5h";
-        return Err(format!("'proxy': '{}' is not a kind of proxy ({kinds})", url.scheme()));
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err("'proxy' is not the address of a proxy".to_owned());
-    }
-    Ok(full.into())
+    let address = ProxyAddress::parse(&text).map_err(|error| format!("'proxy': {error}"))?;
+    Ok(address.text.into())
 }
 
 /// A text of the line fit for a message: one line, at most 64 characters.

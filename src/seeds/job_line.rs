@@ -490,9 +490,12 @@ mod tests {
         let cases = [
             (r#""uri":"x""#, "unknown key 'uri', did you mean 'url'?"),
             (r#""header":{}"#, "unknown key 'header', did you mean 'headers'?"),
-            (r#""proxy":"ftp://u:s3cret@p""#, "'proxy': 'ftp' is not a kind of proxy"),
-            (r#""proxy":"http://u:s3cret@[p""#, "'proxy' is not the address of a proxy"),
-            (r#""proxy":"""#, "'proxy' is not the address of a proxy"),
+            (
+                r#""proxy":"ftp://u:s3cret@p""#,
+                "'proxy': 'ftp' is not the scheme of a proxy (http, https, socks4, socks4a, socks5, socks5h)",
+            ),
+            (r#""proxy":"http://u:s3cret@[p""#, "'proxy': not the address of a proxy: invalid IPv6 address"),
+            (r#""proxy":"""#, "'proxy': not the address of a proxy: no host"),
             (r#""proxy":1"#, "'proxy' is not a string"),
             (r#""user":"s3cret""#, "'user' has no password"),
             (r#""user":{"a":"b"}"#, "'user' is not a string"),

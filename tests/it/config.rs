@@ -93,6 +93,33 @@ fn an_unknown_variable_is_only_a_warning() {
     assert!(run.stderr.contains("LYCOSA_HOST_RATEE"), "{}", run.stderr);
 }
 
+/// URLs make addresses of numbers, and these are of somebody else: a port that was meant would be asked at 0.0.31.144.
+#[test]
+fn a_number_is_no_proxy_wherever_it_stands() {
+    let site = plain();
+    let files = ["proxy = 5\n", "proxy = \"8080\"\n", "[[host]]\nmatch = \"127.0.0.1\"\nproxy = \"0:3128\"\n"];
+    for file in files {
+        let run = lycosa(["fetch", "--config", "c.toml", &site.url("/")]).file("c.toml", file).run().exits(2);
+        assert!(
+            run.stderr.contains("is a number and no host") || run.stderr.contains("not a string"),
+            "{}",
+            run.stderr
+        );
+    }
+    for (flags, variable) in [(&["-x", "5"][..], ""), (&["-x", "socks5h://me:s3cret@127.1"], ""), (&[], "0x7f000001:9")]
+    {
+        let run = lycosa(["fetch", &site.url("/")]).args(flags.to_vec()).env("http_proxy", variable).run().exits(2);
+        assert!(run.stderr.contains("is a number and no host") && !run.stderr.contains("s3cret"), "{}", run.stderr);
+    }
+    let job = format!(r#"{{"url":"{}","proxy":"127.1:3128"}}"#, site.url("/"));
+    let record = lycosa(["fetch", "-i", "-"]).lines([job]).run().exits(1).record();
+    assert_eq!(
+        field(&record["error"], "message"),
+        "'proxy': '127.1' is a number and no host (a proxy is HOST:PORT or SCHEME://HOST:PORT)"
+    );
+    assert_eq!(site.hits(), 0);
+}
+
 #[test]
 fn a_checkouts_file_may_not_send_things_elsewhere() {
     let site = plain();
@@ -101,6 +128,7 @@ fn a_checkouts_file_may_not_send_things_elsewhere() {
         "proxy = \"http://127.0.0.1:9\"",
         "header = [\"A: b\"]",
         "insecure = true",
+        "user = \"a:b\"",
         "[fetch]\nallow-private = true",
     ] {
         let run = lycosa(["fetch", &site.url("/")]).file("lycosa.toml", line).run().exits(2);

@@ -226,9 +226,6 @@ impl File<'_> {
                     None => error.with_hint(format!("a host may have {}", hosts::KEYS.join(", "))),
                 });
             }
-            if self.local && hosts::NOT_LOCAL.contains(&name) {
-                return Err(self.not_local(at, name));
-            }
             self.take(&mut layer, None, key, value)?;
         }
         if matches.is_empty() {

@@ -341,7 +341,7 @@ fn owner(cache: &Cache, headers: &HeaderMap, certificate: Option<&[u8]>) -> Opti
 fn other_host(headers: &HeaderMap, url: &Url) -> Option<Box<[u8]>> {
     let typed = headers.get(HOST)?.as_bytes();
     let own = &url[Position::BeforeHost..Position::AfterPort];
-    (!typed.is_empty() && !typed.eq_ignore_ascii_case(own.as_bytes())).then(|| typed.into())
+    (!typed.is_empty() && !typed.eq_ignore_ascii_case(own.as_bytes())).then(|| typed.to_ascii_lowercase().into())
 }
 
 /// A request header that an answer varies by, as it is stored: of credentials a keyed hash.

@@ -43,6 +43,9 @@ const PLAIN: [&[(&str, &str)]; 2] = [&[], &[]];
 const OLD: &str = "{-5000}";
 const TAG: Option<&str> = Some("\"1\"");
 
+const ALICE: &[(&str, &str)] = &[("Authorization", "Basic YWxpY2U6cw==")];
+const BOB: &[(&str, &str)] = &[("Authorization", "Basic Ym9iOnM=")];
+
 const fn case(name: &'static str, headers: &'static [(&'static str, &'static str)], then: Then) -> Case {
     Case { name, status: 200, headers, asked_with: PLAIN, then }
 }
@@ -358,16 +361,65 @@ const RFC_9111: &[Case] = &[
         [&[], &[("Cache-Control", "max-stale")]],
         Checked(TAG, None),
     ),
-    // 3.5 and what is the user's own business.
-    asked("was authorized", &[("Cache-Control", "public, max-age=1000")], [&[("Authorization", "Basic x")], &[]], Full),
     asked(
-        "is authorized",
-        &[("Cache-Control", "public, max-age=1000"), ("ETag", "\"1\"")],
-        [&[], &[("Authorization", "Basic x")]],
+        "wants what is stored",
+        &[("Cache-Control", "max-age=1000")],
+        [&[], &[("Cache-Control", "only-if-cached")]],
+        Fresh,
+    ),
+    asked(
+        "wants what is stored, and it is past",
+        &[("Cache-Control", "max-age=0"), ("ETag", "\"1\"")],
+        [&[], &[("Cache-Control", "only-if-cached")]],
+        Missing,
+    ),
+    asked(
+        "wants what is stored, and nothing is",
+        &[("Cache-Control", "no-store")],
+        [&[], &[("Cache-Control", "only-if-cached")]],
+        Missing,
+    ),
+    // 3.5: a directory may be that of several users.
+    asked("is authorized, as before", &[("Cache-Control", "private, max-age=1000")], [ALICE, ALICE], Fresh),
+    asked("is authorized, and past", &[("ETag", "\"1\"")], [ALICE, ALICE], Checked(TAG, None)),
+    asked("is somebody else", &[("Cache-Control", "max-age=1000"), ("ETag", "\"1\"")], [ALICE, BOB], Full),
+    asked("was authorized", &[("Cache-Control", "max-age=1000"), ("ETag", "\"1\"")], [ALICE, &[]], Full),
+    asked("is authorized", &[("Cache-Control", "max-age=1000"), ("ETag", "\"1\"")], [&[], ALICE], Full),
+    asked("was for a shared cache", &[("Cache-Control", "s-maxage=9, max-age=1000")], [ALICE, BOB], Full),
+    asked("is for everybody, and was authorized", &[("Cache-Control", "public, max-age=1000")], [ALICE, &[]], Fresh),
+    asked("is for everybody, and is authorized", &[("Cache-Control", "public, max-age=1000")], [&[], BOB], Fresh),
+    asked("says both", &[("Cache-Control", "public, private, max-age=1000")], [ALICE, BOB], Full),
+    asked("the same cookie", &[("Cache-Control", "max-age=1000")], [&[("Cookie", "s=1")], &[("Cookie", "s=1")]], Fresh),
+    asked("had a cookie", &[("Cache-Control", "max-age=1000")], [&[("Cookie", "s=1")], &[]], Full),
+    asked(
+        "varies by the cookie",
+        &[("Vary", "Cookie"), ("Cache-Control", "public, max-age=1000")],
+        [&[("Cookie", "s=1")], &[("Cookie", "s=2")]],
         Full,
     ),
-    asked("had a cookie", &[("Cache-Control", "max-age=1000")], [&[("Cookie", "s=1")], &[]], Full),
+    asked(
+        "varies by the cookie, the same",
+        &[("Vary", "Cookie"), ("Cache-Control", "public, max-age=1000")],
+        [&[("Cookie", "s=1")], &[("Cookie", "s=1")]],
+        Fresh,
+    ),
     asked("has a key", &[("Cache-Control", "max-age=1000"), ("ETag", "\"1\"")], [&[], &[("X-Api-Key", "k")]], Full),
+    // RFC 9110 7.1: the target is that of Host.
+    asked(
+        "another host",
+        &[("Cache-Control", "public, max-age=1000")],
+        [&[("Host", "a.test")], &[("Host", "b.test")]],
+        Full,
+    ),
+    asked(
+        "now of its host",
+        &[("Cache-Control", "max-age=1000"), ("ETag", "\"1\"")],
+        [&[("Host", "a.test")], &[]],
+        Full,
+    ),
+    asked("now of another host", &[("Cache-Control", "max-age=1000")], [&[], &[("Host", "a.test")]], Full),
+    asked("the same host", &[("Cache-Control", "max-age=1000")], [&[("Host", "a.test")], &[("Host", "A.test")]], Fresh),
+    // What is the user's own business.
     asked(
         "wants a range",
         &[("Cache-Control", "max-age=1000"), ("ETag", "\"1\"")],
@@ -399,7 +451,8 @@ fn offline_asks_nobody() {
         case("no-store", &[("Cache-Control", "no-store")], Missing),
         with_status(404, &[], Stale),
         with_status(403, &[], Missing),
-        asked("with credentials", &[], [&[], &[("Authorization", "Basic x")]], Missing),
+        asked("with credentials", &[], [&[], ALICE], Missing),
+        asked("with the same credentials", &[], [ALICE, ALICE], Stale),
         asked(
             "no-cache of the request",
             &[("Cache-Control", "max-age=1000")],
@@ -420,7 +473,8 @@ fn a_failed_fetch_falls_back() {
         case("must-revalidate", &[("Age", "2000"), ("Cache-Control", "max-age=1000, must-revalidate")], Failed),
         case("no-cache", &[("Cache-Control", "no-cache")], Failed),
         case("no-store", &[("Cache-Control", "no-store")], Failed),
-        asked("with credentials", &[], [&[], &[("Authorization", "Basic x")]], Failed),
+        asked("with credentials", &[], [&[], ALICE], Failed),
+        asked("with the same credentials", &[], [ALICE, ALICE], Rescued),
         asked("of another variant", &[("Vary", "X-A")], [&[("X-A", "1")], &[("X-A", "2")]], Failed),
     ];
     judge(CASES, &["--fallback", "stale"]);

@@ -20,10 +20,6 @@ use super::{Given, HostTable, Layer, Origin, Setting, UsageError, setting};
 pub const KEYS: [&str; 9] =
     ["delay", "header", "host-concurrency", "host-rate", "max-filesize", "proxy", "retries", "timeout", "user"];
 
-/// Settings that a table may not have in `./lycosa.toml`, beside those that the file may not have at all: where a
-/// password goes is nobody else's to say.
-pub const NOT_LOCAL: [&str; 2] = ["header", "user"];
-
 /// What a state directory keeps of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptTable {

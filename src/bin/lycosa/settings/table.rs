@@ -190,7 +190,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("resolve", Kind::Texts, "MAP", "HOST:PORT:ADDRESS[,ADDRESS]: connect there instead of looking the host up; host *: any other; repeatable")
         .under(REQUESTS)
         .not_local(),
-    Setting::new("user", Kind::Text, "NAME:PASSWORD", "Basic authorization, sent only to hosts that were typed").short('u').under(REQUESTS),
+    Setting::new("user", Kind::Text, "NAME:PASSWORD", "Basic authorization, sent only to hosts that were typed").short('u').under(REQUESTS).not_local(),
     Setting::new("user-agent", Kind::Text, "TEXT", "Name of this agent; the part before '/' is what robots.txt calls us")
         .short('A')
         .under(REQUESTS),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use lycosa::fetch::dial::{DialSettings, Family, Interface};
 use lycosa::fetch::overrides::{OverrideError, Overrides};
 use lycosa::fetch::tls::TlsSettings;
+use lycosa::policy::proxy_address::{ProxyAddress, ProxyAddressError, SCHEMES};
 
 use super::UsageError;
 use super::check::Bad;
@@ -41,20 +42,13 @@ pub(super) fn proxy_of_table(text: &str) -> Result<Option<String>, Bad> {
 
 /// A proxy's URL; without a scheme it is an http proxy, as in curl.
 fn proxy(text: &str) -> Result<String, Bad> {
-    const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
-    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    // The text is not repeated: it may hold a password.
-    let url = lycosa::model::url::Url::parse(&full).map_err(|error| Bad::new(format!("not a proxy's URL: {error}")))?;
-    if !SCHEMES.contains(&url.scheme()) {
-        let near = super::nearest(url.scheme(), SCHEMES).unwrap_or("http");
-        let mut bad = Bad::new(format!("'{}' is not the scheme of a proxy ({})", url.scheme(), SCHEMES.join(", ")));
-        bad.hint = Some(format!("did you mean '{near}'?"));
-        return Err(bad);
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(Bad::new("not a proxy's URL: no host"));
-    }
-    Ok(full)
+    ProxyAddress::parse(text).map(|address| address.text).map_err(|error| {
+        let mut bad = Bad::new(error.to_string());
+        if let ProxyAddressError::Scheme(scheme) = &error {
+            bad.hint = Some(format!("did you mean '{}'?", super::nearest(scheme, SCHEMES).unwrap_or("http")));
+        }
+        bad
+    })
 }
 
 /// The hosts that are asked without a proxy; None: as the environment says.
