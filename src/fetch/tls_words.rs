@@ -36,6 +36,7 @@ fn of_certificate(error: &CertificateError) -> String {
             let cause = cause.to_string();
             return match innermost_name(&cause) {
                 "CaUsedAsEndEntity" => "it is self-signed: an authority's own".to_owned(),
+                "UnsupportedCertVersion" => "it is of X.509 version 1, which has no names of hosts".to_owned(),
                 name => words(name),
             };
         }

@@ -1,6 +1,7 @@
 //! The client against servers that do what servers do.
 
 mod bodies;
+mod certificates;
 mod failures;
 mod names;
 mod requests;

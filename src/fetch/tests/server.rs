@@ -145,6 +145,20 @@ impl Identity {
         Self::new(IsCa::Ca(BasicConstraints::Unconstrained))
     }
 
+    /// Signed by an authority that nobody knows; `past`: only until last year.
+    pub fn signed(past: bool) -> Self {
+        let mut of_authority = CertificateParams::new(Vec::new()).unwrap();
+        of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = rcgen::Issuer::new(of_authority, KeyPair::generate().unwrap());
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "a server");
+        if past {
+            params.not_after = rcgen::date_time_ymd(2025, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        Self { certificate: params.signed_by(&key, &issuer).unwrap(), key }
+    }
+
     pub fn certificate(&self) -> String {
         self.certificate.pem()
     }

@@ -23,7 +23,7 @@ fn resolve(entries: &[String]) -> impl FnOnce(&mut ClientSettings) {
     |settings| settings.dial.overrides = overrides
 }
 
-fn connect_to(entry: &str) -> Overrides {
+pub(super) fn connect_to(entry: &str) -> Overrides {
     Overrides::default().connect_to(&[entry.to_owned()]).unwrap()
 }
 
@@ -32,7 +32,7 @@ async fn plain() -> Server {
 }
 
 /// A file with this text, and the directory that holds it.
-fn file(text: &str) -> (PathBuf, TempDir) {
+pub(super) fn file(text: &str) -> (PathBuf, TempDir) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("file.pem");
     std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
@@ -267,6 +267,12 @@ fn files_that_are_no_use_are_told() {
         (one.certificate(), None, "--key names its file"),
         (one.certificate(), Some("nothing".to_owned()), "no private key in it"),
         (one.certificate(), Some(other.key()), "not that of the certificate"),
+        (include_str!("version_1.pem").to_owned(), Some(other.key()), "not that of the certificate"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
+            Some(one.key()),
+            "not that of the certificate",
+        ),
         ("0\u{2}\u{1}\u{3}".to_owned(), None, "PKCS#12"),
         ("nothing".to_owned(), None, "no PEM certificate"),
     ];

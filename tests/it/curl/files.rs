@@ -31,3 +31,12 @@ fn a_run_that_goes_on_elsewhere_finds_its_files() {
     assert!(jar(&first).contains("read\t1") && jar(&second) == "nothing of use\n");
     assert_eq!(std::fs::read_to_string(first.path("out.jsonl")).unwrap().lines().count(), 2);
 }
+
+/// `openssl x509 -req` without extensions makes certificates of version 1.
+#[test]
+fn a_client_certificate_of_version_1_disturbs_nothing() {
+    let visitor = include_str!("../../../src/fetch/tests/version_1.pem");
+    let site = Site::start_tls(|_| text("page"));
+    let run = lycosa(["fetch", "-k", "--cert", "visitor.pem", &site.url("/")]).file("visitor.pem", visitor);
+    assert_eq!(run.run().exits(0).record()["status"], 200);
+}
