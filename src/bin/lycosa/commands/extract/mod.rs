@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use crate::args::extract::ExtractFlags;
 use crate::settings::{Layer, UsageError, fields, setting};
 
+mod page;
 mod pages;
 mod warc;
 
-use pages::Page;
+use page::Page;
 
 /// Runs the command. Returns the exit code.
 pub fn run(flags: &ExtractFlags) -> u8 {

@@ -10,20 +10,8 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 
+use super::page::{MAX_PAGE, Page};
 use super::warc;
-
-/// Bytes of one page; beyond that it is no page.
-pub const MAX_PAGE: u64 = 64 << 20;
-
-/// One page of a file.
-pub struct Page<'a> {
-    /// None if the file does not say it.
-    pub url: Option<&'a str>,
-    pub media_type: &'a str,
-    /// The encoding, if somebody has said it.
-    pub charset: Option<&'a str>,
-    pub body: &'a [u8],
-}
 
 /// What is read of a record of ours.
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@
 
 use std::io::{self, BufRead, Read as _};
 
-use super::pages::{MAX_PAGE, Page};
+use super::page::{MAX_PAGE, Page};
 
 /// Bytes of a line of a head, and lines of it.
 const MAX_LINE: u64 = 64 << 10;
