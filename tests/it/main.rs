@@ -55,6 +55,7 @@ mod docs;
 mod ending;
 mod faults;
 mod fields;
+mod fuzz_workspace;
 mod guard;
 mod hostile;
 mod hosts;
