@@ -74,8 +74,9 @@ fn a_stored_page_has_a_head() {
     let asked: Vec<_> = site.log().split_off(2);
     assert_eq!((asked.len(), &*asked[0].method, asked[0].header("if-none-match")), (1, "HEAD", None));
     assert_eq!(fetch(cache.path(), &["--offline", "-I", &past])[0]["stale"], true);
-    let page = &fetch(cache.path(), &[&fresh])[0];
-    assert_eq!((&page["from_cache"], &page["body"]), (&json!(true), &json!("page")), "no head has taken its place");
+    // Neither a head of the cache nor one of the server has taken the place of a page.
+    let pages = fetch(cache.path(), &["--offline", &fresh, &past]);
+    assert!(pages.iter().all(|page| page["body"] == "page"), "{pages:?}");
 }
 
 /// A limit of one run says nothing about the answer, and one of a host holds for what the cache gives too.
