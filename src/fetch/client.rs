@@ -454,13 +454,15 @@ impl Client {
             Ok(client) => client,
             Err(error) => return failed(error),
         };
+        let plain = proxy.is_plain(&request.url);
         let mut message = reqwest::Request::new(request.method, request.url);
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
         let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, true))).await;
+        let timings = request.progress.connecting().timings_as_a_whole(plain).map(Box::new);
         let first_byte = attempt.first_byte.map(|time| time + checked);
         let elapsed = attempt.elapsed + checked;
-        Attempt { proxy: Some(Arc::clone(&proxy.shown)), first_byte, elapsed, ..attempt }
+        Attempt { proxy: Some(Arc::clone(&proxy.shown)), first_byte, timings, elapsed, ..attempt }
     }
 }
 

@@ -262,7 +262,15 @@ impl Resolve for ProxyNames {
                 let found = allowed(guard, typed, 0).map(|left| Box::new(left.into_iter()) as Addrs);
                 Box::pin(ready(found.map_err(Into::into))) as Resolving
             }
-            None => self.resolver.resolve(name),
+            None => {
+                let found = self.resolver.resolve(name);
+                let start = Instant::now();
+                Box::pin(async move {
+                    let found = found.await;
+                    connecting::note_look_up(start.elapsed());
+                    found
+                })
+            }
         };
         let Some(family) = self.settings.family else { return found };
         Box::pin(async move {
