@@ -505,6 +505,15 @@ fn private_addresses_explained() {
     assert_eq!(explain(&links, &["--allow-private", seed[0], seed[1]]), [false; 4]);
     assert_eq!(explain(&["http://127.0.0.1/"], &[]), [false], "a seed");
     assert_eq!(explain(&["http://127.0.0.1/"], &["--deny-cidr", "127.0.0.0/8"]), [true], "denied to seeds too");
+    // What is led elsewhere is judged by where, and counts as typed.
+    let led = ["--resolve", "name.invalid:80:127.0.0.1", "--connect-to", "192.168.1.1:80:[::1]:81"];
+    assert_eq!(explain(&links, &[&seed[..], &led].concat()), [false, true, true, false]);
+    let denied = [&seed[..], &led, &["--deny-cidr", "127.0.0.0/8", "--deny-cidr", "::1/128"]].concat();
+    assert_eq!(explain(&links, &denied), [true; 4]);
+    let run = lycosa(["explain", "--robots", "ignore"]).args(led).args([links[0], links[3]]).run().exits(0);
+    for told in ["[::1]:81, by --resolve or --connect-to", "name.invalid:80 at 127.0.0.1, by"] {
+        assert!(run.text().contains(told), "{}", run.text());
+    }
     let run = lycosa(["explain", "--robots", "ignore", "--scope", "any"]).args(seed).arg(links[0]).run().exits(0);
     assert!(run.text().contains("without --allow-private"), "{}", run.text());
 }
