@@ -14,9 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use http::{HeaderMap, Method, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{TrySendError, http1};
@@ -30,6 +29,7 @@ use super::classify::{self, Headless, Route};
 use super::deadlines::Deadlines;
 use super::dial::Dialer;
 use super::heads::{Allowance, MOST_HEADERS, Metered};
+use super::host_field::{self, authority};
 use super::idle::{Idle, Reusable};
 use super::once::{Terms, head_of};
 use super::progress::Progress;
@@ -43,10 +43,6 @@ type Stream = TokioIo<Metered<TcpStream>>;
 /// A server that closes a connection on our request, which has been idle for less than this, does not do so because it
 /// was idle: the shortest keep-alive times are of a second.
 const WORTH_CLOSING: Duration = Duration::from_millis(500);
-
-/// Keeps the first place for a `Host` that is the URL's own: RFC 9110 7.2 wants it first, and a map of headers gives
-/// places in the order in which names came.
-pub(super) const NO_HOST: HeaderValue = HeaderValue::from_static("");
 
 /// Connections over plain TCP: either to any address, or to public ones only.
 #[derive(Debug)]
@@ -154,19 +150,11 @@ impl Direct {
     }
 }
 
-/// Host and port as they stand in a `Host` header.
-fn authority(url: &Url) -> &str {
-    &url[Position::BeforeHost..Position::AfterPort]
-}
-
 /// What goes over the wire: the path in origin form, and the host as a header, in the place that was kept for it.
 fn message(url: &Url, method: Method, mut headers: HeaderMap, body: Option<Bytes>) -> Result<Request, FetchError> {
     let path = PathAndQuery::try_from(&url[Position::BeforePath..Position::AfterQuery])
         .map_err(|error| classify::of_request(&error))?;
-    if headers.get(HOST).is_none_or(|host| *host == NO_HOST) {
-        let host = HeaderValue::try_from(authority(url)).map_err(|error| classify::of_request(&error))?;
-        headers.insert(HOST, host);
-    }
+    host_field::write(&mut headers, url).map_err(|error| classify::of_request(&error))?;
     let mut message = Request::new(Full::new(body.unwrap_or_default()));
     *message.method_mut() = method;
     *message.uri_mut() = Uri::from(path);

@@ -35,6 +35,7 @@ use super::connecting::{self, Watched};
 use super::deadlines::Deadlines;
 use super::dial::Dialer;
 use super::heads::{self, Allowance, Answered, MOST_HEADERS, Metered};
+use super::host_field::{self, Http1Hosts};
 use super::once::{Terms, head_of};
 use crate::model::fetch_error::{FetchError, Stage};
 
@@ -45,6 +46,7 @@ const LONGEST_HEADERS: u32 = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Secure {
     client: Client<Watched<Connector>, Full<Bytes>>,
+    http1: Http1Hosts,
 }
 
 impl Secure {
@@ -55,6 +57,7 @@ impl Secure {
         connect_timeout: Option<Duration>,
         idle_timeout: Duration,
     ) -> Self {
+        let http1 = Http1Hosts::new(!config.alpn_protocols.iter().any(|protocol| protocol == b"h2"));
         let connector = Connector { dialer, tls: Arc::new(config).into(), connect_timeout };
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -64,7 +67,7 @@ impl Secure {
             .http2_max_header_list_size(LONGEST_HEADERS)
             .http2_initial_stream_window_size(heads::WINDOW)
             .build(Watched::around(connector));
-        Self { client }
+        Self { client, http1 }
     }
 
     /// Sends a request and reads its answer to the end. `url` has the scheme https.
@@ -72,7 +75,7 @@ impl Secure {
         &self,
         url: &Url,
         method: Method,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Option<Bytes>,
         terms: Terms<'_>,
     ) -> Attempt {
@@ -85,6 +88,9 @@ impl Secure {
             Err(error) => return Headless::Failed(classify::of_request(&error)).attempt(start.elapsed()),
         };
         *message.method_mut() = method;
+        if !self.http1.contain(url) || host_field::write(&mut headers, url).is_err() {
+            host_field::leave_out(&mut headers);
+        }
         *message.headers_mut() = headers;
         let mut response = match deadlines.within_whole(connecting.watch(self.client.request(message))).await {
             Ok(Ok(response)) => response,
@@ -97,6 +103,7 @@ impl Secure {
             }
         };
         let first_byte = Some(start.elapsed());
+        self.http1.note(url, response.version() != http::Version::HTTP_2);
         let timings = connecting.timings().map(Box::new);
         let pipeline = terms.pipeline(response.headers());
         let remote_addr = response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr);
