@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use url::{Position, Url};
 
-use super::body::{self, Source};
+use super::body::Source;
 use super::classify::{self, Headless, Route};
 use super::deadlines::Deadlines;
 use super::dial::Dialer;
@@ -77,20 +77,17 @@ impl Direct {
             Ok(exchanged) => exchanged,
             Err(headless) => return headless.attempt(start.elapsed()),
         };
-        let first_byte = Some(start.elapsed());
-        let pipeline = terms.pipeline(response.headers());
         let (parts, incoming) = response.into_parts();
         let head = head_of(parts.status, parts.version, parts.headers, connection.remote_addr);
-        terms.progress.head(head.status);
         let timings = connection.timings.take();
         let mut arriving = Arriving { connection: &mut connection, incoming };
-        let (body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
+        let attempt = terms.read(start, head, &mut arriving, &mut deadlines).await;
         drop(arriving);
         // One whose body was not read to the end is not ready, and is closed.
         if connection.is_usable(&mut Context::from_waker(Waker::noop())) {
             self.idle.put(authority(url), connection);
         }
-        Attempt { head: Some(head), body, error, first_byte, timings, elapsed: start.elapsed(), ..Attempt::default() }
+        Attempt { timings, ..attempt }
     }
 
     /// Up to the response head.

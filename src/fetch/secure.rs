@@ -29,7 +29,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::Attempt;
-use super::body::{self, Source};
+use super::body::Source;
 use super::classify::{self, ConnectLate, Headless, Route};
 use super::connecting::{self, Watched};
 use super::deadlines::Deadlines;
@@ -102,18 +102,14 @@ impl Secure {
                 return Headless::Failed(late.error(stage)).attempt(start.elapsed());
             }
         };
-        let first_byte = Some(start.elapsed());
         self.http1.note(url, response.version() != http::Version::HTTP_2);
         let timings = connecting.timings().map(Box::new);
-        let pipeline = terms.pipeline(response.headers());
         let remote_addr = response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr);
         let headers = std::mem::take(response.headers_mut());
         let head = head_of(response.status(), response.version(), headers, remote_addr);
-        terms.progress.head(head.status);
         let answered = response.extensions().get().map(Allowance::answered);
         let mut arriving = Arriving { incoming: response.into_body(), answered };
-        let (body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
-        Attempt { head: Some(head), body, error, first_byte, timings, elapsed: start.elapsed(), ..Attempt::default() }
+        Attempt { timings, ..terms.read(start, head, &mut arriving, &mut deadlines).await }
     }
 }
 
