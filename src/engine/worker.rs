@@ -281,7 +281,7 @@ impl<F: Fetcher> Round<'_, F> {
                 Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token, led_to))
             }
             JobKind::Sitemap => Box::pin(self.sitemap(job, attempt)).await,
-            JobKind::Typed | JobKind::Link if self.is_inline(attempt.body.bytes.len()) => {
+            JobKind::Typed | JobKind::Link if self.is_inline(&attempt) => {
                 let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict, saved);
                 Next::Record { finished: Box::new(finished), outlinks }
             }
@@ -322,8 +322,11 @@ impl<F: Fetcher> Round<'_, F> {
     /// Small bodies are read here; so are larger ones, for which it is a matter of a millisecond, while the pool is busy:
     /// they need not wait for larger ones still, and bodies that wait are memory. The largest always wait, whatever that
     /// costs their own host: read here, each would hold up everybody else. What waits is bounded by body memory.
-    fn is_inline(&self, size: usize) -> bool {
-        let pool = &self.shop.pool;
+    fn is_inline(&self, attempt: &Attempt) -> bool {
+        let (pool, size) = (&self.shop.pool, attempt.body.bytes.len());
+        if self.shop.desk.builds_tree(attempt) {
+            return false;
+        }
         let is_slow = || pool.is_busy() || pool.bytes() > MAX_WAITING_BODIES;
         size < INLINE_BODY || (size < BUSY_INLINE_BODY && is_slow())
     }
