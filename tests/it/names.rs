@@ -17,7 +17,6 @@ fn covered(flags: &str, resolv_conf: &Path, hosts: &Path, command: &[&str]) -> C
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "said to whoever reads why less was tested")]
 fn without_a_name_server_the_system_is_asked() {
     let directory = tempfile::TempDir::new().unwrap();
     let file = |name: &str, text: &str| {

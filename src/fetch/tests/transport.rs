@@ -431,7 +431,7 @@ async fn the_host_is_named_first() {
         assert_eq!(status(&client.fetch(get(&url)).await), Some(200));
     }
     let last = [&ours[..], &["host"]].concat();
-    assert_eq!(fields(&secure)[1..], [&last, &first, &first].map(|names| names.to_vec()));
+    assert_eq!(fields(&secure)[1..], [&last[..], &first, &first]);
 }
 
 #[tokio::test]

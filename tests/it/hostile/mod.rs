@@ -92,6 +92,7 @@ fn the_hostile_table() {
     alone("hostile::the_hostile_table", beside_a_healthy_site);
 }
 
+#[expect(clippy::print_stdout, reason = "figures, for whoever asks for them with --nocapture")]
 fn beside_a_healthy_site(network: Network) {
     /// Tries, of which one has to leave the healthy site alone.
     const TRIES: usize = 3;
@@ -129,7 +130,6 @@ fn beside_these(table: &[Row]) -> Course {
     {
         faults.push(format!("it did not end as a run ends: {}", summary.0));
     }
-    println!("{} rows; peak {} KiB", cast.hosts.len(), run.peak_kib);
     // Some rows are worth a warning or two; none is worth one for each thing that its server does.
     if run.stderr.lines().count() > 2 * cast.hosts.len() {
         faults.push(format!("{} lines on standard error", run.stderr.lines().count()));
