@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::body::{self, Limits};
+use super::body::{self, Limits, Source};
 use super::classify::{self, Route};
 use super::coding::{Fault, Pipeline};
 use super::deadlines::{Deadlines, Times};
@@ -27,8 +27,23 @@ pub(super) struct Terms<'a> {
 
 impl Terms<'_> {
     /// What decodes a body with this head.
-    pub(super) fn pipeline(&self, headers: &HeaderMap) -> Result<Option<Pipeline>, Fault> {
+    fn pipeline(&self, headers: &HeaderMap) -> Result<Option<Pipeline>, Fault> {
         if self.decode { Pipeline::of(headers) } else { Ok(None) }
+    }
+
+    /// The end of every exchange whose head has just come: reads the body that follows it.
+    pub(super) async fn read(
+        &self,
+        start: Instant,
+        head: Head,
+        source: &mut impl Source,
+        deadlines: &mut Deadlines,
+    ) -> Attempt {
+        let first_byte = Some(start.elapsed());
+        let pipeline = self.pipeline(&head.headers);
+        self.progress.head(head.status);
+        let (body, error) = body::read(source, pipeline, self.body, deadlines, self.progress).await;
+        Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
     }
 }
 
@@ -55,14 +70,10 @@ pub(super) async fn once(
             return Attempt { error, elapsed: start.elapsed(), ..Attempt::default() };
         }
     };
-    let first_byte = Some(start.elapsed());
-    let pipeline = terms.pipeline(response.headers());
     // The body does not need the headers any more.
     let headers = std::mem::take(response.headers_mut());
     let head = head_of(response.status(), response.version(), headers, response.remote_addr());
-    terms.progress.head(head.status);
-    let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines, terms.progress).await;
-    Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
+    terms.read(start, head, &mut response, &mut deadlines).await
 }
 
 pub(super) fn head_of(

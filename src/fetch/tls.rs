@@ -6,8 +6,9 @@
 //! a client certificate, which is a credential as well. Never connects. Called by `client`.
 //!
 //! As in curl a certificate that stands itself in the file of `--cacert` is trusted, also one that is an authority's own:
-//! `openssl req -x509` makes them so. So is one that somebody else has signed. One of X.509 version 1 is not, on neither side of
-//! `--cacert`: it has no names of hosts (RFC 9525 6.3 forbids the common name in their place). `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the authorities of the system.
+//! `openssl req -x509` makes them so; and so is one that somebody else has signed. One of X.509 version 1 never is a server's: it
+//! has no names of hosts, and a common name is none (RFC 9525 6.3). `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the
+//! authorities of the system.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
