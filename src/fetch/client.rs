@@ -516,6 +516,10 @@ impl StackSettings {
             .pool_max_idle_per_host(self.max_idle_per_host)
             .pool_idle_timeout(self.idle_timeout)
             .http1_max_headers(MOST_HEADERS)
+            // As in `direct`.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             // The stack's own limit is 16 KiB, which long security policies and cookies exceed; HTTP/1 has 400 KiB.
             .http2_max_header_list_size(64 * 1024)
             .tls_backend_preconfigured(config);

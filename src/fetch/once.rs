@@ -21,14 +21,14 @@ pub(super) struct Terms<'a> {
     pub(super) times: Times,
     pub(super) body: Limits<'a>,
     pub(super) progress: &'a Progress,
-    /// Bodies are decoded, and not kept as they come.
+    /// Contents are decoded, and not kept as they come.
     pub(super) decode: bool,
 }
 
 impl Terms<'_> {
     /// What decodes a body with this head.
     pub(super) fn pipeline(&self, headers: &HeaderMap) -> Result<Option<Pipeline>, Fault> {
-        if self.decode { Pipeline::of(headers) } else { Ok(None) }
+        Pipeline::of(headers, self.decode)
     }
 }
 

@@ -56,7 +56,7 @@ impl RequestFlags {
             Some(name) if name.eq_ignore_ascii_case("CONNECT") => {
                 return Err(Bad::new("-X: CONNECT asks for a tunnel, not for a URL"));
             }
-            Some(name) => Method::from_bytes(name.to_uppercase().as_bytes())
+            Some(name) => Method::from_bytes(name.to_ascii_uppercase().as_bytes())
                 .map_err(|_| Bad::new(format!("-X: '{name}' is not a method")))?,
             None if self.head => Method::HEAD,
             None if body.is_some() => Method::POST,
