@@ -519,7 +519,8 @@ mod tests {
     async fn read_within(whole: Duration, source: &mut Ready, rate: Option<u64>) -> (Body, Option<FetchError>) {
         let pool = BodyPool::new(1024 * 1024);
         let limits = Limits { pool: &pool, max_body: Some(1024 * 1024), max_ratio: None, beside_pool: false, rate };
-        let times = super::super::deadlines::Times { whole: Some(whole), silence: None, speed: None };
+        let times =
+            super::super::deadlines::Times { whole: Some(whole), spent: Duration::ZERO, silence: None, speed: None };
         let mut deadlines = Deadlines::new(Instant::now(), times);
         read(source, Ok(None), limits, &mut deadlines, &Progress::default()).await
     }

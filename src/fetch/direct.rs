@@ -88,7 +88,8 @@ impl Direct {
         terms.progress.head(head.status);
         let timings = connection.timings.take();
         let mut arriving = Arriving { connection: &mut connection, incoming };
-        let (body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
+        let (mut body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
+        terms.mark_part(&head, &mut body);
         drop(arriving);
         // One whose body was not read to the end is not ready, and is closed.
         if connection.is_usable(&mut Context::from_waker(Waker::noop())) {

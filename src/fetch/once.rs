@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use http::header::CONTENT_RANGE;
 use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
 
@@ -13,7 +14,7 @@ use super::classify::{self, Route};
 use super::coding::{Fault, Pipeline};
 use super::deadlines::{Deadlines, Times};
 use super::progress::Progress;
-use super::{Attempt, Head};
+use super::{Attempt, Body, Head};
 use crate::model::fetch_error::Stage;
 
 /// What one attempt may take.
@@ -23,6 +24,8 @@ pub(super) struct Terms<'a> {
     pub(super) progress: &'a Progress,
     /// Contents are decoded, and not kept as they come.
     pub(super) decode: bool,
+    /// The request has a `Range`.
+    pub(super) asks_for_part: bool,
 }
 
 impl Terms<'_> {
@@ -30,6 +33,25 @@ impl Terms<'_> {
     pub(super) fn pipeline(&self, headers: &HeaderMap) -> Result<Option<Pipeline>, Fault> {
         Pipeline::of(headers, self.decode)
     }
+
+    /// Marks a body that is a part of what was asked for (RFC 9110 15.3.7), though it came whole.
+    pub(super) fn mark_part(&self, head: &Head, body: &mut Body) {
+        if head.status == 206 && !self.asks_for_part && !is_all(&head.headers) {
+            body.truncated = true;
+        }
+    }
+}
+
+/// Whether `Content-Range` (RFC 9110 14.4) says that a part is all there is.
+fn is_all(headers: &HeaderMap) -> bool {
+    let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    let numbers = range.and_then(|range| {
+        let (part, length) = range.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = part.split_once('-')?;
+        let number = |text: &str| text.trim().parse::<u64>().ok();
+        Some((number(first)?, number(last)?, number(length)?))
+    });
+    numbers.is_some_and(|(first, last, length)| first == 0 && last.checked_add(1) == Some(length))
 }
 
 /// Sends a request and reads its answer to the end. `route` is asked only if no head came.
@@ -61,7 +83,8 @@ pub(super) async fn once(
     let headers = std::mem::take(response.headers_mut());
     let head = head_of(response.status(), response.version(), headers, response.remote_addr());
     terms.progress.head(head.status);
-    let (body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines, terms.progress).await;
+    let (mut body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines, terms.progress).await;
+    terms.mark_part(&head, &mut body);
     Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
 }
 

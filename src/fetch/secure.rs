@@ -107,7 +107,8 @@ impl Secure {
         let head = head_of(response.status(), response.version(), headers, remote_addr);
         terms.progress.head(head.status);
         let mut arriving = Arriving(response.into_body());
-        let (body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
+        let (mut body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
+        terms.mark_part(&head, &mut body);
         Attempt { head: Some(head), body, error, first_byte, timings, elapsed: start.elapsed(), ..Attempt::default() }
     }
 }

@@ -361,8 +361,8 @@ async fn frames_right_and_wrong() {
             "hello",
         ),
         (
-            "a part",
-            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/10\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+            "a part that is all",
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/5\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
             None,
             "hello",
         ),
@@ -383,6 +383,25 @@ async fn frames_right_and_wrong() {
         assert_eq!(String::from_utf8_lossy(&attempt.body.bytes), body, "{name}");
         let cut = failure.is_some_and(|(_, stage)| stage == Stage::Body);
         assert_eq!((attempt.body.truncated, attempt.body.wire_size), (cut, body.len() as u64), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_told_where_the_whole_was_asked_for() {
+    for (range, is_all) in [
+        ("Content-Range: bytes 0-4/5\r\n", true),
+        ("Content-Range: bytes 0-4/10\r\n", false),
+        ("Content-Range: bytes 5-9/10\r\n", false),
+        ("Content-Range: bytes 0-4/*\r\n", false),
+        ("", false),
+    ] {
+        let answer = format!("HTTP/1.1 206 Partial Content\r\n{range}Content-Length: 5\r\n\r\nhello");
+        let server = Server::start(move |_| vec![send(&answer)]).await;
+        let attempt = fetch(&server.url("/")).await;
+        assert_eq!((attempt.error, attempt.body.truncated, attempt.body.bytes.len()), (None, !is_all, 5), "{range}");
+        let headers = vec![(http::header::RANGE, http::HeaderValue::from_static("bytes=0-4"))];
+        let attempt = client().fetch(Request { headers, ..get(&server.url("/")) }).await;
+        assert!(!attempt.body.truncated, "what was asked for");
     }
 }
 

@@ -92,7 +92,7 @@ fn a_body_in_tiny_chunks_holds_nobody_up_and_ends_in_time() {
     let rows =
         [row("tiny chunks without end", tiny, "failed 200 too_large/body truncated"), row("silence", [Silence], "")];
     let cast = Cast::start(rows.to_vec(), false);
-    let urls: Vec<_> = cast.hosts.iter().map(super::Host::url).collect();
+    let urls: Vec<_> = cast.hosts.iter().map(|host| host.url()).collect();
 
     let site = Site::start(|_: &Request| text("well"));
     let others = (0..HEALTHY).map(|n| site.url(&format!("/{n}")));
