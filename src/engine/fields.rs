@@ -14,7 +14,7 @@ use crate::model::record::{Outcome, RecordBody};
 use crate::parse::fields::{Found, Source, Tally};
 
 /// Time for the rules of one page. A page of 1 MiB takes 50 ms.
-const PAGE_TIME: Duration = Duration::from_secs(5);
+pub const PAGE_TIME: Duration = Duration::from_secs(5);
 
 /// What became of the rules of a run, of this process alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -135,8 +135,7 @@ pub const INLINE_BODY: usize = 64 * 1024;
 /// Bodies above this are so even when the pool is busy.
 pub const BUSY_INLINE_BODY: usize = 512 * 1024;
 
-/// While bodies of more bytes than this wait for the pool, whatever comes is read inline: the run slows down, and does not
-/// grow.
+/// While bodies of more bytes than this wait for the pool, it is busy as well, however few they are.
 pub const MAX_WAITING_BODIES: usize = 4 << 20;
 
 /// Where a body came from, and what was said of it.

@@ -320,13 +320,15 @@ impl<F: Fetcher> Round<'_, F> {
     }
 
     /// Small bodies are read here; so are larger ones, for which it is a matter of a millisecond, while the pool is busy:
-    /// bodies that wait for it are memory, and this thread has nothing better to do than to slow down.
+    /// they need not wait for larger ones still, and bodies that wait are memory. The largest always wait, whatever that
+    /// costs their own host: read here, each would hold up everybody else. What waits is bounded by body memory.
     fn is_inline(&self, attempt: &Attempt) -> bool {
         let (pool, size) = (&self.shop.pool, attempt.body.bytes.len());
         if self.shop.desk.builds_tree(attempt) {
             return false;
         }
-        size < INLINE_BODY || (size < BUSY_INLINE_BODY && pool.is_busy()) || pool.bytes() > MAX_WAITING_BODIES
+        let is_slow = || pool.is_busy() || pool.bytes() > MAX_WAITING_BODIES;
+        size < INLINE_BODY || (size < BUSY_INLINE_BODY && is_slow())
     }
 
     async fn sitemap(&self, job: &Job, attempt: Attempt) -> Next {

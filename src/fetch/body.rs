@@ -39,9 +39,9 @@ const WORTH_READING: u64 = 1024 * 1024;
 /// Decoded bytes at a time.
 const STEP: usize = 16 * 1024;
 
-/// Decoded bytes, about a millisecond's worth, after which others get their turn: one chunk of a bomb inflates to
+/// Decoded bytes, a quarter of a millisecond's worth, after which others get their turn: one chunk of a bomb inflates to
 /// hundreds of MiB.
-const TURN: usize = 1024 * 1024;
+const TURN: usize = 256 * 1024;
 
 /// Chunks, about a tenth of a millisecond's worth, after which others get their turn: a read may bring ten thousand of
 /// one byte each, and a server that sends nothing else never makes us wait.

@@ -30,8 +30,9 @@ use super::cookies::{CookieError, CookieSettings, Cookies};
 pub use super::deadlines::LowestSpeed;
 use super::deadlines::Times;
 use super::dial::{DialSettings, Dialer, Interface, ProxyNames};
-use super::direct::{Direct, NO_HOST};
+use super::direct::Direct;
 use super::heads::MOST_HEADERS;
+use super::host_field;
 pub use super::host_headers::HostHeaders;
 use super::host_headers::{self, overlay};
 use super::job_proxies::JobProxies;
@@ -186,7 +187,7 @@ impl Client {
     pub(super) fn with_variables(settings: &ClientSettings, variables: &ProxyVariables) -> Result<Self, ClientError> {
         let mut headers = run_headers(settings)?;
         let mut headers_with_credentials = headers.clone();
-        headers.insert(HOST, NO_HOST);
+        headers.insert(HOST, host_field::OF_URL);
         overlay(
             &mut headers_with_credentials,
             settings.credentials.iter().cloned().map(|(name, mut value)| {
@@ -423,10 +424,6 @@ impl Client {
             let direct = &self.direct[usize::from(request.guarded)];
             return direct.once(&request.url, request.method, headers, body, terms).await;
         }
-        // The other stacks write their own, which over HTTP/2 is no header.
-        if headers.get(HOST).is_some_and(|host| *host == NO_HOST) {
-            headers.remove(HOST);
-        }
         let failed = |error| Attempt { error: Some(error), ..Attempt::default() };
         let identity = request.credentials && self.settings.tls.has_identity();
         let kind = Kind { guarded: request.guarded, identity };
@@ -443,13 +440,18 @@ impl Client {
             Ok(client) => client,
             Err(error) => return failed(error),
         };
+        let plain = proxy.is_plain(&request.url);
+        if !plain || host_field::write(&mut headers, &request.url).is_err() {
+            host_field::leave_out(&mut headers);
+        }
         let mut message = reqwest::Request::new(request.method, request.url);
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
         let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, true))).await;
+        let timings = request.progress.connecting().timings_as_a_whole(plain).map(Box::new);
         let first_byte = attempt.first_byte.map(|time| time + checked);
         let elapsed = attempt.elapsed + checked;
-        Attempt { proxy: Some(Arc::clone(&proxy.shown)), first_byte, elapsed, ..attempt }
+        Attempt { proxy: Some(Arc::clone(&proxy.shown)), first_byte, timings, elapsed, ..attempt }
     }
 }
 
@@ -548,7 +550,7 @@ impl StackSettings {
 
 fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
     let mut headers = HeaderMap::new();
-    headers.insert(HOST, NO_HOST);
+    headers.insert(HOST, host_field::OF_URL);
     if !settings.user_agent.is_empty() {
         let agent = HeaderValue::from_str(&settings.user_agent)
             .map_err(|_| ClientError::UserAgent(settings.user_agent.escape_debug().to_string()))?;

@@ -1,14 +1,17 @@
 //! Whether a request is still waiting for its connection when its time is up.
 //!
 //! The stack tells nothing of a request that was dropped, so a layer around its connector leaves word with the request
-//! on whose behalf it connects. Decides nothing. Called by `client` (the layer) and `once`.
+//! on whose behalf it connects, and how long that took as a whole: the stack behind a proxy tells no more. Decides
+//! nothing. Called by `client` (the layer), `dial` (names) and `once`.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -26,6 +29,10 @@ struct Word {
     waits: AtomicBool,
     /// How long that took.
     timings: OnceLock<Timings>,
+    /// The same as a whole.
+    opened: OnceLock<Duration>,
+    /// The part of it for names.
+    looked_up: Mutex<Option<Duration>>,
     /// Of the server that it is for; 0 where nobody has to know.
     port: AtomicU16,
 }
@@ -38,6 +45,14 @@ pub(super) struct Connecting(Arc<Word>);
 /// stack is nobody's.
 pub(super) fn note(timings: Timings) {
     let _ = REQUEST.try_with(|request| request.timings.set(timings));
+}
+
+/// Leaves the time of a look-up with the request that waits for it.
+pub(super) fn note_look_up(time: Duration) {
+    let _ = REQUEST.try_with(|request| {
+        let mut looked_up = request.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
+        *looked_up = Some(looked_up.unwrap_or_default() + time);
+    });
 }
 
 /// The port of the server that is connected to now: the stack asks its resolver for a name alone.
@@ -66,6 +81,17 @@ impl Connecting {
     /// How long the connection took that was opened for this request; None: it got one that stood.
     pub(super) fn timings(&self) -> Option<Timings> {
         self.0.timings.get().copied()
+    }
+}
+
+impl Connecting {
+    /// How long the connection took that was opened for this request, by a stack that does not tell its parts but for the
+    /// names it asked for. `plain`: there was nothing but TCP, and what a SOCKS proxy asks for.
+    pub(super) fn timings_as_a_whole(&self, plain: bool) -> Option<Timings> {
+        let whole = *self.0.opened.get()?;
+        let dns = *self.0.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let connect = plain.then(|| whole.saturating_sub(dns.unwrap_or_default()));
+        Some(Timings { dns, connect, tls: None })
     }
 }
 
@@ -107,6 +133,7 @@ where
     fn call(&mut self, target: T) -> Self::Future {
         let connection = self.0.call(target);
         let request = REQUEST.try_with(Arc::clone).ok();
+        let start = Instant::now();
         Box::pin(async move {
             let Some(request) = request else { return connection.await };
             let mut connection = pin!(connection);
@@ -115,6 +142,9 @@ where
                 // A request that got a connection which became free leaves its own to a task of the stack.
                 let is_its_own = REQUEST.try_with(|now| Arc::ptr_eq(now, &request)).unwrap_or(false);
                 request.waits.store(is_its_own && polled.is_pending(), Ordering::Relaxed);
+                if is_its_own && matches!(polled, Poll::Ready(Ok(_))) {
+                    let _ = request.opened.set(start.elapsed());
+                }
                 polled
             })
             .await

@@ -255,14 +255,20 @@ impl Resolve for ProxyNames {
         let (proxy, port) = &self.proxy;
         let of_proxy = name.as_str() == &**proxy;
         let port = if of_proxy { Some(*port) } else { connecting::port() };
-        let found = match port.and_then(|port| self.settings.overrides.addresses_of(name.as_str(), port)) {
-            Some(typed) => {
-                let forbids_none = Guard::default();
-                let guard = if of_proxy { &forbids_none } else { &self.denied };
-                let found = allowed(guard, typed, 0).map(|left| Box::new(left.into_iter()) as Addrs);
-                Box::pin(ready(found.map_err(Into::into))) as Resolving
-            }
-            None => self.resolver.resolve(name),
+        let typed = port.and_then(|port| self.settings.overrides.addresses_of(name.as_str(), port));
+        let found: Resolving = if let Some(typed) = typed {
+            let forbids_none = Guard::default();
+            let guard = if of_proxy { &forbids_none } else { &self.denied };
+            let found = allowed(guard, typed, 0).map(|left| Box::new(left.into_iter()) as Addrs);
+            Box::pin(ready(found.map_err(Into::into)))
+        } else {
+            let found = self.resolver.resolve(name);
+            let start = Instant::now();
+            Box::pin(async move {
+                let found = found.await;
+                connecting::note_look_up(start.elapsed());
+                found
+            })
         };
         let Some(family) = self.settings.family else { return found };
         Box::pin(async move {

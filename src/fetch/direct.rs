@@ -14,9 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use http::{HeaderMap, Method, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{TrySendError, http1};
@@ -25,11 +24,12 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use url::{Position, Url};
 
-use super::body::{self, Source};
+use super::body::Source;
 use super::classify::{self, Headless, Route};
 use super::deadlines::Deadlines;
 use super::dial::Dialer;
 use super::heads::{Allowance, MOST_HEADERS, Metered};
+use super::host_field::{self, authority};
 use super::idle::{Idle, Reusable};
 use super::once::{Terms, head_of};
 use super::progress::Progress;
@@ -43,10 +43,6 @@ type Stream = TokioIo<Metered<TcpStream>>;
 /// A server that closes a connection on our request, which has been idle for less than this, does not do so because it
 /// was idle: the shortest keep-alive times are of a second.
 const WORTH_CLOSING: Duration = Duration::from_millis(500);
-
-/// Keeps the first place for a `Host` that is the URL's own: RFC 9110 7.2 wants it first, and a map of headers gives
-/// places in the order in which names came.
-pub(super) const NO_HOST: HeaderValue = HeaderValue::from_static("");
 
 /// Connections over plain TCP: either to any address, or to public ones only.
 #[derive(Debug)]
@@ -81,21 +77,17 @@ impl Direct {
             Ok(exchanged) => exchanged,
             Err(headless) => return headless.attempt(start.elapsed()),
         };
-        let first_byte = Some(start.elapsed());
-        let pipeline = terms.pipeline(response.headers());
         let (parts, incoming) = response.into_parts();
         let head = head_of(parts.status, parts.version, parts.headers, connection.remote_addr);
-        terms.progress.head(head.status);
         let timings = connection.timings.take();
         let mut arriving = Arriving { connection: &mut connection, incoming };
-        let (mut body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
-        terms.mark_part(&head, &mut body);
+        let attempt = terms.read(start, head, &mut arriving, &mut deadlines).await;
         drop(arriving);
         // One whose body was not read to the end is not ready, and is closed.
         if connection.is_usable(&mut Context::from_waker(Waker::noop())) {
             self.idle.put(authority(url), connection);
         }
-        Attempt { head: Some(head), body, error, first_byte, timings, elapsed: start.elapsed(), ..Attempt::default() }
+        Attempt { timings, ..attempt }
     }
 
     /// Up to the response head.
@@ -155,19 +147,11 @@ impl Direct {
     }
 }
 
-/// Host and port as they stand in a `Host` header.
-fn authority(url: &Url) -> &str {
-    &url[Position::BeforeHost..Position::AfterPort]
-}
-
 /// What goes over the wire: the path in origin form, and the host as a header, in the place that was kept for it.
 fn message(url: &Url, method: Method, mut headers: HeaderMap, body: Option<Bytes>) -> Result<Request, FetchError> {
     let path = PathAndQuery::try_from(&url[Position::BeforePath..Position::AfterQuery])
         .map_err(|error| classify::of_request(&error))?;
-    if headers.get(HOST).is_none_or(|host| *host == NO_HOST) {
-        let host = HeaderValue::try_from(authority(url)).map_err(|error| classify::of_request(&error))?;
-        headers.insert(HOST, host);
-    }
+    host_field::write(&mut headers, url).map_err(|error| classify::of_request(&error))?;
     let mut message = Request::new(Full::new(body.unwrap_or_default()));
     *message.method_mut() = method;
     *message.uri_mut() = Uri::from(path);

@@ -3,14 +3,17 @@
 //! The stack caps one head, and not how many informational ones (RFC 9110 15.2) come before it: a server that sends
 //! nothing else keeps a thread busy until the deadline. And it reads on as long as there is something to read: a megabyte
 //! of a chunk size that is all zeros is read byte by byte, while everybody else waits. Nor does it mind how much it reads in
-//! one go. Decides those caps only.
-//! Called by `direct`, and for the second cap by `secure`.
+//! one go. Decides those caps only. Called by `direct` and `secure`.
+//!
+//! Over HTTP/2 requests share what is read, and between heads come frames of other kinds, of which a client needs few: a
+//! flood of them (pings, settings, window updates) is work for us and next to none for its server. So they are counted as
+//! well, while no body of the connection is under way; a head begins the count anew.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
@@ -22,44 +25,88 @@ pub(super) const MOST_HEADERS: usize = 512;
 /// Bytes until the head is complete: more than twice what the stack reads of one head, with the start of its body.
 const MOST: u64 = 1024 * 1024;
 
-/// Bytes after which others get their turn, and the most of one read: the stack's buffer grows to 500 kB for a fast
-/// server, and what it holds may be worth ten thousand times the work of a plain body.
+/// Bytes after which others get their turn, over plain TCP, and the most of one read: the stack's buffer grows to 500 kB for
+/// a fast server, and what it holds may be worth ten thousand times the work of a plain body.
 const TURN: usize = 64 * 1024;
+
+/// The same over TLS, where they may be frames of 9 bytes: some 2,000 of them take as long as 64 KiB of a body.
+const TURN_OF_FRAMES: usize = 16 * 1024;
+
+/// What a server may send of a stream of HTTP/2 before it is told to go on, and so what may still come of one that nobody
+/// reads any more.
+pub(super) const WINDOW: u32 = 2 * 1024 * 1024;
 
 /// Between the two ends of a connection: who sends the request sets it, and what is read counts it down.
 #[derive(Debug, Clone)]
-pub(super) struct Allowance(Arc<AtomicU64>);
+pub(super) struct Allowance(Arc<Count>);
+
+#[derive(Debug)]
+struct Count {
+    left: AtomicU64,
+    /// Bodies under way.
+    bodies: AtomicUsize,
+    /// What may still come of bodies that were cut off.
+    late: AtomicU64,
+}
 
 impl Default for Allowance {
     fn default() -> Self {
-        Self(Arc::new(AtomicU64::new(MOST)))
+        Self(Arc::new(Count { left: AtomicU64::new(MOST), bodies: AtomicUsize::new(0), late: AtomicU64::new(0) }))
     }
 }
 
 impl Allowance {
-    /// For connections on which requests share what is read: HTTP/2 has frames of its own kinds between heads.
-    pub(super) fn unlimited() -> Self {
-        Self(Arc::new(AtomicU64::new(u64::MAX)))
-    }
-
     /// A request is sent: its head may come.
     pub(super) fn begin(&self) {
-        self.0.store(MOST, Ordering::Relaxed);
+        self.0.left.store(MOST, Ordering::Relaxed);
     }
 
     /// The head is here: bodies have limits of their own.
     pub(super) fn end(&self) {
-        self.0.store(u64::MAX, Ordering::Relaxed);
+        self.0.left.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// The same for one of the requests that share the connection; the next head may come when all of them are over.
+    pub(super) fn answered(&self) -> Answered {
+        self.end();
+        self.0.bodies.fetch_add(1, Ordering::Relaxed);
+        Answered { allowance: self.clone(), read: false }
     }
 
     fn take(&self, bytes: u64) -> io::Result<()> {
-        let left = self.0.load(Ordering::Relaxed);
+        let left = self.0.left.load(Ordering::Relaxed);
         if left == u64::MAX {
             return Ok(());
         }
         let left = left.checked_sub(bytes).ok_or_else(|| io::Error::other("no head of an answer within 1 MiB"))?;
-        self.0.store(left, Ordering::Relaxed);
+        self.0.left.store(left, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// A request whose head has come, until its body is over.
+#[derive(Debug)]
+pub(super) struct Answered {
+    allowance: Allowance,
+    read: bool,
+}
+
+impl Answered {
+    /// The body has been read to its end.
+    pub(super) fn is_read(&mut self) {
+        self.read = true;
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        let Count { left, bodies, late } = &*self.allowance.0;
+        if !self.read {
+            late.fetch_add(u64::from(WINDOW), Ordering::Relaxed);
+        }
+        if bodies.fetch_sub(1, Ordering::Relaxed) == 1 {
+            left.store(MOST + late.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 }
 
@@ -69,13 +116,19 @@ pub(super) struct Metered<S> {
     /// Its limit is of one read.
     stream: Take<S>,
     allowance: Allowance,
-    /// Bytes since others had their turn.
+    /// Bytes since others had their turn, and how many a turn has.
     turn: usize,
+    longest_turn: usize,
 }
 
 impl<S: AsyncRead> Metered<S> {
     pub(super) fn new(stream: S, allowance: Allowance) -> Self {
-        Self { stream: stream.take(TURN as u64), allowance, turn: 0 }
+        Self { stream: stream.take(TURN as u64), allowance, turn: 0, longest_turn: TURN }
+    }
+
+    /// For a connection of frames.
+    pub(super) fn of_frames(stream: S, allowance: Allowance) -> Self {
+        Self { longest_turn: TURN_OF_FRAMES, ..Self::new(stream, allowance) }
     }
 
     pub(super) fn get_ref(&self) -> &S {
@@ -85,13 +138,14 @@ impl<S: AsyncRead> Metered<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.turn >= TURN {
+        if self.turn >= self.longest_turn {
             self.turn = 0;
             // Not woken by ourselves: that is a turn before the timers and the other sockets are looked at.
             return pin!(tokio::task::yield_now()).poll(cx).map(Ok);
         }
         let before = buffer.filled().len();
-        self.stream.set_limit(TURN as u64);
+        let longest = self.longest_turn as u64;
+        self.stream.set_limit(longest);
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let read = buffer.filled().len() - before;
         self.turn = if polled.is_ready() { self.turn + read } else { 0 };
@@ -168,6 +222,32 @@ mod tests {
         assert_eq!(metered.read(&mut buffer).await.unwrap(), TURN);
         assert_eq!(metered.read(&mut buffer[..10]).await.unwrap(), 10);
         assert_eq!(metered.read(&mut buffer).await.unwrap(), TURN);
+    }
+
+    #[tokio::test]
+    async fn of_a_shared_connection_all_is_counted_while_no_body_is_under_way() {
+        let allowance = Allowance::default();
+        let all = vec![b'x'; 32 << 20];
+        let mut metered = Metered::of_frames(&all[..], allowance.clone());
+        let mut buffer = vec![0; 1024 * 1024];
+        metered.read_exact(&mut buffer).await.unwrap();
+        // Two answers: the count begins anew with the end of the second.
+        let (mut one, mut other) = (allowance.answered(), allowance.answered());
+        for _ in 0..4 {
+            metered.read_exact(&mut buffer).await.unwrap();
+        }
+        one.is_read();
+        drop(one);
+        metered.read_exact(&mut buffer).await.unwrap();
+        other.is_read();
+        drop(other);
+        metered.read_exact(&mut buffer).await.unwrap();
+        // Of one that was cut off a window may still come.
+        drop(allowance.answered());
+        for _ in 0..3 {
+            metered.read_exact(&mut buffer).await.unwrap();
+        }
+        assert!(metered.read_u8().await.is_err());
     }
 
     #[tokio::test]

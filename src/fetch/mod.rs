@@ -28,6 +28,7 @@ mod direct;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod heads;
+mod host_field;
 mod host_headers;
 mod idle;
 mod job_proxies;

@@ -9,12 +9,12 @@ use http::header::CONTENT_RANGE;
 use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::body::{self, Limits};
+use super::body::{self, Limits, Source};
 use super::classify::{self, Route};
 use super::coding::{Fault, Pipeline};
 use super::deadlines::{Deadlines, Times};
 use super::progress::Progress;
-use super::{Attempt, Body, Head};
+use super::{Attempt, Head};
 use crate::model::fetch_error::Stage;
 
 /// What one attempt may take.
@@ -30,15 +30,25 @@ pub(super) struct Terms<'a> {
 
 impl Terms<'_> {
     /// What decodes a body with this head.
-    pub(super) fn pipeline(&self, headers: &HeaderMap) -> Result<Option<Pipeline>, Fault> {
+    fn pipeline(&self, headers: &HeaderMap) -> Result<Option<Pipeline>, Fault> {
         Pipeline::of(headers, self.decode)
     }
 
-    /// Marks a body that is a part of what was asked for (RFC 9110 15.3.7), though it came whole.
-    pub(super) fn mark_part(&self, head: &Head, body: &mut Body) {
-        if head.status == 206 && !self.asks_for_part && !is_all(&head.headers) {
-            body.truncated = true;
-        }
+    /// The end of every exchange whose head has just come: reads the body that follows it.
+    pub(super) async fn read(
+        &self,
+        start: Instant,
+        head: Head,
+        source: &mut impl Source,
+        deadlines: &mut Deadlines,
+    ) -> Attempt {
+        let first_byte = Some(start.elapsed());
+        let pipeline = self.pipeline(&head.headers);
+        self.progress.head(head.status);
+        let (mut body, error) = body::read(source, pipeline, self.body, deadlines, self.progress).await;
+        // A part of what was asked for (RFC 9110 15.3.7), though it came whole.
+        body.truncated |= head.status == 206 && !self.asks_for_part && !is_all(&head.headers);
+        Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
     }
 }
 
@@ -77,15 +87,10 @@ pub(super) async fn once(
             return Attempt { error, elapsed: start.elapsed(), ..Attempt::default() };
         }
     };
-    let first_byte = Some(start.elapsed());
-    let pipeline = terms.pipeline(response.headers());
     // The body does not need the headers any more.
     let headers = std::mem::take(response.headers_mut());
     let head = head_of(response.status(), response.version(), headers, response.remote_addr());
-    terms.progress.head(head.status);
-    let (mut body, error) = body::read(&mut response, pipeline, terms.body, &mut deadlines, terms.progress).await;
-    terms.mark_part(&head, &mut body);
-    Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
+    terms.read(start, head, &mut response, &mut deadlines).await
 }
 
 pub(super) fn head_of(

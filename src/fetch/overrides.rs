@@ -2,7 +2,7 @@
 //!
 //! Decides, from a host and a port of a URL, which host, port and addresses stand for them; the URL, its `Host` header and
 //! the name in TLS stay what they are. An address or a host that was typed here counts as typed: the guard lets it pass.
-//! Never resolves, never connects. Called by `dial`.
+//! Never resolves, never connects. Called by `dial`; `lycosa explain` asks it what would be.
 //!
 //! Source: curl(1) of 7.88. A later `--resolve` of the same host and port replaces an earlier one, `-HOST:PORT` takes it
 //! back, `*` stands for hosts without an entry of their own; `+` (an entry that times out) changes nothing in one run. The
@@ -42,13 +42,13 @@ struct Rule {
 
 /// What is connected to instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) host: Box<str>,
-    pub(super) port: u16,
+pub struct Target {
+    pub host: Box<str>,
+    pub port: u16,
     /// Those of the host; None: it has to be resolved.
-    pub(super) addresses: Option<Arc<[IpAddr]>>,
+    pub addresses: Option<Arc<[IpAddr]>>,
     /// The user named the address, or the host, that is connected to.
-    pub(super) typed: bool,
+    pub typed: bool,
 }
 
 impl Overrides {
@@ -120,7 +120,8 @@ impl Overrides {
     }
 
     /// What stands for a host and port of a URL; None: the host and the port themselves, by the resolver.
-    pub(super) fn target(&self, host: &str, port: u16) -> Option<Target> {
+    #[must_use]
+    pub fn target(&self, host: &str, port: u16) -> Option<Target> {
         if self.addresses.is_empty() && self.targets.is_empty() {
             return None;
         }

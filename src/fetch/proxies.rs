@@ -76,6 +76,11 @@ impl fmt::Debug for Chosen {
 }
 
 impl Chosen {
+    /// Whether a connection through it to a URL is TCP alone, with no tunnel and no TLS.
+    pub(super) fn is_plain(&self, url: &Url) -> bool {
+        url.scheme() == "http" && !self.shown.starts_with("https:")
+    }
+
     /// For the stack of requests that go through it. With `by_address` no SOCKS proxy looks a name up, so that the guard
     /// knows what it connects to. `agent` is for requests for a tunnel, which have no other headers of ours.
     ///

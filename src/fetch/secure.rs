@@ -29,12 +29,13 @@ use tower_service::Service;
 use url::Url;
 
 use super::Attempt;
-use super::body::{self, Source};
+use super::body::Source;
 use super::classify::{self, ConnectLate, Headless, Route};
 use super::connecting::{self, Watched};
 use super::deadlines::Deadlines;
 use super::dial::Dialer;
-use super::heads::{Allowance, MOST_HEADERS, Metered};
+use super::heads::{self, Allowance, Answered, MOST_HEADERS, Metered};
+use super::host_field::{self, Http1Hosts};
 use super::once::{Terms, head_of};
 use crate::model::fetch_error::{FetchError, Stage};
 
@@ -45,6 +46,7 @@ const LONGEST_HEADERS: u32 = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Secure {
     client: Client<Watched<Connector>, Full<Bytes>>,
+    http1: Http1Hosts,
 }
 
 impl Secure {
@@ -55,6 +57,7 @@ impl Secure {
         connect_timeout: Option<Duration>,
         idle_timeout: Duration,
     ) -> Self {
+        let http1 = Http1Hosts::new(!config.alpn_protocols.iter().any(|protocol| protocol == b"h2"));
         let connector = Connector { dialer, tls: Arc::new(config).into(), connect_timeout };
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -66,8 +69,9 @@ impl Secure {
             .http1_allow_spaces_after_header_name_in_responses(true)
             .http1_ignore_invalid_headers_in_responses(true)
             .http2_max_header_list_size(LONGEST_HEADERS)
+            .http2_initial_stream_window_size(heads::WINDOW)
             .build(Watched::around(connector));
-        Self { client }
+        Self { client, http1 }
     }
 
     /// Sends a request and reads its answer to the end. `url` has the scheme https.
@@ -75,7 +79,7 @@ impl Secure {
         &self,
         url: &Url,
         method: Method,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Option<Bytes>,
         terms: Terms<'_>,
     ) -> Attempt {
@@ -88,6 +92,9 @@ impl Secure {
             Err(error) => return Headless::Failed(classify::of_request(&error)).attempt(start.elapsed()),
         };
         *message.method_mut() = method;
+        if !self.http1.contain(url) || host_field::write(&mut headers, url).is_err() {
+            host_field::leave_out(&mut headers);
+        }
         *message.headers_mut() = headers;
         let mut response = match deadlines.within_whole(connecting.watch(self.client.request(message))).await {
             Ok(Ok(response)) => response,
@@ -99,31 +106,31 @@ impl Secure {
                 return Headless::Failed(late.error(stage)).attempt(start.elapsed());
             }
         };
-        let first_byte = Some(start.elapsed());
+        self.http1.note(url, response.version() != http::Version::HTTP_2);
         let timings = connecting.timings().map(Box::new);
-        let pipeline = terms.pipeline(response.headers());
         let remote_addr = response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr);
         let headers = std::mem::take(response.headers_mut());
         let head = head_of(response.status(), response.version(), headers, remote_addr);
-        terms.progress.head(head.status);
-        let mut arriving = Arriving(response.into_body());
-        let (mut body, error) = body::read(&mut arriving, pipeline, terms.body, &mut deadlines, terms.progress).await;
-        terms.mark_part(&head, &mut body);
-        Attempt { head: Some(head), body, error, first_byte, timings, elapsed: start.elapsed(), ..Attempt::default() }
+        let answered = response.extensions().get().map(Allowance::answered);
+        let mut arriving = Arriving { incoming: response.into_body(), answered };
+        Attempt { timings, ..terms.read(start, head, &mut arriving, &mut deadlines).await }
     }
 }
 
 /// A body on its way.
-struct Arriving(Incoming);
+struct Arriving {
+    incoming: Incoming,
+    answered: Option<Answered>,
+}
 
 impl Source for Arriving {
     fn announced(&self) -> Option<u64> {
-        self.0.size_hint().exact()
+        self.incoming.size_hint().exact()
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         loop {
-            match std::future::poll_fn(|cx| Pin::new(&mut self.0).poll_frame(cx)).await {
+            match std::future::poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx)).await {
                 // What is no data are trailers.
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
@@ -131,7 +138,12 @@ impl Source for Arriving {
                     }
                 }
                 Some(Err(error)) => return Err(classify::in_body(&error)),
-                None => return Ok(None),
+                None => {
+                    if let Some(answered) = &mut self.answered {
+                        answered.is_read();
+                    }
+                    return Ok(None);
+                }
             }
         }
     }
@@ -167,11 +179,13 @@ impl Connector {
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
         let dialed = self.dialer.dial(host, port).await?;
         let start = Instant::now();
-        let stream = self.tls.connect(name, Metered::new(dialed.stream.into_inner(), Allowance::unlimited())).await?;
+        let allowance = Allowance::default();
+        let metered = Metered::of_frames(dialed.stream.into_inner(), allowance.clone());
+        let stream = self.tls.connect(name, metered).await?;
         let mut timings = dialed.timings;
         timings.tls = Some(start.elapsed());
         connecting::note(timings);
-        Ok(Stream(TokioIo::new(stream)))
+        Ok(Stream { stream: TokioIo::new(stream), allowance })
     }
 }
 
@@ -191,12 +205,16 @@ impl Service<Uri> for Connector {
 
 /// A connection as the pool wants it.
 #[derive(Debug)]
-struct Stream(TokioIo<TlsStream<Metered<TcpStream>>>);
+struct Stream {
+    stream: TokioIo<TlsStream<Metered<TcpStream>>>,
+    allowance: Allowance,
+}
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        let (tcp, session) = self.0.inner().get_ref();
-        let connected = tcp.get_ref().connected();
+        let (tcp, session) = self.stream.inner().get_ref();
+        // With each answer comes word of the connection it came over.
+        let connected = tcp.get_ref().connected().extra(self.allowance.clone());
         if session.alpn_protocol() == Some(b"h2") { connected.negotiated_h2() } else { connected }
     }
 }
@@ -207,25 +225,25 @@ impl rt::Read for Stream {
         cx: &mut Context<'_>,
         buffer: rt::ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl rt::Write for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -233,6 +251,6 @@ impl rt::Write for Stream {
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 }

@@ -271,7 +271,7 @@ fn where_a_seed_redirects_to_is_in_scope_too() {
 
 #[test]
 fn refused_links_get_records_only_on_request() {
-    let site = links_to(&["http://example.org/out", "/deep"]);
+    let site = links_to(&["http://name.invalid/out", "/deep"]);
     let plain = lycosa(["crawl", "-l", "0", &site.url("/")]).run().exits(0);
     assert_eq!(plain.records().len(), 1);
     let run = lycosa(["crawl", "-l", "0", "--refused", "--summary", "summary.json", &site.url("/")]).run().exits(0);
@@ -300,7 +300,7 @@ fn sitemaps_named_by_robots_are_more_seeds() {
                 )),
                 "/map.xml" => text(format!(
                     "<urlset xmlns='http://www.sitemaps.org/schemas/sitemap/0.9'><url><loc>{base}/hidden?a=1&amp;b=2</loc></url>\
-                     <url><loc>http://example.org/out</loc></url><url><loc> {base}/ </loc></url></urlset>"
+                     <url><loc>http://name.invalid/out</loc></url><url><loc> {base}/ </loc></url></urlset>"
                 )),
                 _ => html(""),
             }

@@ -246,6 +246,50 @@ fn pages_on_disk_give_what_they_give_when_fetched() {
 }
 
 #[test]
+fn rules_run_over_whatever_a_run_has_written() {
+    let site = Site::start(|request: &Request| match request.path() {
+        "/raw" => status(200).header("Content-Type", "text/html").bytes(b"<h1>raw</h1>\0".to_vec()),
+        "/same" | "/again" => html("<h1>same</h1>"),
+        "/gone" => status(404).header("Content-Type", "text/html").bytes(b"<h1>gone</h1>".to_vec()),
+        _ => status(200).header("Content-Type", "image/png").bytes(b"\x89PNG".to_vec()),
+    });
+    let urls = ["/gone", "/raw", "/same", "/again", "/p.png"].map(|path| site.url(path));
+    // The archive knows the second of two equal pages as a revisit of the first: one after the other.
+    let outputs = ["a.jsonl", "b.json.zst", "c.warc.gz", "d.warc", "e.sqlite"].map(|name| ["-o", name]).concat();
+    let fetch = |more: &[&str]| {
+        let run = lycosa(["fetch", "-j", "1", "--ordered"]).args(more.iter().copied());
+        run.lines(&urls).run().exits(1)
+    };
+    let run = fetch(&[&["--with", "body", "--save-bodies", "bodies"][..], &outputs].concat());
+    let headings = |run: &Run| -> Vec<String> {
+        let mut all: Vec<_> =
+            lines(run).iter().filter_map(|line| line["data"]["h"].as_str().map(str::to_owned)).collect();
+        all.sort();
+        all
+    };
+    let expected = ["raw", "same", "same"];
+    for name in ["a.jsonl", "b.json.zst", "c.warc.gz", "d.warc"] {
+        let read = lycosa(["extract", "--extract", "h=h1"]).arg(run.path(name)).run().exits(0);
+        assert_eq!(headings(&read), expected, "{name}");
+        assert!(read.stderr.contains("passed over: 1 whose URL did not end well"), "{name}: {}", read.stderr);
+    }
+    let saved = lycosa(["extract", "--extract", "h=h1"]).arg(run.path("bodies")).run().exits(0);
+    // What was answered with 404 is a file, too.
+    assert_eq!(headings(&saved), ["gone", "raw", "same", "same"]);
+    assert!(saved.stderr.contains("1 that are neither HTML nor JSON"), "{}", saved.stderr);
+    let table = lycosa(["extract", "--extract", "h=h1"]).arg(run.path("e.sqlite")).run().exits(2);
+    assert!(table.stderr.contains("it is an SQLite database"), "{}", table.stderr);
+    // Records without bodies lead to the files that they name.
+    let files = fetch(&["--save-bodies", "bodies", "-o", "a.jsonl"]);
+    let read = lycosa(["extract"]).arg(files.path("a.jsonl")).env("LYCOSA_EXTRACT", "h=h1").run().exits(0);
+    assert_eq!(headings(&read), expected);
+    let none = fetch(&["-o", "a.jsonl"]);
+    let read = lycosa(["extract", "--extract", "h=h1"]).arg(none.path("a.jsonl")).run().exits(0);
+    assert_eq!(lines(&read).len(), 0);
+    assert!(read.stderr.contains("4 without a body (--with body"), "{}", read.stderr);
+}
+
+#[test]
 fn a_trial_of_rules_tells_what_each_has_matched() {
     let saved = format!("{SHOP}/pages/lamp.html");
     let run =
@@ -253,6 +297,9 @@ fn a_trial_of_rules_tells_what_each_has_matched() {
     assert!(run.text().contains("h: 1 x <h1> gives \"Desk lamp\""), "{}", run.text());
     assert!(run.text().contains("none: nothing matches"), "{}", run.text());
     lycosa(["extract", "--extract", "h=h1", "/no/such/file"]).run().exits(2);
+    assert!(!run.text().contains("set of rules"), "there are none: {}", run.text());
+    let sets = lycosa(["extract", "--rules", &format!("{SHOP}/rules.toml"), "--explain", &saved]).run().exits(0);
+    assert!(sets.text().contains("no set of rules is for this URL"), "{}", sets.text());
     let nothing = lycosa(["extract", &saved]).run().exits(2);
     assert!(nothing.stderr.contains("nothing to extract"), "{}", nothing.stderr);
     let broken = lycosa(["extract", "--extract", "h=h1[", &saved]).run().exits(2);

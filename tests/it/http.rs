@@ -145,14 +145,14 @@ fn a_redirect_changes_the_method_as_browsers_do() {
 fn a_proxy_is_asked_for_the_whole_url() {
     let proxy = plain();
     let with_name = proxy.url("").replace("http://", "http://who:secret@");
-    let run = lycosa(["fetch", "-x", &with_name, "http://example.org/a?b"]).run().exits(0);
+    let run = lycosa(["fetch", "-x", &with_name, "http://name.invalid/a?b"]).run().exits(0);
     let log = proxy.log();
-    assert_eq!((log[0].target.as_str(), log[0].header("host")), ("http://example.org/a?b", Some("example.org")));
+    assert_eq!((log[0].target.as_str(), log[0].header("host")), ("http://name.invalid/a?b", Some("name.invalid")));
     assert_eq!(log[0].header("proxy-authorization"), Some("Basic d2hvOnNlY3JldA=="));
     let record = run.record();
     assert!(field(&record, "proxy").contains(proxy.host()), "{}", record["proxy"]);
     assert!(!run.text().contains("secret"));
-    assert_eq!(field(&record, "host_key"), "example.org");
+    assert_eq!(field(&record, "host_key"), "name.invalid");
 }
 
 #[test]
@@ -160,14 +160,14 @@ fn proxies_of_the_environment_as_in_curl() {
     let proxy = plain();
     let direct = plain();
     let fetch = |url: &str| lycosa(["fetch", url]).env("http_proxy", proxy.url(""));
-    fetch("http://example.org/").run().exits(0);
+    fetch("http://name.invalid/").run().exits(0);
     assert_eq!(proxy.hits(), 1);
     let address = direct.host().split(':').next().unwrap().to_owned();
     let record = fetch(&direct.url("/")).env("no_proxy", format!("x.example,{address}")).run().exits(0).record();
     assert_eq!((proxy.hits(), direct.hits()), (1, 1));
     assert!(record["proxy"].is_null());
     let other = plain();
-    fetch("http://example.org/").args(["-x", &other.url("")]).run().exits(0);
+    fetch("http://name.invalid/").args(["-x", &other.url("")]).run().exits(0);
     assert_eq!((proxy.hits(), other.hits()), (1, 1), "the flag stands over the environment");
 }
 

@@ -19,7 +19,7 @@
 //! - `fields` is about `--extract` and `--rules`: what pages give by rules, and what is told of bad ones.
 //! - `faults` is about what a machine does to such a run: full and read-only disks, locks, versions, clocks.
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
-//! - `guard` is about the ways from a page into private networks, and about names.
+//! - `guard` is about the ways from a page into private networks, and about names; `names` about a machine without name server.
 //! - `hostile` is about servers that mean harm: kind and stage of each failure, and memory.
 //! - `http` is about what is sent and how an answer is read.
 //! - `beside` is about what lycosa and curl see of the same servers and proxies, none of which are ours.
@@ -55,6 +55,7 @@ mod docs;
 mod ending;
 mod faults;
 mod fields;
+mod fuzz_workspace;
 mod guard;
 mod hostile;
 mod hosts;
@@ -62,6 +63,7 @@ mod http;
 mod input;
 mod layering;
 mod links;
+mod names;
 mod politeness;
 mod race;
 mod records;

@@ -487,19 +487,33 @@ fn the_command_explain_asks_for_no_page() {
 
 #[test]
 fn the_command_explain_knows_private_addresses() {
+    alone("robots::the_command_explain_knows_private_addresses", |_| private_addresses_explained());
+}
+
+/// Nothing is asked of these hosts; if it were, then in a network of its own.
+fn private_addresses_explained() {
     let explain = |urls: &[&str], flags: &[&str]| {
         let flags = ["explain", "--robots", "ignore", "--scope", "any"].iter().chain(flags).copied();
         let (code, answers) = told(lycosa(flags).args(urls.iter().copied()));
         assert_eq!(code, 0);
         urls.iter().map(|url| answers[*url]["private_address"].as_bool().unwrap()).collect::<Vec<_>>()
     };
-    let links = ["http://192.168.1.1/", "http://[::1]:8080/", "http://www.localhost/", "http://example.com/"];
-    let seed = ["--seed", "http://example.org/"];
+    let links = ["http://192.168.1.1/", "http://[::1]:8080/", "http://www.localhost/", "http://name.invalid/"];
+    let seed = ["--seed", "http://seed.invalid/"];
     assert_eq!(explain(&links, &seed), [true, true, true, false]);
     assert_eq!(explain(&links, &["--seed", "http://192.168.1.1:81/x"]), [false, true, true, false], "typed");
     assert_eq!(explain(&links, &["--allow-private", seed[0], seed[1]]), [false; 4]);
     assert_eq!(explain(&["http://127.0.0.1/"], &[]), [false], "a seed");
     assert_eq!(explain(&["http://127.0.0.1/"], &["--deny-cidr", "127.0.0.0/8"]), [true], "denied to seeds too");
+    // What is led elsewhere is judged by where, and counts as typed.
+    let led = ["--resolve", "name.invalid:80:127.0.0.1", "--connect-to", "192.168.1.1:80:[::1]:81"];
+    assert_eq!(explain(&links, &[&seed[..], &led].concat()), [false, true, true, false]);
+    let denied = [&seed[..], &led, &["--deny-cidr", "127.0.0.0/8", "--deny-cidr", "::1/128"]].concat();
+    assert_eq!(explain(&links, &denied), [true; 4]);
+    let run = lycosa(["explain", "--robots", "ignore"]).args(led).args([links[0], links[3]]).run().exits(0);
+    for told in ["[::1]:81, by --resolve or --connect-to", "name.invalid:80 at 127.0.0.1, by"] {
+        assert!(run.text().contains(told), "{}", run.text());
+    }
     let run = lycosa(["explain", "--robots", "ignore", "--scope", "any"]).args(seed).arg(links[0]).run().exits(0);
     assert!(run.text().contains("without --allow-private"), "{}", run.text());
 }

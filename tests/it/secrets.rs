@@ -192,7 +192,7 @@ fn proxies_and_settings_tell_none() {
     let with_user = |url: String| url.replace("://", &format!("://p:{}@", secret("proxy")));
     for address in [proxy.url(""), "http://127.0.0.1:1".to_owned(), "socks5h://127.0.0.1:1".to_owned()] {
         let run = lycosa(["fetch", "-vv", "--retries", "0", "--fail-on", "never", "-x", &with_user(address)]);
-        is_clean(&run.args(["http://example.org/", "https://example.org/"]).run().exits(0));
+        is_clean(&run.args(["http://name.invalid/", "https://name.invalid/"]).run().exits(0));
     }
     for bad in ["ftp://p:PW@h", "http://p:PW@[bad", "http://p:PW@"] {
         is_clean(&lycosa(["fetch", "-x", &bad.replace("PW", SECRET), "http://h/"]).run().exits(2));

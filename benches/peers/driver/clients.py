@@ -28,6 +28,7 @@ class Job:
 
     `pages` are the URLs that have to be fetched (of a crawl: that have to be found), `list_file` holds the same, one a line; `url` is where a
     crawl starts; `rounds` is how often the floor asks the list in one process; `scratch` is empty before each run, and `output` lies in it.
+    `zipped`: the server sends gzip to whoever takes it, and clients have to.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Job:
     url: str
     rounds: int
     scratch: pathlib.Path
+    zipped: bool = False
 
     @property
     def output(self):
@@ -57,6 +59,11 @@ class Client:
     kinds = (BATCH, CRAWL)
     strict = False
     slow = False
+    unpacks = False
+
+    def takes(self, job):
+        """Whether it can do this job."""
+        return job.kind in self.kinds and (self.unpacks or not job.zipped)
 
     def program(self):
         """The file to run, or `None` if it is not there."""
@@ -86,6 +93,7 @@ class Client:
 class Lycosa(Client):
     name = "lycosa"
     strict = True
+    unpacks = True
 
     def program(self):
         path = pathlib.Path(os.environ.get("LYCOSA", REPOSITORY / "target/release/lycosa")).absolute()
@@ -109,12 +117,16 @@ class Lycosa(Client):
         told = sum(len(record.get("requests") or []) for record in records)
         if told != requests:
             return Verdict(len(records), f"records tell of {told:,} requests, the server counted {requests:,}")
+        if job.zipped and any(record["wire_size"] >= record["size"] for record in records):
+            return Verdict(len(records), "not all bodies came as gzip")
         return verdict
 
 
 class Hyper(Client):
     name = "hyper"
     strict = True
+    # It asks for no coding, and gets the plain files: so what unpacking costs stands in the figures of the others.
+    unpacks = True
 
     def program(self):
         path = corpus.BENCH / "target/hyper-client/release/hyper-client"
@@ -135,22 +147,26 @@ class Hyper(Client):
 
 class Wget2(Client):
     name = "wget2"
+    unpacks = True
 
     def command(self, job):
         what = ["-i", job.list_file] if job.kind == BATCH else ["-r", "-l", "inf", "--no-robots", job.url]
-        return [self.program(), "-q", f"--max-threads={CONCURRENCY}", "--no-hsts", "-O", "/dev/null", *what]
+        coding = ["--compression=gzip"] if job.zipped else []
+        return [self.program(), "-q", f"--max-threads={CONCURRENCY}", "--no-hsts", *coding, "-O", "/dev/null", *what]
 
 
 class Curl(Client):
     name = "curl"
     kinds = (BATCH,)
+    unpacks = True
 
     def prepare(self, job):
         lines = "".join(f'url = "{url}"\noutput = "/dev/null"\n' for url in job.pages)
         (job.scratch / "curl.config").write_text(lines)
 
     def command(self, job):
-        return [self.program(), "-q", "-s", "--parallel", "--parallel-max", CONCURRENCY, "-K", job.scratch / "curl.config"]
+        coding = ["--compressed"] if job.zipped else []
+        return [self.program(), "-q", "-s", *coding, "--parallel", "--parallel-max", CONCURRENCY, "-K", job.scratch / "curl.config"]
 
 
 class Aria2(Client):
@@ -171,6 +187,7 @@ class Aria2(Client):
 class Aiohttp(Client):
     name = "aiohttp"
     kinds = (BATCH,)
+    unpacks = True
 
     def program(self):
         return _python_with("aiohttp")
@@ -189,6 +206,7 @@ class Scrapy(Aiohttp):
     name = "scrapy"
     kinds = (BATCH, CRAWL)
     slow = True
+    unpacks = False
 
     def program(self):
         return _python_with("scrapy")

@@ -1,7 +1,7 @@
 """The server: one nginx with its own configuration, on loopback addresses only, ended by whoever started it.
 
-One worker, keep-alive without a limit, files from the page cache, no compression (so that nobody pays for a decoder that others lack), and
-`stub_status` on a port of its own, which counts the requests that all other figures are divided by. While anything is timed there is no
+One worker, keep-alive without a limit, files from the page cache, and no compression (so that nobody pays for a decoder that others lack), but
+for one site that sends gzip, made beforehand, to whoever takes it. `stub_status` on a port of its own, which counts the requests that all other figures are divided by. While anything is timed there is no
 access log; for a check of completeness there is one for each site.
 """
 
@@ -16,7 +16,7 @@ import urllib.request
 
 from driver import corpus
 
-SITE_PORTS = {"status": 0, "manual": 1, "jdk": 2, "files": 3}
+SITE_PORTS = {"status": 0, "manual": 1, "jdk": 2, "files": 3, "zipped": 4}
 
 
 class ServerError(Exception):
@@ -90,14 +90,15 @@ class Server:
         files = min(65_536, hard if hard != resource.RLIM_INFINITY else 65_536)
         user = "user root;" if os.geteuid() == 0 else ""
         addresses = ["127.0.0.1", *corpus.host_addresses()]
-        roots = {name: root for name, (_, root) in corpus.SITES.items()} | {"files": corpus.FILES}
+        roots = {name: root for name, (_, root) in corpus.SITES.items()} | {"files": corpus.FILES, "zipped": corpus.FILES}
         servers = []
         for site, root in roots.items():
             hosts = addresses if site == "files" else addresses[:1]
             # One line for each address: a wildcard would open the port to every network the machine is on.
             listen = "\n".join(f"        listen {host}:{self.port(site)} backlog=4096;" for host in hosts)
             log = f"{self.log_of(site)} check" if self.access_log else "off"
-            servers.append(f"    server {{\n{listen}\n        root {root};\n        access_log {log};\n    }}")
+            zipped = "on" if site == "zipped" else "off"
+            servers.append(f"    server {{\n{listen}\n        root {root};\n        gzip_static {zipped};\n        access_log {log};\n    }}")
         return CONFIGURATION.format(
             user=user, files=files, connections=files // 2, directory=self.directory, status=self.port("status"), servers="\n".join(servers)
         )
@@ -149,7 +150,7 @@ http {{
 
 
 def _free_ports(first):
-    """The first of four ports in a row that nobody listens on, from `first` upwards: other work goes on on the machine."""
+    """The first of five ports in a row that nobody listens on, from `first` upwards: other work goes on on the machine."""
     for base in range(first, first + 200, 10):
         try:
             for offset in SITE_PORTS.values():

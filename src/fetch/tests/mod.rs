@@ -7,11 +7,13 @@ mod requests;
 mod server;
 mod transport;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use http::Method;
 
 use super::client::{Client, ClientSettings, LowestSpeed};
+use super::dial::Interface;
 use super::proxies::ProxyVariables;
 use super::{Attempt, Fetcher as _, Request};
 use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
@@ -45,6 +47,22 @@ fn client_with(change: impl FnOnce(&mut ClientSettings)) -> Client {
     let mut settings = ClientSettings::default();
     change(&mut settings);
     Client::with_variables(&settings, &ProxyVariables::default()).unwrap()
+}
+
+/// The same, for tests in which addresses stand that are not of this machine: its connections start from loopback, and from
+/// there the system leads nowhere else. So a client that goes where it should not does no harm.
+fn client_at_home(change: impl FnOnce(&mut ClientSettings)) -> Client {
+    client_with(|settings| {
+        settings.dial.interface = Some(Interface::Address(Ipv4Addr::LOCALHOST.into()));
+        change(settings);
+    })
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_at_home_stays_there() {
+    let attempt = client_at_home(|_| {}).fetch(get("http://192.0.2.1/")).await;
+    assert_fails(&attempt, ErrorKind::Connect, Stage::Connect, true);
 }
 
 fn client() -> Client {

@@ -178,7 +178,7 @@ async fn what_was_typed_to_be_connected_to_passes_the_guard_and_no_denied_networ
     let resolve = |addresses: &str| Overrides::default().resolve(&[format!("typed.test:{port}:{addresses}")]).unwrap();
     let connect_to = |host: &str| Overrides::default().connect_to(&[format!("typed.test::{host}:")]).unwrap();
     let client = |overrides: Overrides, denied: &str| {
-        client_with(|settings| {
+        client_at_home(|settings| {
             settings.dns = Dns::Server(names.address());
             settings.denied = vec![denied.parse().unwrap()];
             settings.dial.overrides = overrides;
@@ -207,7 +207,7 @@ async fn what_was_typed_to_be_connected_to_passes_the_guard_and_no_denied_networ
 async fn a_socks_proxy_is_not_told_a_typed_address_of_a_denied_network() {
     let (proxy, told, _tasks) = socks().await;
     let client = |denied: &str| {
-        client_with(|settings| {
+        client_at_home(|settings| {
             settings.denied = vec![denied.parse().unwrap()];
             settings.proxy = Some(vec![format!("socks5h://{proxy}")]);
             settings.dial.overrides =
@@ -288,7 +288,7 @@ async fn socks() -> (std::net::SocketAddr, Arc<std::sync::Mutex<Vec<Vec<u8>>>>, 
 async fn a_socks_proxy_gets_an_address_that_was_checked_and_no_name() {
     let names = NameServer::start(rebinding);
     let (proxy, told, _tasks) = socks().await;
-    let client = client_with(|settings| {
+    let client = client_at_home(|settings| {
         settings.dns = Dns::Server(names.address());
         settings.proxy = Some(vec![format!("socks5h://{proxy}")]);
     });
@@ -321,7 +321,7 @@ async fn a_name_that_an_http_proxy_looks_up_is_checked_before() {
         "public.test" => Says::addresses(&["93.184.216.34"], 60),
         name => loopback(name, before),
     });
-    let client = client_with(|settings| {
+    let client = client_at_home(|settings| {
         settings.dns = Dns::Server(names.address());
         settings.proxy = Some(vec![proxy.address.to_string()]);
     });

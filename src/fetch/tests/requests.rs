@@ -266,7 +266,7 @@ async fn a_proxy_tunnels_tls() {
 #[tokio::test]
 async fn a_guarded_request_may_use_a_private_proxy_but_not_aim_at_it() {
     let proxy = Server::start(|_| vec![ok("", b"from the proxy")]).await;
-    let client = client_with(|settings| settings.proxy = Some(vec![format!("localhost:{}", proxy.address.port())]));
+    let client = client_at_home(|settings| settings.proxy = Some(vec![format!("localhost:{}", proxy.address.port())]));
     let attempt = client.fetch(Request { guarded: true, ..get("http://93.184.216.34/") }).await;
     assert_eq!(&attempt.body.bytes[..], b"from the proxy", "{:?}", attempt.error);
     for url in ["http://localhost/", "http://10.0.0.1/"] {

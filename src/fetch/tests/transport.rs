@@ -383,6 +383,70 @@ async fn the_parts_of_a_connection_are_timed_once() {
 }
 
 #[tokio::test]
+async fn of_a_connection_through_a_proxy_is_timed_what_the_stack_tells() {
+    let server = Server::start_tls(|_| vec![ok("", b"")]).await;
+    let target = server.address;
+    let proxy = Server::start(move |request| {
+        let tunnel = request.starts_with("CONNECT");
+        if tunnel { vec![send("HTTP/1.1 200 Connected\r\n\r\n"), Act::Relay(target)] } else { vec![ok("", b"")] }
+    })
+    .await;
+    let port = proxy.address.port();
+    let through = |proxy: String| {
+        client_with(|settings| {
+            settings.proxy = Some(vec![proxy]);
+            settings.tls.insecure = true;
+        })
+    };
+    let named = through(format!("localhost:{port}"));
+    let attempt = named.fetch(get("http://a.invalid/")).await;
+    let timings = attempt.timings.expect("a new connection");
+    assert!(timings.tls.is_none(), "{timings:?}");
+    assert!(timings.dns.unwrap() + timings.connect.unwrap() <= attempt.first_byte.unwrap(), "{timings:?}");
+    assert!(named.fetch(get("http://a.invalid/")).await.timings.is_none(), "it is used again");
+    // Nothing to look up.
+    let timings = through(proxy.address.to_string()).fetch(get("http://a.invalid/")).await.timings.expect("a new one");
+    assert!(timings.dns.is_none() && timings.connect.is_some(), "{timings:?}");
+    // TCP, the tunnel and TLS are one to the stack.
+    let attempt = named.fetch(get("https://a.invalid/")).await;
+    let timings = attempt.timings.expect("a new connection");
+    assert!(timings.dns.is_some() && timings.connect.is_none() && timings.tls.is_none(), "{timings:?}");
+}
+
+/// The names of the fields of each request, in order.
+fn fields(server: &Server) -> Vec<Vec<String>> {
+    let names = |request: &String| {
+        let lines = request.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.map(|(name, _)| name.to_ascii_lowercase()).collect()
+    };
+    server.requests().iter().map(names).collect()
+}
+
+#[tokio::test]
+async fn the_host_is_named_first() {
+    let ours = ["user-agent", "accept", "accept-encoding"];
+    let first = [&["host"], &ours[..]].concat();
+    // Plain, through a proxy, and over TLS where nothing but HTTP/1 is offered.
+    let (plain, proxy) = (plain().await, plain().await);
+    client().fetch(get(&plain.url("/"))).await;
+    client_with(|settings| settings.proxy = Some(vec![proxy.address.to_string()]))
+        .fetch(get("http://a.invalid/"))
+        .await;
+    let secure = Server::start_tls(|_| vec![ok("", b"")]).await;
+    let url = format!("https://{}/", secure.address);
+    let offering = |http1| client_with(move |settings| (settings.tls.insecure, settings.tls.http1) = (true, http1));
+    offering(true).fetch(get(&url)).await;
+    assert_eq!([fields(&plain), fields(&proxy), fields(&secure)].concat(), [&first[..]; 3]);
+    // Else from the second request on: the first could have gone over HTTP/2, which has no such field.
+    let client = offering(false);
+    for _ in 0..3 {
+        assert_eq!(status(&client.fetch(get(&url)).await), Some(200));
+    }
+    let last = [&ours[..], &["host"]].concat();
+    assert_eq!(fields(&secure)[1..], [&last[..], &first, &first]);
+}
+
+#[tokio::test]
 async fn a_limited_transfer_takes_its_time_and_is_neither_silent_nor_slow() {
     let body = vec![b'x'; 100_000];
     let server = Server::start(move |_| vec![ok("", &body)]).await;

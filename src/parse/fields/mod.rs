@@ -250,6 +250,12 @@ impl Fields {
         !self.is_empty() && reading(media_type).is_some()
     }
 
+    /// Whether there are rules for the pages of some URLs.
+    #[must_use]
+    pub fn has_sets(&self) -> bool {
+        !self.pages.is_empty()
+    }
+
     /// The set of rules for a URL, by its name.
     #[must_use]
     pub fn set_for(&self, url: &Url) -> Option<&str> {

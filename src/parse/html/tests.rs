@@ -282,7 +282,7 @@ fn time_of(shape: &str, size: usize) -> u128 {
     let page = shape.repeat(size / shape.len());
     let start = processor_time();
     extract(&page);
-    (processor_time() - start).as_nanos()
+    processor_time().saturating_sub(start).as_nanos()
 }
 
 fn processor_time() -> std::time::Duration {

@@ -31,7 +31,7 @@ fn nobody_there() {
     let record = lycosa(QUICK).arg(format!("https://{}/", plain.host())).run().exits(1).record();
     assert_eq!(failure(&record), ("tls", "tls"));
 
-    let record = lycosa(QUICK).args(["-x", &gone.url(""), "http://example.org/"]).run().exits(1).record();
+    let record = lycosa(QUICK).args(["-x", &gone.url(""), "http://name.invalid/"]).run().exits(1).record();
     assert_eq!(failure(&record).0, "proxy");
 }
 

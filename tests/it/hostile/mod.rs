@@ -2,13 +2,17 @@
 //!
 //! One table, of one row for each thing that a server can do, by idea: `heads`, `bodies`, `bombs`, `redirects`, `tls`,
 //! `http2`, `pages` (with robots.txt and sitemaps). All rows are crawled in one run, beside a healthy site that must not
-//! notice; what may take memory is fetched once more alone. `table` says how a row is read, `server` does what it says,
+//! notice (`healthy`); what may take memory is fetched once more alone. `table` says how a row is read, `server` does what it says,
 //! and `apart` has what no server can do alone.
+//!
+//! The table is crawled in a network of its own, since some rows lead to private addresses: a guard that breaks sends
+//! nothing there. Where the machine gives no such network, those rows are left out.
 
 mod apart;
 mod bodies;
 mod bombs;
 mod heads;
+mod healthy;
 mod http2;
 mod pages;
 mod redirects;
@@ -21,6 +25,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use self::healthy::Course;
 use self::server::{Cast, Host};
 use self::table::{RELAY, Row, Time, Want, verdict_of};
 use crate::support::*;
@@ -56,10 +61,6 @@ const TERMS: [&str; 20] = [
 const READ_TIMEOUT: f64 = 3000.0;
 const TIMEOUT: f64 = 10_000.0;
 
-/// Pages of the healthy site, and how long it takes for each: so the crawl of it has a length that can be compared.
-const HEALTHY: usize = 300;
-const THINKING_MS: u64 = 20;
-
 fn table() -> Vec<Row> {
     [
         heads::rows(),
@@ -74,51 +75,53 @@ fn table() -> Vec<Row> {
     .concat()
 }
 
-fn healthy() -> Site {
-    Site::start(|request| match request.path() {
-        "/" => html(index((0..HEALTHY).map(|n| format!("/page-{n}")))),
-        "/robots.txt" => status(404),
-        _ => html("<title>well</title>").after_ms(THINKING_MS),
-    })
-}
-
-/// How long it took the site to be crawled, by its own log.
-fn span(site: &Site) -> f64 {
-    let log = site.log();
-    let (Some(first), Some(last)) = (log.first(), log.last()) else { return 0.0 };
-    last.arrived.duration_since(first.arrived).as_secs_f64()
-}
-
-/// A crawl of the healthy site and of these hosts, and how long the healthy site took.
-fn crawl(cast: &Cast, site: &Site) -> (Run, f64) {
+/// A crawl of the healthy site and of these hosts.
+fn crawl(cast: &Cast, site: &Site) -> Run {
     let seeds = std::iter::once(site.url("/")).chain(cast.hosts.iter().map(|host| host.url()));
-    let run = lycosa(["crawl", "-j", "64", "--sitemaps", "--summary", "summary.json"])
+    lycosa(["crawl", "-j", "64", "--sitemaps", "--summary", "summary.json"])
         .args(TERMS)
         .env("SSL_CERT_FILE", cast.authority().display().to_string())
         .lines(seeds)
-        .run();
-    (run, span(site))
+        .run()
 }
 
 #[test]
 fn the_hostile_table() {
-    /// How much longer the healthy site may take than beside as many hosts that do no harm.
-    const DISTURBED: f64 = 8.0;
+    // Here too: what runs in the other process does not know of the tests of this one.
     let _measuring = measuring();
-    let harmless = table().iter().map(|row| table::row(row.name, [table::page("well")], "ok 200")).collect();
-    let (run, control) = crawl(&Cast::start(harmless, true), &healthy());
-    run.exits(0);
+    alone("hostile::the_hostile_table", beside_a_healthy_site);
+}
 
-    let cast = Cast::start(table(), true);
-    let site = healthy();
-    let (run, beside) = crawl(&cast, &site);
+#[expect(clippy::print_stdout, reason = "figures, for whoever asks for them with --nocapture")]
+fn beside_a_healthy_site(network: Network) {
+    /// Tries, of which one has to leave the healthy site alone.
+    const TRIES: usize = 3;
+    let mut table = table();
+    table.retain(|row| network == Network::Own || !row.leads_away);
+    let mut disturbed = None;
+    for _ in 0..TRIES {
+        let site = healthy::site();
+        let harmless = crawl(&Cast::start(table.iter().map(healthy::harmless).collect(), true), &site).exits(0);
+        let control = Course::of(&site, &harmless.records());
+        let course = beside_these(&table);
+        println!("{course:.1?}; beside harmless hosts {control:.1?}");
+        disturbed = course.disturbed(&control);
+        if disturbed.is_none() {
+            break;
+        }
+    }
+    assert!(disturbed.is_none(), "{}", disturbed.unwrap_or_default());
+}
+
+/// Crawls the table and the healthy site, and judges all but how long that took.
+fn beside_these(table: &[Row]) -> Course {
+    let cast = Cast::start(table.to_vec(), true);
+    let site = healthy::site();
+    let run = crawl(&cast, &site);
     let run = run.exits(1);
     let records = run.records();
     let mut faults = judge_all(&cast, &records);
-    judge_healthy(&site, &records, &mut faults);
-    if beside > DISTURBED * control {
-        faults.push(format!("the healthy site took {beside:.2} s, and {control:.2} s beside harmless hosts"));
-    }
+    healthy::judge(&site, &records, &mut faults);
     if run.peak_kib > 300 * 1000 {
         faults.push(format!("peak memory {} KiB", run.peak_kib));
     }
@@ -127,7 +130,6 @@ fn the_hostile_table() {
     {
         faults.push(format!("it did not end as a run ends: {}", summary.0));
     }
-    println!("{} rows; peak {} KiB; healthy {control:.2} s, {beside:.2} s", cast.hosts.len(), run.peak_kib);
     // Some rows are worth a warning or two; none is worth one for each thing that its server does.
     if run.stderr.lines().count() > 2 * cast.hosts.len() {
         faults.push(format!("{} lines on standard error", run.stderr.lines().count()));
@@ -137,21 +139,13 @@ fn the_hostile_table() {
     }
     assert!(
         faults.is_empty(),
-        "{} faults in {} rows; peak {} KiB, healthy {control:.2} s beside harmless hosts and {beside:.2} s beside these:\n{}",
+        "{} faults in {} rows; peak {} KiB:\n{}",
         faults.len(),
         cast.hosts.len(),
         run.peak_kib,
         faults.join("\n")
     );
-}
-
-/// The pages of the healthy site: all of them well, and asked once each.
-fn judge_healthy(site: &Site, records: &[Value], faults: &mut Vec<String>) {
-    let its_own = |record: &&Value| field(record, "host_key") == site.host();
-    let well = records.iter().filter(its_own).filter(|record| verdict_of(record) == "ok 200").count();
-    if well != HEALTHY + 1 || site.pages().len() != HEALTHY + 1 {
-        faults.push(format!("the healthy site: {well} pages well, {} asked", site.pages().len()));
-    }
+    Course::of(&site, &records)
 }
 
 /// What is wrong, by rows: each has exactly the records that it says.

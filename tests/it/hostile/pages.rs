@@ -49,7 +49,7 @@ pub fn rows() -> Vec<Row> {
         row("HTML that is called nothing", [answer("200 OK", "<a href=/x>")], "ok 200").size(11),
         row("a frame of itself", [page("<iframe src=/></iframe><a href=/>")], "ok 200").size(33),
         row("links to other schemes", [page("<a href=file:///etc/passwd><a href=javascript:0><a href=data:,x><a href=ftp://x/>")], "ok 200").size(81),
-        row("links to private addresses", [page("<a href=http://10.0.0.1/><a href=http://169.254.169.254/><a href=http://127.0.0.1:1/>")], "ok 200").size(85),
+        row("links to private addresses", [page("<a href=http://10.0.0.1/><a href=http://169.254.169.254/><a href=http://127.0.0.1:1/>")], "ok 200").size(85).leads_away(),
         robots("a robots.txt without end", [head("200 OK\nContent-Type: text/plain"), endless("Disallow: /no\n")], "ok 200").memory(8),
         robots("a robots.txt of noise", [of_type("text/plain", noise(100_000))], "ok 200"),
         robots("a robots.txt of one line of 400 KB", [of_type("text/plain", format!("User-agent: *\nDisallow: /{}", "*a".repeat(200_000)))], "ok 200"),

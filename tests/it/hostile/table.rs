@@ -161,6 +161,8 @@ pub struct Row {
     /// MiB that a fetch of this URL alone may take beyond one of a page of nothing; None is not measured.
     pub memory: Option<u64>,
     pub title: Option<&'static str>,
+    /// What it sends names an address that is not of loopback: a guard that breaks would go there.
+    pub leads_away: bool,
 }
 
 /// The page of a host does this, and this becomes of it.
@@ -176,6 +178,7 @@ pub fn row(name: &'static str, steps: impl Into<Vec<Step>>, verdict: &'static st
         hits: 1..=1,
         memory: None,
         title: None,
+        leads_away: false,
     };
     row.at("/", steps)
 }
@@ -201,6 +204,12 @@ impl Row {
 
     pub fn title(mut self, title: &'static str) -> Self {
         self.title = Some(title);
+        self
+    }
+
+    /// See [`Row::leads_away`].
+    pub fn leads_away(mut self) -> Self {
+        self.leads_away = true;
         self
     }
 

@@ -4,53 +4,40 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{flag, negative_flag};
-use crate::file;
+use super::{config_file, flag, layer_of, negative_flag, no_config, wanted};
+use crate::file::{self, Wanted};
 use crate::settings::table::SETTINGS;
-use crate::settings::{Kind, Layer, Origin, Run, Setting, UsageError};
+use crate::settings::{Kind, Layer, Run, Setting, UsageError, fields};
 
 /// `extract`, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtractFlags {
-    /// What is looked for: `extract`, `rules`, `metadata`, `text`, `markdown`.
+    /// What is looked for, and how much is told.
     pub flags: Layer,
-    pub files: Vec<PathBuf>,
+    pub paths: Vec<PathBuf>,
     /// Where pages of files came from that do not say it.
     pub base: Option<String>,
     /// Tell what each rule has matched, instead of the data.
     pub explain: bool,
+    /// Configuration files.
+    pub files: Wanted,
 }
 
-/// What is looked for.
 fn settings() -> impl Iterator<Item = &'static Setting> {
-    const NAMES: [&str; 5] = ["extract", "markdown", "metadata", "rules", "text"];
-    SETTINGS.iter().filter(|setting| NAMES.contains(&setting.name))
+    SETTINGS.iter().filter(|setting| fields::NAMES.contains(&setting.name) || setting.name == "quiet")
 }
 
 /// Reads what clap has found.
 ///
 /// # Errors
-/// Nothing is looked for.
+/// A value that cannot be read.
 pub fn extract_flags(matches: &ArgMatches) -> Result<ExtractFlags, UsageError> {
-    let mut layer = Layer::default();
-    for setting in settings() {
-        let given = match matches.try_get_many::<String>(setting.name) {
-            Ok(given) => given.map(|texts| texts.cloned().collect::<Vec<_>>()),
-            Err(_) => matches.get_flag(setting.name).then(|| vec!["true".to_owned()]),
-        };
-        if let Some(texts) = given {
-            layer.set(setting, texts, Origin::Flag(format!("--{}", setting.name)));
-        }
-    }
-    if layer.iter().next().is_none() {
-        return Err(UsageError::new("nothing to extract")
-            .with_hint("name a field or rules: --extract 'title=h1', --rules FILE, --metadata, --text, --markdown"));
-    }
     Ok(ExtractFlags {
-        flags: layer,
-        files: matches.get_many::<PathBuf>("file").map(|files| files.cloned().collect()).unwrap_or_default(),
+        flags: layer_of(settings(), matches)?,
+        paths: matches.get_many::<PathBuf>("file").map(|files| files.cloned().collect()).unwrap_or_default(),
         base: matches.get_one("base").cloned(),
         explain: matches.get_flag("explain"),
+        files: wanted(matches),
     })
 }
 
@@ -59,9 +46,10 @@ pub fn extract_command() -> Command {
     Command::new("extract")
         .about("Run rules for fields over files on disk, and write what they find as JSON Lines")
         .after_help(
-            "Files may be HTML or JSON, records of lycosa with bodies (--with body, JSON Lines), or WARC, each also \
-             compressed with gzip. Nothing is fetched. Each line has file, url (null if it is not known), and data. Rules \
-             for some URLs look at the URL, or at --base, or at the path of the file (file:///…).\n\n\
+            "Files may be HTML or JSON, records of lycosa (JSON Lines or JSON; with --with body, or with the files of \
+             --save-bodies), or WARC, each also compressed with gzip or zstd; of a directory, its HTML and JSON. Nothing is \
+             fetched. Each line has file, url (null if it is not known), and data. Rules for some URLs look at the URL, or at \
+             --base, or at the path of the file (file:///…). What gives no line is counted on standard error.\n\n\
              Exit code 2: a rule cannot be used, or a file cannot be read.",
         )
         .args_override_self(true)
@@ -71,7 +59,7 @@ pub fn extract_command() -> Command {
                 .required(true)
                 .num_args(1..)
                 .value_parser(value_parser!(PathBuf))
-                .help("Files to read; '-' is standard input"),
+                .help("Files and directories to read; '-' is standard input"),
         )
         .arg(
             Arg::new("base")
@@ -85,6 +73,7 @@ pub fn extract_command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Tell for each rule how many elements it matched, the first of them and its value, as text"),
         )
+        .args([config_file(), no_config()])
         .args(settings().map(|setting| flag(setting, &defaults)))
         .args(settings().filter(|setting| setting.kind == Kind::Switch).map(negative_flag))
 }

@@ -3,9 +3,11 @@
 //! No page is asked for. Without `--seed` the first URL is the seed, and the others are links of its site.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use lycosa::fetch::overrides::{Overrides, Target};
 use lycosa::fetch::resolve::{literal_is_denied, literal_is_private};
 use lycosa::model::url::{self, host_key_of};
 use lycosa::policy::host_rules::HostLimits;
@@ -41,7 +43,8 @@ pub fn run(flags: &QueryFlags) -> u8 {
         scope.add_seed(seed);
     }
     let rate = query.layers.get("host-rate").and_then(|given| given.texts.last()).map(String::as_str);
-    let guard = Guard::new(settings.allow_private, &query.resolved.settings.client.denied, seeds);
+    let client = &query.resolved.settings.client;
+    let guard = Guard::new(settings.allow_private, &client.denied, seeds);
     let explained = flags.urls.iter().zip(&query.urls).map(|(typed, url)| {
         let robots = known.as_ref().map(|known: &Known| known.verdict(url));
         let is_seed = seeds.contains(url);
@@ -52,7 +55,8 @@ pub fn run(flags: &QueryFlags) -> u8 {
             typed,
             url,
             is_seed,
-            closed: guard.closes(url),
+            closed: guard.closes(url, led(&client.dial.overrides, url).as_ref()),
+            led: led(&client.dial.overrides, url),
             scope: &scope,
             robots,
             pace,
@@ -65,6 +69,12 @@ pub fn run(flags: &QueryFlags) -> u8 {
         explained.map(|explained| explained.text()).collect::<Vec<_>>().join("\n")
     };
     crate::print(text.as_bytes())
+}
+
+/// Where a URL is led by `--resolve` and `--connect-to`.
+fn led(overrides: &Overrides, url: &str) -> Option<Target> {
+    let url = url::parse(url).ok()?;
+    overrides.target(url.host_str()?, url.port_or_known_default()?)
 }
 
 /// What keeps links out of private networks: hosts of seeds are typed, and free. Names are not looked up here.
@@ -82,11 +92,19 @@ impl<'a> Guard<'a> {
     }
 
     /// Why the address of a URL is not connected to.
-    fn closes(&self, url: &str) -> Option<&'static str> {
+    fn closes(&self, url: &str, led: Option<&Target>) -> Option<&'static str> {
+        const DENIED: &str = "of a network that --deny-cidr closes (private_address)";
         let url = url::parse(url).ok()?;
+        if let Some(led) = led.filter(|led| led.typed) {
+            // Typed like a seed; of several addresses one that is open will do.
+            let literal: Option<IpAddr> = led.host.parse().ok();
+            let addresses = led.addresses.as_deref().unwrap_or(literal.as_slice());
+            let is_denied = |address: &IpAddr| self.denied.iter().any(|network| network.contains(address));
+            return (!addresses.is_empty() && addresses.iter().all(is_denied)).then_some(DENIED);
+        }
         let is_typed = url.host_str().is_some_and(|host| self.typed_hosts.iter().any(|typed| typed == host));
         if literal_is_denied(&url, self.denied) {
-            Some("of a network that --deny-cidr closes (private_address)")
+            Some(DENIED)
         } else if !self.allow_private && !is_typed && literal_is_private(&url) {
             Some("private: a link does not lead there without --allow-private (private_address)")
         } else {
@@ -142,6 +160,8 @@ struct Explained<'a> {
     is_seed: bool,
     /// Why its address is not connected to.
     closed: Option<&'static str>,
+    /// What is connected to instead of its host.
+    led: Option<Target>,
     scope: &'a Scope,
     robots: Option<Told<'a>>,
     pace: Pace<'a>,
@@ -162,6 +182,7 @@ impl Explained<'_> {
             Some(told) => format!("{}: {}", if told.allowed { "allowed" } else { "disallowed" }, told.why),
             None => "not asked: --robots ignore".to_owned(),
         };
+        let led = self.led.as_ref().map(led_text);
         let (scope, pace) = (self.scope_text(), self.pace.text());
         let typed = crate::settings::one_line(self.typed);
         let mut text = format!("{typed}\n");
@@ -174,6 +195,9 @@ impl Explained<'_> {
         ];
         if let Some(why) = self.closed {
             rows.insert(rows.len() - 2, ("address", why));
+        }
+        if let Some(led) = &led {
+            rows.insert(2, ("led to", led));
         }
         for (what, told) in rows {
             let _ = writeln!(text, "  {what:<10}  {told}");
@@ -188,6 +212,14 @@ impl Explained<'_> {
             "host_key": host_key_of(self.url),
             "seed": self.is_seed,
             "private_address": self.closed.is_some(),
+            "led_to": self.led.as_ref().map(|led| {
+                let addresses = led.addresses.iter().flat_map(|list| list.iter());
+                json!({
+                    "host": &*led.host,
+                    "port": led.port,
+                    "addresses": addresses.map(ToString::to_string).collect::<Vec<_>>(),
+                })
+            }),
             "scope": { "in_scope": self.in_scope(), "why": self.scope_text() },
             "robots": self.robots.as_ref().map(|told| told.json(self.agent)),
             "delay_s": self.pace.delay.as_secs_f64(),
@@ -196,4 +228,12 @@ impl Explained<'_> {
             "host_rate": self.pace.rate,
         })
     }
+}
+
+/// Host, port and addresses, and who says so.
+fn led_text(led: &Target) -> String {
+    let host = if led.host.contains(':') { format!("[{}]", led.host) } else { led.host.to_string() };
+    let addresses: Vec<_> = led.addresses.iter().flat_map(|list| list.iter()).map(ToString::to_string).collect();
+    let at = if addresses.is_empty() { String::new() } else { format!(" at {}", addresses.join(", ")) };
+    format!("{host}:{}{at}, by --resolve or --connect-to (not through a proxy)", led.port)
 }

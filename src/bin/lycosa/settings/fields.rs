@@ -6,9 +6,25 @@ use std::sync::Arc;
 use lycosa::parse::fields::{BadRule, Fields, Ready};
 
 use super::check::Bad;
+use super::values::Values;
+use super::{Layer, UsageError};
+
+/// The settings that say it.
+pub const NAMES: [&str; 5] = ["extract", "markdown", "metadata", "rules", "text"];
+
+/// What the settings say is looked for on pages; None if nothing is.
+///
+/// # Errors
+/// The rule that cannot be used, with the flag, key or variable that it came from.
+pub fn resolve(layers: &Layer) -> Result<Option<Arc<Fields>>, UsageError> {
+    let values = Values(layers);
+    let ready =
+        Ready { metadata: values.switch("metadata"), text: values.switch("text"), markdown: values.switch("markdown") };
+    read(values.list("extract"), values.text("rules"), ready).map_err(|(name, bad)| values.error(name, bad))
+}
 
 /// What is looked for on pages; None if nothing was asked for. Errors name the setting that they are of.
-pub fn read(extract: &[String], rules: Option<&str>, ready: Ready) -> Result<Option<Arc<Fields>>, (&'static str, Bad)> {
+fn read(extract: &[String], rules: Option<&str>, ready: Ready) -> Result<Option<Arc<Fields>>, (&'static str, Bad)> {
     let mut fields = Fields::default();
     if let Some(path) = rules {
         let text = std::fs::read_to_string(Path::new(path))

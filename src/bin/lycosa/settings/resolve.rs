@@ -8,7 +8,6 @@ use lycosa::engine::settings::{EngineSettings, IpLimit, RaceMode, With};
 use lycosa::fetch::cache::CacheSettings;
 use lycosa::fetch::client::{ClientSettings, LowestSpeed};
 use lycosa::frontier::journal::Durability;
-use lycosa::parse::fields::Ready;
 use lycosa::policy::breaker::BreakerSettings;
 use lycosa::policy::follow::Follow;
 use lycosa::policy::retry::RetrySettings;
@@ -75,10 +74,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
     engine.host_rules = layers.hosts().iter().map(|table| table.rule(places)).collect::<Result<_, _>>()?;
     let hosts = layers.hosts().iter().filter_map(|table| table.headers().transpose()).collect::<Result<_, _>>()?;
     engine.product_token = if agent.is_empty() { "lycosa".to_owned() } else { agent.to_owned() };
-    let ready =
-        Ready { metadata: values.switch("metadata"), text: values.switch("text"), markdown: values.switch("markdown") };
-    engine.fields = fields::read(values.list("extract"), values.text("rules"), ready)
-        .map_err(|(name, bad)| values.error(name, bad))?;
+    engine.fields = fields::resolve(layers)?;
     engine.method = method;
     // Content-Type describes the body: robots.txt and a GET after a redirect have none.
     let (about_body, plain) =
