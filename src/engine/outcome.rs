@@ -280,7 +280,8 @@ impl Desk {
             record.final_url = Some(job.url.clone());
         }
         record.wire_size = progress.wire_bytes();
-        record.truncated = progress.stage() == Stage::Body;
+        // What of it had come to us is not in the record.
+        record.truncated = progress.stage() == Stage::Body || record.wire_size > 0;
         fail(&mut record, error);
         self.add_empty_body(&mut record);
         self.seal(job, record, None)

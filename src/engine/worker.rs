@@ -491,7 +491,7 @@ fn quota(head: &Head, desk: &Desk) -> Option<Quota> {
 
 /// Where a redirect leads, as a canonical URL; None if this is no redirect.
 ///
-/// 304 is an answer of its own, and so is a 3xx without `Location` (RFC 9110 15.4). A 300 names what the server would choose,
+/// 304 is an answer of its own, and so is a 3xx without `Location` (RFC 9110 15.4), or with an empty one. A 300 names what the server would choose,
 /// and is followed as curl does; 305 and 306 are retired.
 fn redirect_target(attempt: &Attempt, job: &Job, asked: &Asked, limit: u32) -> Result<Option<String>, FetchError> {
     let (Some(head), Some(base)) = (&attempt.head, &asked.url) else { return Ok(None) };
@@ -505,10 +505,14 @@ pub(super) fn leads_to(head: &Head, base: &Url, hops: u32, limit: u32) -> Result
     }
     let Some(location) = head.headers.get(http::header::LOCATION) else { return Ok(None) };
     let error = |message: String| FetchError::permanent(ErrorKind::Redirect, Stage::Head, message);
+    let location = location_text(location.as_bytes());
+    // To itself, by the letter: none, as in curl.
+    if location.trim().is_empty() {
+        return Ok(None);
+    }
     if hops >= limit {
         return Err(error(format!("more than {limit} redirects")));
     }
-    let location = location_text(location.as_bytes());
     match url::join(base, location.trim()) {
         Ok(target) => Ok(Some(url::canonical(&target))),
         Err(cause) => Err(error(format!("the server redirects to what cannot be fetched: {cause}"))),

@@ -43,6 +43,10 @@ const STEP: usize = 16 * 1024;
 /// hundreds of MiB.
 const TURN: usize = 256 * 1024;
 
+/// Chunks, about a tenth of a millisecond's worth, after which others get their turn: a read may bring ten thousand of
+/// one byte each, and a server that sends nothing else never makes us wait.
+const CHUNKS: u32 = 128;
+
 /// The body memory of a run.
 #[derive(Debug, Clone)]
 pub struct BodyPool {
@@ -226,7 +230,15 @@ impl<'a> Reader<'a> {
             self.wait_for_memory(deadlines).await;
         }
         let mut pace = self.limits.rate.map(|rate| (Pace::new(rate, Duration::ZERO), Instant::now()));
+        let mut turn = 0;
         loop {
+            if turn == CHUNKS {
+                turn = 0;
+                if let Some(late) = others_first(deadlines).await {
+                    return Some(late);
+                }
+            }
+            turn += 1;
             let mut chunk = match deadlines.within_silence(source.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
@@ -236,14 +248,7 @@ impl<'a> Reader<'a> {
             deadlines.received(chunk.len());
             self.wire_size += chunk.len() as u64;
             self.progress.body_bytes(chunk.len() as u64);
-            if let Some((pace, start)) = &mut pace {
-                // After the last bytes too: most bodies come in one piece.
-                let wait = pace.read(chunk.len(), start.elapsed());
-                if let Err(late) = deadlines.within_whole(tokio::time::sleep(wait)).await {
-                    return Some(late.error(Stage::Body));
-                }
-                deadlines.pause_for(wait);
-            }
+            let length = chunk.len();
             loop {
                 let taken = self.collector.take(&mut chunk);
                 // All of a chunk has come, whatever of it is decoded: a bomb of one chunk is judged while it inflates.
@@ -254,9 +259,8 @@ impl<'a> Reader<'a> {
                     Ok(Taken::All) => break,
                     Ok(Taken::NeedsMemory) => self.wait_for_memory(deadlines).await,
                     Ok(Taken::Turn) => {
-                        tokio::task::yield_now().await;
-                        if let Some(late) = deadlines.passed() {
-                            return Some(late.error(Stage::Body));
+                        if let Some(late) = others_first(deadlines).await {
+                            return Some(late);
                         }
                     }
                     Err(Stop::Full) => return Some(too_large(self.limits.max_body.unwrap_or(u64::MAX))),
@@ -265,6 +269,14 @@ impl<'a> Reader<'a> {
             }
             if self.wire_size > self.wire_cap {
                 return Some(too_large(self.limits.max_body.unwrap_or(u64::MAX)));
+            }
+            if let Some((pace, start)) = &mut pace {
+                // After the last bytes too: most bodies come in one piece. They are kept before it, as it may be cut off.
+                let wait = pace.read(length, start.elapsed());
+                if let Err(late) = deadlines.within_whole(tokio::time::sleep(wait)).await {
+                    return Some(late.error(Stage::Body));
+                }
+                deadlines.pause_for(wait);
             }
         }
         self.collector.finish().err().map(broken)
@@ -301,6 +313,12 @@ impl<'a> Reader<'a> {
         }
         Body { bytes, wire_size: self.wire_size, truncated: failed, memory: memory.filter(|memory| memory.bytes() > 0) }
     }
+}
+
+/// Lets others have their turn. What never waits is late only if somebody looks, which is done here.
+async fn others_first(deadlines: &Deadlines) -> Option<FetchError> {
+    tokio::task::yield_now().await;
+    deadlines.passed().map(|late| late.error(Stage::Body))
 }
 
 fn broken(fault: Fault) -> FetchError {
@@ -476,6 +494,72 @@ mod tests {
         assert!(pool.try_reserve(Some(1)).is_none());
         drop(all);
         assert_eq!(pool.reserve(Some(1 << 40)).await.bytes(), 10 * 1024);
+    }
+
+    /// A body in chunks of one size, each of which is there when it is asked for.
+    struct Ready {
+        chunks: usize,
+        size: usize,
+        /// Nothing comes after them, and not even the end.
+        is_silent: bool,
+    }
+
+    impl Source for Ready {
+        fn announced(&self) -> Option<u64> {
+            None
+        }
+
+        async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+            if self.chunks == 0 {
+                return if self.is_silent { std::future::pending().await } else { Ok(None) };
+            }
+            self.chunks -= 1;
+            Ok(Some(Bytes::from(vec![b'x'; self.size])))
+        }
+    }
+
+    async fn read_within(whole: Duration, source: &mut Ready, rate: Option<u64>) -> (Body, Option<FetchError>) {
+        let pool = BodyPool::new(1024 * 1024);
+        let limits = Limits { pool: &pool, max_body: Some(1024 * 1024), max_ratio: None, beside_pool: false, rate };
+        let times =
+            super::super::deadlines::Times { whole: Some(whole), spent: Duration::ZERO, silence: None, speed: None };
+        let mut deadlines = Deadlines::new(Instant::now(), times);
+        read(source, Ok(None), limits, &mut deadlines, &Progress::default()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_tiny_chunks_lets_others_have_their_turn() {
+        let turns = std::cell::Cell::new(0);
+        let others = async {
+            loop {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut source = Ready { chunks: 100_000, size: 1, is_silent: false };
+        let reading = async {
+            let (body, error) = read_within(Duration::from_secs(1), &mut source, None).await;
+            assert_eq!((error, body.bytes.len()), (None, 100_000));
+        };
+        tokio::select! { biased; () = others => {}, () = reading => {} }
+        assert!(turns.get() >= 100_000 / CHUNKS, "{} turns", turns.get());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_always_ready_is_late_too() {
+        let mut source = Ready { chunks: 100_000, size: 1, is_silent: false };
+        let (body, error) = read_within(Duration::ZERO, &mut source, None).await;
+        assert_eq!(
+            (error.unwrap().kind, body.truncated, body.bytes.len()),
+            (ErrorKind::Timeout, true, CHUNKS as usize)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_before_a_pause_is_kept_when_the_pause_is_cut_off() {
+        let mut source = Ready { chunks: 1, size: 5000, is_silent: true };
+        let (body, error) = read_within(Duration::from_secs(4), &mut source, Some(1000)).await;
+        assert_eq!((error.unwrap().kind, body.truncated, body.bytes.len()), (ErrorKind::Timeout, true, 5000));
     }
 
     fn collector(granted: usize, cap: usize, exact: Option<usize>) -> Collector {

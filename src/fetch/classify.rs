@@ -269,8 +269,9 @@ fn starts_with(error: &(dyn Error + 'static), text: &str) -> bool {
 
 /// The message of the last cause: the layers above it say only who passed it on, and the outermost names the URL.
 fn innermost(error: &(dyn Error + 'static)) -> Box<str> {
-    let last = links(error).last().unwrap_or(error);
-    one_line(&last.to_string())
+    let text = links(error).last().unwrap_or(error).to_string();
+    // The library of TLS ends some texts with the address of its own pages.
+    one_line(text.split(": https://docs.rs/").next().unwrap_or_default())
 }
 
 /// Fit for a record and a terminal: servers have a say in some of these texts.

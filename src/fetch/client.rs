@@ -16,7 +16,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::Method;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, RANGE,
     TRANSFER_ENCODING, USER_AGENT,
 };
 use ipnet::IpNet;
@@ -155,8 +155,10 @@ pub struct Client {
     direct: [Direct; 2],
     /// By [`Kind::place`]: made when first needed, since the certificates of authorities alone cost 3 ms to read.
     secure: Box<[OnceLock<Secure>; Kind::COUNT]>,
-    /// For each proxy, by [`Kind::place`].
-    stacks: Vec<OnceLock<reqwest::Client>>,
+    /// Through the run's proxies.
+    proxied: Proxied,
+    /// Through those of jobs and of some hosts.
+    job_proxies: JobProxies<Proxied>,
     /// The run's headers, without and with its credentials.
     headers: HeaderMap,
     headers_with_credentials: HeaderMap,
@@ -171,9 +173,6 @@ pub struct Client {
     netrc: Option<Netrc>,
     cookies: Option<Arc<Cookies>>,
     pool: BodyPool,
-    /// Settings of the clients for proxies of jobs, but for the proxy.
-    of_job_proxies: Box<ClientSettings>,
-    job_proxies: JobProxies<Self>,
 }
 
 impl Client {
@@ -200,11 +199,9 @@ impl Client {
         if let Some(interface) = &settings.dial.interface {
             interface.check().map_err(ClientError::Interface)?;
         }
-        let stacks = (0..proxies.len() * Kind::COUNT).map(|_| OnceLock::new()).collect();
         let dial = Arc::new(settings.dial.clone());
         let names = Names::new(settings.dns, settings.dial.family, &settings.denied);
         let stack = StackSettings {
-            proxies,
             user_agent: headers.get(USER_AGENT).cloned(),
             names: names.clone(),
             tls: Box::new(Tls::new(&settings.tls)?),
@@ -221,7 +218,8 @@ impl Client {
             settings: stack,
             direct,
             secure: Box::default(),
-            stacks,
+            proxied: Proxied::through(proxies),
+            job_proxies: JobProxies::default(),
             headers,
             headers_with_credentials,
             read_timeout: settings.read_timeout,
@@ -234,9 +232,6 @@ impl Client {
             netrc: settings.netrc.clone(),
             cookies: settings.cookies.as_ref().map(Cookies::open).transpose()?.map(Arc::new),
             pool: BodyPool::new(settings.body_pool),
-            // Cookies and connections are the run's and the proxy's own.
-            of_job_proxies: Box::new(ClientSettings { cookies: None, ..settings.clone() }),
-            job_proxies: JobProxies::default(),
         })
     }
 
@@ -253,11 +248,11 @@ impl Client {
     }
 
     /// Whether the guard forbids a request by what its URL says.
-    fn is_refused(&self, request: &Request, proxied: bool) -> bool {
+    fn is_refused(&self, request: &Request, proxies: Option<&Proxies>) -> bool {
         let url = &request.url;
         let guard = self.settings.names.guard(request.guarded);
-        if proxied {
-            guard.forbids_literal(url) || (request.guarded && self.is_proxy(url))
+        if let Some(proxies) = proxies {
+            guard.forbids_literal(url) || (request.guarded && is_proxy(proxies, url))
         } else {
             // What was typed for the URL is judged where it is connected to.
             guard.forbids_literal(url) && !self.settings.dial.is_typed(url)
@@ -292,26 +287,21 @@ impl Client {
     }
 
     /// The stack of reqwest for a request through a proxy.
-    fn stack(&self, kind: Kind, proxy: &Chosen) -> Result<&reqwest::Client, FetchError> {
-        let place = &self.stacks[proxy.place * Kind::COUNT + kind.place()];
+    fn stack<'a>(&self, through: &'a Proxied, kind: Kind, proxy: &Chosen) -> Result<&'a reqwest::Client, FetchError> {
+        let place = &through.stacks[proxy.place * Kind::COUNT + kind.place()];
         if let Some(client) = place.get() {
             return Ok(client);
         }
         let config = self.settings.tls.config(kind.identity).map_err(|error| no_stack(&error))?;
-        let client = self.settings.proxied(kind, proxy, config).map_err(|error| no_stack(&error))?;
+        let client = self.settings.proxied(kind, through, proxy, config).map_err(|error| no_stack(&error))?;
         Ok(place.get_or_init(|| client))
     }
 
-    /// The guard lets the names of proxies pass, so a discovered link must not use that.
-    fn is_proxy(&self, url: &Url) -> bool {
-        matches!(url.host(), Some(Host::Domain(host)) if self.settings.proxies.names().iter().any(|name| **name == *host))
-    }
-
     /// What netrc says of the machine, if the URL does not; of a user without a password the password.
-    fn login_of_netrc<'a>(&'a self, request: &'a Request) -> Option<(&'a str, &'a str)> {
+    fn login_of_netrc<'a>(&'a self, request: &'a Request) -> Option<(&'a [u8], &'a [u8])> {
         let netrc = self.netrc.as_ref().filter(|_| request.credentials || request.logs_in)?;
         let user = match &request.user_info {
-            Some((user, password)) if password.is_empty() => Some(&**user),
+            Some((user, password)) if password.is_empty() => Some(user.as_bytes()),
             Some(_) => return None,
             None => None,
         };
@@ -324,7 +314,7 @@ impl Client {
         host_headers::add(&self.hosts, request, &mut headers);
         // As in curl a flag stands over the URL, and both over netrc.
         if !headers.contains_key(AUTHORIZATION) && !self.logs_in_nowhere {
-            let user_info = request.user_info.as_ref().map(|(user, password)| (&**user, &**password));
+            let user_info = request.user_info.as_ref().map(|(user, password)| (user.as_bytes(), password.as_bytes()));
             if let Some((user, password)) = self.login_of_netrc(request).or(user_info)
                 && let Some(value) = basic_authorization(user, password)
             {
@@ -342,6 +332,11 @@ impl Client {
         }
         headers
     }
+}
+
+/// The guard lets the names of proxies pass, so a discovered link must not use that.
+fn is_proxy(proxies: &Proxies, url: &Url) -> bool {
+    matches!(url.host(), Some(Host::Domain(host)) if proxies.names().iter().any(|name| **name == *host))
 }
 
 /// Why no stack could be made.
@@ -387,31 +382,24 @@ impl Fetcher for Client {
 }
 
 impl Client {
-    /// Through the proxy of a job.
-    async fn beside(&self, proxy: &str, request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
-        let made: Result<Arc<Self>, ClientError> = self.job_proxies.client(proxy, || {
-            // None at all, if it is empty.
-            let only = Some(proxy).filter(|proxy| !proxy.is_empty()).map(str::to_owned);
-            let settings = ClientSettings { proxy: Some(only.into_iter().collect()), ..(*self.of_job_proxies).clone() };
-            // Body memory is one for the whole run.
-            Ok(Self { pool: self.pool.clone(), ..Self::new(&settings)? })
-        });
-        match made {
-            Ok(client) => client.exchange(request, jar).await,
-            Err(error) => {
-                let message = one_line(&error.to_string());
-                let error = FetchError::permanent(ErrorKind::Proxy, Stage::Connect, message).before_sending();
-                Attempt { error: Some(error), ..Attempt::default() }
-            }
-        }
+    /// The stacks for a proxy that a job or a host has of its own; empty is none.
+    fn beside(&self, proxy: &str) -> Result<Arc<Proxied>, FetchError> {
+        let only = Some(proxy).filter(|proxy| !proxy.is_empty());
+        let made = self.job_proxies.of(proxy, || self.proxied.proxies.instead(only).map(Proxied::through));
+        made.map_err(|error| {
+            let message = one_line(&error.to_string());
+            FetchError::permanent(ErrorKind::Proxy, Stage::Connect, message).before_sending()
+        })
     }
 
     async fn exchange(&self, mut request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
-        if let Some(proxy) = request.proxy.take() {
-            return Box::pin(self.beside(&proxy, request, jar)).await;
-        }
-        let proxy = self.settings.proxies.of(&request.url);
-        if self.is_refused(&request, proxy.is_some()) {
+        let beside = match request.proxy.take().map(|proxy| self.beside(&proxy)).transpose() {
+            Ok(beside) => beside,
+            Err(error) => return Attempt { error: Some(error), ..Attempt::default() },
+        };
+        let through = beside.as_deref().unwrap_or(&self.proxied);
+        let proxy = through.proxies.of(&request.url);
+        if self.is_refused(&request, proxy.map(|_| &through.proxies)) {
             return Attempt { refusal: Some(SkipReason::PrivateAddress), ..Attempt::default() };
         }
         let start = Instant::now();
@@ -433,9 +421,10 @@ impl Client {
             beside_pool: request.beside_pool,
             rate: self.limit_rate,
         };
-        let whole = request.timeout.map(|time| time.saturating_sub(checked));
-        let times = Times { whole, silence: self.read_timeout, speed: self.lowest_speed };
-        let terms = Terms { times, body: limits, progress: &request.progress, decode: self.compressed };
+        let times =
+            Times { whole: request.timeout, spent: checked, silence: self.read_timeout, speed: self.lowest_speed };
+        let asks_for_part = headers.contains_key(RANGE);
+        let terms = Terms { times, body: limits, progress: &request.progress, decode: self.compressed, asks_for_part };
         let body = request.body.filter(|body| !body.is_empty());
         if proxy.is_none() && request.url.scheme() == "http" {
             let direct = &self.direct[usize::from(request.guarded)];
@@ -453,7 +442,7 @@ impl Client {
         if self.settings.dial.leads_elsewhere(&request.url) {
             return Attempt { proxy: Some(Arc::clone(&proxy.shown)), ..failed(led_elsewhere(&request.url)) };
         }
-        let client = match self.stack(kind, proxy) {
+        let client = match self.stack(through, kind, proxy) {
             Ok(client) => client,
             Err(error) => return failed(error),
         };
@@ -489,10 +478,24 @@ impl Kind {
     }
 }
 
+/// Stacks that go through proxies.
+#[derive(Debug)]
+struct Proxied {
+    proxies: Proxies,
+    /// For each proxy, by [`Kind::place`].
+    stacks: Vec<OnceLock<reqwest::Client>>,
+}
+
+impl Proxied {
+    fn through(proxies: Proxies) -> Self {
+        let stacks = (0..proxies.len() * Kind::COUNT).map(|_| OnceLock::new()).collect();
+        Self { proxies, stacks }
+    }
+}
+
 /// What all stacks are made of.
 #[derive(Debug)]
 struct StackSettings {
-    proxies: Proxies,
     names: Names,
     user_agent: Option<HeaderValue>,
     tls: Box<Tls>,
@@ -508,22 +511,34 @@ impl StackSettings {
         Secure::new(dialer, config, self.connect_timeout, self.idle_timeout)
     }
 
-    fn proxied(&self, kind: Kind, proxy: &Chosen, config: rustls::ClientConfig) -> reqwest::Result<reqwest::Client> {
-        let resolver = Resolver::new(&self.names, kind.guarded, Arc::clone(self.proxies.names()));
+    fn proxied(
+        &self,
+        kind: Kind,
+        through: &Proxied,
+        proxy: &Chosen,
+        config: rustls::ClientConfig,
+    ) -> reqwest::Result<reqwest::Client> {
+        let resolver = Resolver::new(&self.names, kind.guarded, Arc::clone(through.proxies.names()));
         let denied = self.names.guard(false);
         let names = ProxyNames::new(resolver, denied, proxy.address.clone(), Arc::clone(&self.dial));
+        let [plain, tunnelled] = proxy.rules(self.names.guard(kind.guarded).is_on(), self.user_agent.as_ref())?;
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
-            .proxy(proxy.rule(self.names.guard(kind.guarded).is_on()).clone())
+            .proxy(plain)
+            .proxy(tunnelled)
             .connector_layer(Watch)
             .dns_resolver(names)
             .tcp_nodelay(true)
             .pool_max_idle_per_host(self.max_idle_per_host)
             .pool_idle_timeout(self.idle_timeout)
             .http1_max_headers(MOST_HEADERS)
+            // As in `direct`.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             .http2_max_header_list_size(LONGEST_HEADERS)
             .tls_backend_preconfigured(config);
         if let Some(time) = self.connect_timeout {
@@ -533,10 +548,6 @@ impl StackSettings {
             None => {}
             Some(Interface::Address(address)) => builder = builder.local_address(*address),
             Some(Interface::Name(name)) => builder = builder.interface(name),
-        }
-        if let Some(agent) = &self.user_agent {
-            // For the CONNECT request, which has no other headers of ours.
-            builder = builder.user_agent(agent.clone());
         }
         builder.build()
     }
@@ -562,8 +573,8 @@ fn run_headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
 }
 
 /// RFC 7617. `user` and `password` as they are meant, not as a URL encodes them.
-fn basic_authorization(user: &str, password: &str) -> Option<HeaderValue> {
-    let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")));
+fn basic_authorization(user: &[u8], password: &[u8]) -> Option<HeaderValue> {
+    let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode([user, b":", password].concat()));
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
     Some(value)

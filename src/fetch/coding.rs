@@ -1,4 +1,5 @@
-//! Content codings: gzip, deflate, br, zstd, and several of them in a row (RFC 9110 8.4).
+//! Content codings: gzip, deflate, br, zstd, and several of them in a row (RFC 9110 8.4); and the same as transfer codings
+//! (RFC 9112 7.2), which are none of the content.
 //!
 //! Decoders are pushed into: wire bytes as they arrive, decoded bytes into a slice whose length the caller chooses. So a
 //! bomb never inflates beyond what the caller has room for, and a body that has to wait for memory can stop in the middle
@@ -9,12 +10,14 @@
 
 use brotli::{BrotliDecompressStream, BrotliResult, BrotliState, HeapAlloc, HuffmanCode};
 use flate2::{Decompress, FlushDecompress, Status};
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName};
 use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, Operation as _};
 
 /// Codings in a row. More than two are hardly ever meant.
 const MOST_CODINGS: usize = 5;
+
+const TOO_MANY: Fault = "more than five content codings";
 
 /// gzip members of one body. A file of 64 kB blocks (bgzip) has 256 in 16 MiB; an empty member is 20 bytes, and each
 /// costs a fresh decoder.
@@ -53,32 +56,18 @@ struct Between {
 }
 
 impl Pipeline {
-    /// None if the bytes are to be left as they are: no coding, or one that we do not know.
+    /// What undoes the transfer codings of a body, and if `contents` says so, those of its content too. None if its bytes
+    /// are to be left as they are: no coding, or one that we do not know.
     ///
     /// # Errors
     /// More codings than anybody needs.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Fault> {
-        if !headers.contains_key(CONTENT_ENCODING) {
-            return Ok(None);
+    pub(super) fn of(headers: &HeaderMap, contents: bool) -> Result<Option<Self>, Fault> {
+        // In the order in which they were applied.
+        let mut codings = if contents { listed(headers, &CONTENT_ENCODING)? } else { Vec::new() };
+        codings.extend(listed(headers, &TRANSFER_ENCODING)?);
+        if codings.len() > MOST_CODINGS {
+            return Err(TOO_MANY);
         }
-        let mut codings = Vec::new();
-        for value in headers.get_all(CONTENT_ENCODING) {
-            for name in value.as_bytes().split(|&byte| byte == b',') {
-                let coding = match name.trim_ascii().to_ascii_lowercase().as_slice() {
-                    b"" | b"identity" => continue,
-                    b"gzip" | b"x-gzip" => Coding::Gzip,
-                    b"deflate" => Coding::Deflate,
-                    b"br" => Coding::Brotli,
-                    b"zstd" => Coding::Zstd,
-                    _ => return Ok(None),
-                };
-                if codings.len() == MOST_CODINGS {
-                    return Err("more than five content codings");
-                }
-                codings.push(coding);
-            }
-        }
-        // They are listed in the order in which they were applied.
         let stages = codings.into_iter().rev().map(Stage::new).collect::<Result<Vec<_>, _>>()?;
         let between = Between { left: u64::MAX, turn: TURN };
         Ok((!stages.is_empty()).then_some(Self { stages, between }))
@@ -115,6 +104,29 @@ impl Pipeline {
     pub(super) fn finish(&self) -> Result<(), Fault> {
         if self.stages.iter().all(Stage::is_complete) { Ok(()) } else { Err("the coded body ends before its end") }
     }
+}
+
+/// The codings that a header lists; none of them if there is one that we do not know. Chunks are undone by the stack.
+fn listed(headers: &HeaderMap, header: &HeaderName) -> Result<Vec<Coding>, Fault> {
+    let mut codings = Vec::new();
+    for value in headers.get_all(header) {
+        for name in value.as_bytes().split(|&byte| byte == b',') {
+            let coding = match name.trim_ascii().to_ascii_lowercase().as_slice() {
+                b"" | b"identity" => continue,
+                b"chunked" if *header == TRANSFER_ENCODING => continue,
+                b"gzip" | b"x-gzip" => Coding::Gzip,
+                b"deflate" => Coding::Deflate,
+                b"br" => Coding::Brotli,
+                b"zstd" => Coding::Zstd,
+                _ => return Ok(Vec::new()),
+            };
+            if codings.len() == MOST_CODINGS {
+                return Err(TOO_MANY);
+            }
+            codings.push(coding);
+        }
+    }
+    Ok(codings)
 }
 
 /// One coding, with what the coding before it has given and it has not yet taken.
@@ -399,7 +411,7 @@ mod tests {
         for coding in codings {
             headers.append(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        Pipeline::of(&headers)
+        Pipeline::of(&headers, true)
     }
 
     /// Feeds `wire` in pieces, decoding `room` bytes at a time.

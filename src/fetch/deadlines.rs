@@ -14,6 +14,8 @@ use crate::model::fetch_error::{ErrorKind, FetchError, Stage};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     pub(super) whole: Option<Duration>,
+    /// Of the whole, what was over before the request began.
+    pub(super) spent: Duration,
     /// The longest silence in the body.
     pub(super) silence: Option<Duration>,
     pub(super) speed: Option<LowestSpeed>,
@@ -60,7 +62,7 @@ impl Late {
 impl Deadlines {
     pub(super) fn new(start: Instant, times: Times) -> Self {
         // A time too long for the clock is no limit.
-        let whole = times.whole.and_then(|time| start.checked_add(time));
+        let whole = times.whole.and_then(|time| start.checked_add(time.saturating_sub(times.spent)));
         Self { times, whole, window: None }
     }
 

@@ -176,8 +176,14 @@ impl Connection {
         let remote_addr = stream.inner().peer_addr().ok();
         let allowance = Allowance::default();
         let metered = Metered::new(stream.into_inner(), allowance.clone());
-        let (sender, connection) =
-            http1::Builder::new().max_headers(MOST_HEADERS).handshake(TokioIo::new(metered)).await?;
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(MOST_HEADERS)
+            // As curl and browsers read heads; RFC 9112 5.2 asks it of folded lines.
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true)
+            .handshake(TokioIo::new(metered))
+            .await?;
         // In a box: a connection moves often, and has some hundred bytes.
         let driver = Driver { connection: Some(Box::new(connection)) };
         Ok(Self { sender, driver, allowance, remote_addr, timings: None })

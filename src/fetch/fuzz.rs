@@ -92,7 +92,7 @@ type Decoded = (Vec<u8>, Option<Result<(), Fault>>);
 fn decode(codings: &'static str, wire: &[u8], piece: usize, room: usize) -> Decoded {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static(codings));
-    let mut pipeline = Pipeline::of(&headers).expect("few codings").expect("known codings");
+    let mut pipeline = Pipeline::of(&headers, true).expect("few codings").expect("known codings");
     pipeline.limit(8 << 20);
     let mut all = Vec::new();
     let mut out = vec![0; room + 1];

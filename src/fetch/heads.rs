@@ -2,20 +2,21 @@
 //!
 //! The stack caps one head, and not how many informational ones (RFC 9110 15.2) come before it: a server that sends
 //! nothing else keeps a thread busy until the deadline. And it reads on as long as there is something to read: a megabyte
-//! of a chunk size that is all zeros is read byte by byte, while everybody else waits. Decides those two caps only.
-//! Called by `direct` and `secure`.
+//! of a chunk size that is all zeros is read byte by byte, while everybody else waits. Nor does it mind how much it reads in
+//! one go. Decides those caps only. Called by `direct` and `secure`.
 //!
 //! Over HTTP/2 requests share what is read, and between heads come frames of other kinds, of which a client needs few: a
 //! flood of them (pings, settings, window updates) is work for us and next to none for its server. So they are counted as
 //! well, while no body of the connection is under way; a head begins the count anew.
 
+use std::future::Future as _;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
 /// Lines of a head over HTTP/1. The stack's own limit is 100, which sites with long security policies and many cookies
 /// come near; the head as a whole has 400 KiB.
@@ -28,7 +29,8 @@ pub(super) const LONGEST_HEADERS: u32 = 64 * 1024;
 /// Bytes until the head is complete: more than twice what the stack reads of one head, with the start of its body.
 const MOST: u64 = 1024 * 1024;
 
-/// Bytes after which others get their turn, over plain TCP.
+/// Bytes after which others get their turn, over plain TCP, and the most of one read: the stack's buffer grows to 500 kB for
+/// a fast server, and what it holds may be worth ten thousand times the work of a plain body.
 const TURN: usize = 64 * 1024;
 
 /// The same over TLS, where they may be frames of 9 bytes: some 2,000 of them take as long as 64 KiB of a body.
@@ -115,16 +117,17 @@ impl Drop for Answered {
 /// A connection whose reading is counted.
 #[derive(Debug)]
 pub(super) struct Metered<S> {
-    stream: S,
+    /// Its limit is of one read.
+    stream: Take<S>,
     allowance: Allowance,
     /// Bytes since others had their turn, and how many a turn has.
     turn: usize,
     longest_turn: usize,
 }
 
-impl<S> Metered<S> {
+impl<S: AsyncRead> Metered<S> {
     pub(super) fn new(stream: S, allowance: Allowance) -> Self {
-        Self { stream, allowance, turn: 0, longest_turn: TURN }
+        Self { stream: stream.take(TURN as u64), allowance, turn: 0, longest_turn: TURN }
     }
 
     /// For a connection of frames.
@@ -133,7 +136,7 @@ impl<S> Metered<S> {
     }
 
     pub(super) fn get_ref(&self) -> &S {
-        &self.stream
+        self.stream.get_ref()
     }
 }
 
@@ -141,10 +144,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.turn >= self.longest_turn {
             self.turn = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            // Not woken by ourselves: that is a turn before the timers and the other sockets are looked at.
+            return pin!(tokio::task::yield_now()).poll(cx).map(Ok);
         }
         let before = buffer.filled().len();
+        let longest = self.longest_turn as u64;
+        self.stream.set_limit(longest);
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let read = buffer.filled().len() - before;
         self.turn = if polled.is_ready() { self.turn + read } else { 0 };
@@ -155,9 +160,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        Pin::new(self.stream.get_mut()).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -165,19 +170,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        Pin::new(self.stream.get_mut()).poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(self.stream.get_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(self.stream.get_mut()).poll_shutdown(cx)
     }
 }
 
@@ -211,6 +216,16 @@ mod tests {
             assert!(metered.read_u8().await.is_err());
         };
         tokio::join!(sending, reading);
+    }
+
+    #[tokio::test]
+    async fn no_read_is_longer_than_a_turn() {
+        let all = vec![b'x'; 4 * TURN];
+        let mut metered = Metered::new(&all[..], Allowance::default());
+        let mut buffer = vec![0; 3 * TURN];
+        assert_eq!(metered.read(&mut buffer).await.unwrap(), TURN);
+        assert_eq!(metered.read(&mut buffer[..10]).await.unwrap(), 10);
+        assert_eq!(metered.read(&mut buffer).await.unwrap(), TURN);
     }
 
     #[tokio::test]

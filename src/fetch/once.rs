@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use http::header::CONTENT_RANGE;
 use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
 
@@ -21,14 +22,16 @@ pub(super) struct Terms<'a> {
     pub(super) times: Times,
     pub(super) body: Limits<'a>,
     pub(super) progress: &'a Progress,
-    /// Bodies are decoded, and not kept as they come.
+    /// Contents are decoded, and not kept as they come.
     pub(super) decode: bool,
+    /// The request has a `Range`.
+    pub(super) asks_for_part: bool,
 }
 
 impl Terms<'_> {
     /// What decodes a body with this head.
     fn pipeline(&self, headers: &HeaderMap) -> Result<Option<Pipeline>, Fault> {
-        if self.decode { Pipeline::of(headers) } else { Ok(None) }
+        Pipeline::of(headers, self.decode)
     }
 
     /// The end of every exchange whose head has just come: reads the body that follows it.
@@ -42,9 +45,23 @@ impl Terms<'_> {
         let first_byte = Some(start.elapsed());
         let pipeline = self.pipeline(&head.headers);
         self.progress.head(head.status);
-        let (body, error) = body::read(source, pipeline, self.body, deadlines, self.progress).await;
+        let (mut body, error) = body::read(source, pipeline, self.body, deadlines, self.progress).await;
+        // A part of what was asked for (RFC 9110 15.3.7), though it came whole.
+        body.truncated |= head.status == 206 && !self.asks_for_part && !is_all(&head.headers);
         Attempt { head: Some(head), body, error, first_byte, elapsed: start.elapsed(), ..Attempt::default() }
     }
+}
+
+/// Whether `Content-Range` (RFC 9110 14.4) says that a part is all there is.
+fn is_all(headers: &HeaderMap) -> bool {
+    let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    let numbers = range.and_then(|range| {
+        let (part, length) = range.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = part.split_once('-')?;
+        let number = |text: &str| text.trim().parse::<u64>().ok();
+        Some((number(first)?, number(last)?, number(length)?))
+    });
+    numbers.is_some_and(|(first, last, length)| first == 0 && last.checked_add(1) == Some(length))
 }
 
 /// Sends a request and reads its answer to the end. `route` is asked only if no head came.

@@ -6,10 +6,13 @@
 //! empty value means no proxy. The stack's own reading of the environment is not used: it takes `HTTP_PROXY`, and drops
 //! an address it cannot read without a word. Called by `client`.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use reqwest::Proxy;
 use url::{Host, Position, Url};
@@ -56,17 +59,22 @@ impl ProxyVariables {
 }
 
 /// One proxy.
-#[derive(Debug)]
 pub(super) struct Chosen {
-    rule: Proxy,
-    /// The same, but a SOCKS proxy is given addresses and no names.
-    rule_by_address: Proxy,
+    /// With its credentials.
+    url: Url,
     /// Its address without credentials.
     pub(super) shown: Arc<str>,
     /// Host, without brackets, and port.
     pub(super) address: (Box<str>, u16),
     /// Which of the run's proxies.
     pub(super) place: usize,
+}
+
+/// Without its credentials.
+impl fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Chosen").field(&self.shown).finish()
+    }
 }
 
 impl Chosen {
@@ -76,9 +84,15 @@ impl Chosen {
     }
 
     /// For the stack of requests that go through it. With `by_address` no SOCKS proxy looks a name up, so that the guard
-    /// knows what it connects to.
-    pub(super) fn rule(&self, by_address: bool) -> &Proxy {
-        if by_address { &self.rule_by_address } else { &self.rule }
+    /// knows what it connects to. `agent` is for requests for a tunnel, which have no other headers of ours.
+    ///
+    /// # Errors
+    /// None: the address was read before.
+    pub(super) fn rules(&self, by_address: bool, agent: Option<&HeaderValue>) -> reqwest::Result<[Proxy; 2]> {
+        let url = if by_address { by_address_of(self.url.clone()) } else { self.url.clone() };
+        let for_tunnels = agent.map(|agent| HeaderMap::from_iter([(USER_AGENT, agent.clone())])).unwrap_or_default();
+        // What is asked without a tunnel would get those headers instead of its own.
+        Ok([Proxy::http(url.clone())?, Proxy::https(url)?.headers(for_tunnels)])
     }
 }
 
@@ -89,7 +103,7 @@ pub(super) struct Proxies {
     /// By the scheme of the request's URL: those that its host may be given.
     http: Range<usize>,
     https: Range<usize>,
-    exceptions: Exceptions,
+    exceptions: Arc<Exceptions>,
     /// Domain names of the proxies.
     names: Arc<[Box<str>]>,
 }
@@ -105,10 +119,8 @@ impl Proxies {
         exceptions: Option<&str>,
         variables: &ProxyVariables,
     ) -> Result<Self, ProxyError> {
-        let read = |origin, text: Option<&str>| match text.map(str::trim) {
-            None | Some("") => Ok(None),
-            Some(text) => Ok(Some((origin, address(origin, text)?))),
-        };
+        let exceptions = exceptions.or(variables.no.as_deref()).unwrap_or_default();
+        let exceptions = Arc::new(Exceptions::read(exceptions));
         let mut urls = Vec::new();
         let (http, https);
         if let Some(texts) = explicit {
@@ -123,21 +135,38 @@ impl Proxies {
             urls.extend(read("https_proxy", variables.https.as_deref())?.or(all));
             https = http.end..urls.len();
         }
+        Self::of_urls(urls, http, https, exceptions)
+    }
+
+    /// One proxy, or none at all, with the exceptions of these.
+    ///
+    /// # Errors
+    /// Its address cannot be used.
+    pub(super) fn instead(&self, proxy: Option<&str>) -> Result<Self, ProxyError> {
+        let urls: Vec<_> = read("a job", proxy)?.into_iter().collect();
+        let all = 0..urls.len();
+        Self::of_urls(urls, all.clone(), all, Arc::clone(&self.exceptions))
+    }
+
+    fn of_urls(
+        urls: Vec<(&'static str, Url)>,
+        http: Range<usize>,
+        https: Range<usize>,
+        exceptions: Arc<Exceptions>,
+    ) -> Result<Self, ProxyError> {
         let names = urls.iter().filter_map(|(_, url)| match url.host() {
             Some(Host::Domain(name)) => Some(name.into()),
             _ => None,
         });
         let names = names.collect();
-        let exceptions = exceptions.or(variables.no.as_deref()).unwrap_or_default();
         let all = urls.into_iter().enumerate().map(|(place, (origin, url))| {
-            let shown = shown(&url);
+            // To be told of now, and not by a request.
+            Proxy::all(url.clone()).map_err(|error| ProxyError { origin, reason: error.to_string() })?;
             let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).into();
             let address = (host, url.port_or_known_default().unwrap_or(1080));
-            let rule = |url| Proxy::all(url).map_err(|error| ProxyError { origin, reason: error.to_string() });
-            let rule_by_address = rule(by_address(url.clone()))?;
-            Ok(Chosen { rule: rule(url)?, rule_by_address, shown, address, place })
+            Ok(Chosen { shown: shown(&url), url, address, place })
         });
-        Ok(Self { all: all.collect::<Result<_, _>>()?, http, https, exceptions: Exceptions::read(exceptions), names })
+        Ok(Self { all: all.collect::<Result<_, _>>()?, http, https, exceptions, names })
     }
 
     pub(super) fn names(&self) -> &Arc<[Box<str>]> {
@@ -168,7 +197,7 @@ pub(super) fn looks_names_up(shown: &str) -> bool {
 }
 
 /// The same SOCKS proxy, told addresses (RFC 1928 knows both). HTTP has no such choice: the name of the URL is all there is.
-fn by_address(mut address: Url) -> Url {
+fn by_address_of(mut address: Url) -> Url {
     let scheme = match address.scheme() {
         "socks4a" => "socks4",
         "socks5h" => "socks5",
@@ -238,6 +267,14 @@ impl Exceptions {
 /// Whether a host is this name, or ends in it after a dot.
 fn is_below(host: &str, name: &str) -> bool {
     !name.is_empty() && host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// None if there is no address.
+fn read(origin: &'static str, text: Option<&str>) -> Result<Option<(&'static str, Url)>, ProxyError> {
+    match text.map(str::trim) {
+        None | Some("") => Ok(None),
+        Some(text) => Ok(Some((origin, address(origin, text)?))),
+    }
 }
 
 /// Reads the address of a proxy.
@@ -336,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_socks_proxy_can_be_told_addresses() {
-        let of = |text: &str| by_address(address("-x", text).unwrap()).to_string();
+        let of = |text: &str| by_address_of(address("-x", text).unwrap()).to_string();
         assert_eq!(of("socks5h://me:x@proxy:9050"), "socks5://me:x@proxy:9050");
         assert_eq!(of("socks4a://proxy"), "socks4://proxy:1080");
         assert_eq!(of("http://proxy:80"), "http://proxy/");

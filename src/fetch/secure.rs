@@ -61,6 +61,10 @@ impl Secure {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(idle_timeout)
             .http1_max_headers(MOST_HEADERS)
+            // As in `direct`.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             .http2_max_header_list_size(LONGEST_HEADERS)
             .http2_initial_stream_window_size(heads::WINDOW)
             .build(Watched::around(connector));

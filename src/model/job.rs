@@ -28,7 +28,7 @@ pub enum JobKind {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {
     pub id: Option<Box<str>>,
-    /// As the line has it (methods are case-sensitive); None is the run's method.
+    /// In upper case, as all methods are; None is the run's method.
     pub method: Option<Box<str>>,
     /// Sent after the run's headers, and instead of those of the same name.
     pub headers: Vec<(Box<str>, Box<str>)>,

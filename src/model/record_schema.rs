@@ -198,7 +198,7 @@ fn content() -> Group {
         ("charset", "The charset that was used.", text_or_null()),
         ("size", "Bytes of the body after content decoding.", count()),
         ("wire_size", "Bytes of the body before content decoding.", count()),
-        ("truncated", "The body ended before its end.", yes_or_no()),
+        ("truncated", "The body ended before its end, or is a part of what was asked for.", yes_or_no()),
         (
             "digest",
             "SHA-256 of the decoded body (--with digest).",

@@ -261,10 +261,12 @@ fn read_mirrors(value: &RawValue) -> Result<Typed, String> {
 
 fn read_method(value: &RawValue) -> Result<Box<str>, String> {
     let method = read_string("method", value)?;
-    match Method::from_bytes(method.as_bytes()) {
+    // As with -X. Methods are case-sensitive, and all that exist are upper case: 'post' would be another.
+    let upper = method.to_ascii_uppercase();
+    match Method::from_bytes(upper.as_bytes()) {
         // It asks a proxy for a tunnel, and has no answer that could be a record.
         Ok(Method::CONNECT) => Err("'method' cannot be CONNECT".to_owned()),
-        Ok(_) => Ok(method.into()),
+        Ok(_) => Ok(upper.into()),
         Err(_) => Err(format!("'method' is not a method: '{}'", quoted(&method))),
     }
 }
@@ -435,7 +437,7 @@ mod tests {
         let put = spec(r#""method":"PUT","body_base64":"AP8=""#);
         assert_eq!((put.method.as_deref(), put.body.as_deref()), (Some("PUT"), Some(&b"\x00\xff"[..])));
         assert_eq!(spec(r#""body_base64":"AP8""#).body.as_deref(), Some(&b"\x00\xff"[..]));
-        assert_eq!(spec(r#""method":"purge""#).method.as_deref(), Some("purge"));
+        assert_eq!(spec(r#""method":"purge""#).method.as_deref(), Some("PURGE"));
 
         let json = spec(r#""json":{"a": [1, 2.50]},"headers":{"Accept":"text/plain"}"#);
         assert_eq!(json.body.as_deref(), Some(&br#"{"a": [1, 2.50]}"#[..]), "the text itself");
@@ -523,6 +525,7 @@ mod tests {
             (r#""method":"""#, "'method' is not a method: ''"),
             (r#""method":5"#, "'method' is not a string"),
             (r#""method":"CONNECT""#, "'method' cannot be CONNECT"),
+            (r#""method":"connect""#, "'method' cannot be CONNECT"),
             (r#""body":5"#, "'body' is not a string"),
             (r#""body_base64":"*""#, "'body_base64' is not base64"),
             (r#""body":"a","json":1"#, "more than one of 'body', 'body_base64' and 'json'"),

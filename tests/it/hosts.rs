@@ -38,6 +38,22 @@ fn headers_and_logins_go_to_their_hosts() {
 }
 
 #[test]
+fn a_typed_login_stands_over_a_table_however_either_is_said() {
+    let site = plain();
+    let sent = |table: &str, flags: &[&str]| {
+        let config = format!("[[host]]\nmatch = \"{}\"\n{table}\n", site.host());
+        let command = lycosa(["fetch", "--config", "c.toml", &site.url("/")]).args(flags.iter().copied());
+        command.file("c.toml", &config).run().exits(0);
+        site.log().pop().unwrap().header("authorization").map(str::to_owned)
+    };
+    let (header, user) = ("header = [\"Authorization: Bearer table\"]", "user = \"table:pw\"");
+    assert_eq!(sent(header, &[]).as_deref(), Some("Bearer table"), "the control");
+    assert_eq!(sent(header, &["-u", "flag:pw"]).as_deref(), Some("Basic ZmxhZzpwdw=="));
+    assert_eq!(sent(user, &["-H", "Authorization: Bearer flag"]).as_deref(), Some("Bearer flag"));
+    assert_eq!(sent(user, &["-H", "X-A: b"]).as_deref(), Some("Basic dGFibGU6cHc="), "another header is another thing");
+}
+
+#[test]
 fn a_login_of_a_table_is_not_for_links_nor_for_a_star() {
     let (named, other) = (plain(), plain());
     let targets = [named.url("/there"), other.url("/there")];

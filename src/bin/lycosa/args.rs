@@ -702,6 +702,8 @@ mod tests {
         assert!(error("resume d --continue").contains("write lycosa resume DIR, which goes on by itself"));
         assert!(error("resume d http://x/").contains("takes a directory and flags, not 'http://x/'"));
         assert!(error("fetch --zzzz").ends_with("all flags: lycosa fetch --help"));
+        assert!(error("fetch --digest").ends_with("all flags: lycosa fetch --help"));
+        assert!(error("fetch --quite").ends_with("did you mean '--quiet'?"));
         assert!(error("fetch --timeout 5sec u").starts_with("lycosa: --timeout: '5sec' is not a duration"));
         assert!(error("fetch --timeout 5sec u").ends_with("did you mean '5s'?"));
         assert!(error("fetch -m soon u").starts_with("lycosa: --timeout: 'soon'"));

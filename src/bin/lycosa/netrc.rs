@@ -24,8 +24,6 @@ pub fn read() -> Result<(Option<Netrc>, Option<String>), UsageError> {
         }
         Err(error) => return Err(UsageError::new(format!("-n: cannot read {}: {error}", path.display()))),
     };
-    let text = String::from_utf8(text)
-        .map_err(|_| UsageError::new(format!("-n: cannot read {}: it is not UTF-8", path.display())))?;
     let netrc =
         Netrc::parse(&text).map_err(|error| UsageError::new(format!("-n: cannot read {}: {error}", path.display())))?;
     Ok((Some(netrc), None))

@@ -140,13 +140,19 @@ fn unknown_flag(flag: &str, suggested: Option<&str>, words: &[OsString], command
         return foreign_error(flag, ours);
     }
     let error = UsageError::new(format!("unknown flag '{flag}'"));
-    match suggested {
+    match suggested.filter(|near| is_near(flag, near)) {
         Some(near) => error.with_hint(format!("did you mean '{near}'?")),
         None => match named(&words, command) {
             Some(named) => error.with_hint(format!("all flags: {named} --help")),
             None => error.with_hint("flags stand after the command: lycosa crawl --help"),
         },
     }
+}
+
+/// Whether one flag may be a slip for another. The parser's own measure counts the dashes as well, and takes `--digest` for
+/// `--quiet`.
+fn is_near(flag: &str, near: &str) -> bool {
+    strsim::jaro_winkler(flag.trim_start_matches('-'), near.trim_start_matches('-')) > 0.75
 }
 
 /// A word of runs that are kept, at the command that lacks it.

@@ -58,6 +58,40 @@ async fn a_coded_body_is_decoded_and_both_sizes_are_told() {
 }
 
 #[tokio::test]
+async fn a_folded_header_has_spaces_where_it_was_folded() {
+    let server = Server::start(|_| vec![ok("X-A: one\r\n two\r\n\tthree\r\n", b"")]).await;
+    let attempt = fetch(&server.url("/")).await;
+    assert_eq!(attempt.head.unwrap().headers["x-a"], "one two three");
+}
+
+#[tokio::test]
+async fn transfer_codings_are_undone_whether_contents_are_or_not() {
+    let text = "some text ".repeat(1000);
+    let once = gzip(text.as_bytes());
+    let twice = gzip(&once);
+    let chunked = |head: &str, body: &[u8]| {
+        let head = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{:x}\r\n", body.len());
+        vec![Act::Send([head.as_bytes(), body, b"\r\n0\r\n\r\n"].concat())]
+    };
+    for (head, wire, whole, as_it_came) in [
+        ("Transfer-Encoding: gzip, chunked", &once, text.as_bytes(), text.as_bytes()),
+        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", &once, text.as_bytes(), text.as_bytes()),
+        ("Content-Encoding: gzip\r\nTransfer-Encoding: x-gzip, chunked", &twice, text.as_bytes(), &once),
+        ("Transfer-Encoding: of-our-own, chunked", &once, &once, &once),
+    ] {
+        let answer = chunked(head, wire);
+        let server = Server::start(move |_| answer.clone()).await;
+        for (compressed, expected) in [(true, whole), (false, as_it_came)] {
+            let client = client_with(|settings| settings.compressed = compressed);
+            let attempt = client.fetch(get(&server.url("/"))).await;
+            assert_eq!(attempt.error, None, "{head}");
+            assert!(attempt.body.bytes == expected, "{head} {compressed}");
+            assert_eq!(attempt.body.wire_size, wire.len() as u64);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_broken_or_cut_coding_is_decode_and_keeps_what_came() {
     let text: Vec<u8> = (0..50_000u32).flat_map(|n| (n * n).to_le_bytes()).collect();
     let wire = gzip(&text);
@@ -327,11 +361,18 @@ async fn frames_right_and_wrong() {
             "hello",
         ),
         (
-            "a part",
-            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/10\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+            "a part that is all",
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/5\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
             None,
             "hello",
         ),
+        // Heads as curl and browsers read them.
+        ("a folded line", length("X-A: a\r\n b\r\nContent-Length: 5", "hello, you"), None, "hello"),
+        ("a length on a line of its own", length("Content-Length:\r\n 5", "hello, you"), None, "hello"),
+        ("a space before the colon", length("Content-Length : 5", "hello, you"), None, "hello"),
+        ("a line without a colon", length("no header\r\nContent-Length: 5", "hello, you"), None, "hello"),
+        ("a control character", length("X-A: \u{7}\r\nContent-Length: 5", "hello, you"), None, "hello"),
+        ("a NUL", length("X-A: \0\r\nContent-Length: 5", "hello"), Some((ErrorKind::Protocol, Stage::Head)), ""),
         ("an empty coded one", length("Content-Encoding: gzip\r\nContent-Length: 0", ""), None, ""),
         ("reset content", "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n".to_owned(), None, ""),
     ];
@@ -342,6 +383,25 @@ async fn frames_right_and_wrong() {
         assert_eq!(String::from_utf8_lossy(&attempt.body.bytes), body, "{name}");
         let cut = failure.is_some_and(|(_, stage)| stage == Stage::Body);
         assert_eq!((attempt.body.truncated, attempt.body.wire_size), (cut, body.len() as u64), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_told_where_the_whole_was_asked_for() {
+    for (range, is_all) in [
+        ("Content-Range: bytes 0-4/5\r\n", true),
+        ("Content-Range: bytes 0-4/10\r\n", false),
+        ("Content-Range: bytes 5-9/10\r\n", false),
+        ("Content-Range: bytes 0-4/*\r\n", false),
+        ("", false),
+    ] {
+        let answer = format!("HTTP/1.1 206 Partial Content\r\n{range}Content-Length: 5\r\n\r\nhello");
+        let server = Server::start(move |_| vec![send(&answer)]).await;
+        let attempt = fetch(&server.url("/")).await;
+        assert_eq!((attempt.error, attempt.body.truncated, attempt.body.bytes.len()), (None, !is_all, 5), "{range}");
+        let headers = vec![(http::header::RANGE, http::HeaderValue::from_static("bytes=0-4"))];
+        let attempt = client().fetch(Request { headers, ..get(&server.url("/")) }).await;
+        assert!(!attempt.body.truncated, "what was asked for");
     }
 }
 

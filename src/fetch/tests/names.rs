@@ -58,6 +58,23 @@ async fn a_name_is_asked_once_while_its_answer_holds() {
 }
 
 #[tokio::test]
+async fn a_job_with_a_proxy_of_its_own_or_none_asks_for_no_name_again() {
+    let (names, server) = (NameServer::start(loopback), page().await);
+    let client = asking(&names);
+    let url = format!("http://page.test:{}/", server.address.port());
+    for proxy in [None, Some(""), None, Some("")] {
+        let attempt = client.fetch(Request { proxy: proxy.map(Into::into), ..get(&url) }).await;
+        assert_eq!(status(&attempt), Some(200), "{:?}", attempt.error);
+    }
+    assert_eq!((names.times_asked("page.test"), server.connections()), (1, 1));
+    // The name of a proxy is one like any other.
+    let through = format!("http://page.test:{}", server.address.port());
+    let attempt = client.fetch(Request { proxy: Some(through.into()), ..get("http://other.test/") }).await;
+    assert_eq!(attempt.proxy.as_deref(), Some(&*format!("http://page.test:{}", server.address.port())));
+    assert_eq!((names.times_asked("page.test"), names.times_asked("other.test")), (1, 0));
+}
+
+#[tokio::test]
 async fn aliases_and_both_families_lead_to_the_server() {
     let (names, server) = (NameServer::start(loopback), page().await);
     let client = asking(&names);

@@ -6,7 +6,9 @@ use http::{HeaderName, HeaderValue, Method};
 use super::server::{Act, Server, ok, send};
 use super::*;
 use crate::fetch::client::ClientError;
+use crate::fetch::client::HostHeaders;
 use crate::model::record::SkipReason;
+use crate::policy::host_rules::HostPattern;
 
 async fn echo() -> Server {
     Server::start(|_| vec![ok("", b"")]).await
@@ -222,6 +224,24 @@ async fn a_proxy_gets_the_whole_url_and_the_password_in_its_own_header() {
     assert_eq!(&attempt.body.bytes[..], b"from the proxy", "{:?}", attempt.error);
     assert!(proxy.requests()[0].starts_with("GET http://example.test/page HTTP/1.1\r\n"));
     assert_eq!(sent(&proxy, "proxy-authorization"), ["Basic dXNlcjpwYXNz"]);
+}
+
+#[tokio::test]
+async fn a_table_takes_a_header_out_behind_a_proxy_too() {
+    let (server, proxy) = (echo().await, echo().await);
+    for through in [None, Some(vec![proxy.address.to_string()])] {
+        let last = if through.is_some() { &proxy } else { &server };
+        let client = client_with(|settings| {
+            settings.proxy = through;
+            settings.hosts = vec![HostHeaders {
+                patterns: vec![HostPattern::parse("127.0.0.1:*").unwrap()],
+                removed: vec![http::header::USER_AGENT],
+                ..HostHeaders::default()
+            }];
+        });
+        assert_eq!(status(&client.fetch(get(&server.url("/"))).await), Some(200));
+        assert!(sent(last, "user-agent").is_empty(), "{:?}", last.requests());
+    }
 }
 
 #[tokio::test]

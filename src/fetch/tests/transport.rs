@@ -192,6 +192,18 @@ async fn connections_start_from_the_interface() {
 }
 
 #[tokio::test]
+async fn files_are_read_once_whatever_proxy_a_job_has() {
+    let identity = Identity::new(IsCa::NoCa);
+    let server = Server::start_tls_as(|_| vec![ok("", b"")], &identity, None).await;
+    let (authorities, directory) = file(&identity.certificate());
+    let client = client_with(|settings| settings.tls.authorities = Some(authorities));
+    drop(directory);
+    let request = get(&format!("https://localhost:{}/", server.address.port()));
+    let attempt = client.fetch(Request { proxy: Some("".into()), ..request }).await;
+    assert_eq!(status(&attempt), Some(200), "{:?}", attempt.error);
+}
+
+#[tokio::test]
 async fn the_given_authorities_are_the_only_ones() {
     let (leaf, authority) = (Identity::new(IsCa::NoCa), Identity::of_authority());
     for identity in [&leaf, &authority] {

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
+use super::longest_request;
 use super::pages::links;
+use super::server::Cast;
+use super::table::{Silence, endless, head, row, verdict_of};
 use crate::support::*;
 
 const QUICK: [&str; 5] = ["fetch", "--retries", "0", "--breaker-failures", "0"];
@@ -80,6 +83,34 @@ fn many_large_bodies_at_once_keep_to_the_memory_pool() {
     let run = lycosa(arguments).lines(urls).run().exits(0);
     assert!(run.records().iter().all(|record| record["size"] == 16 << 20));
     assert!(run.peak_kib < 200 * 1024, "{} KiB", run.peak_kib);
+}
+
+#[test]
+fn a_body_in_tiny_chunks_holds_nobody_up_and_ends_in_time() {
+    const HEALTHY: usize = 200;
+    let tiny = [head("200 OK\nTransfer-Encoding: chunked"), endless("1\r\nz\r\n")];
+    let rows =
+        [row("tiny chunks without end", tiny, "failed 200 too_large/body truncated"), row("silence", [Silence], "")];
+    let cast = Cast::start(rows.to_vec(), false);
+    let urls: Vec<_> = cast.hosts.iter().map(|host| host.url()).collect();
+
+    let site = Site::start(|_: &Request| text("well"));
+    let others = (0..HEALTHY).map(|n| site.url(&format!("/{n}")));
+    let arguments = ["fetch", "--max-filesize", "1MiB", "--timeout", "60s", "--fail-on", "never"];
+    let run = lycosa(arguments).lines(std::iter::once(urls[0].clone()).chain(others)).run().exits(0);
+    let records = run.records();
+    assert_eq!(records.len(), HEALTHY + 1);
+    assert!(records[..HEALTHY].iter().all(|record| verdict_of(record) == "ok 200"), "all others end before it");
+    let last = &records[HEALTHY];
+    assert_eq!((verdict_of(last).as_str(), last["size"].as_u64()), (cast.hosts[0].row.want.verdict, Some(1 << 20)));
+
+    let records =
+        lycosa(QUICK).args(["--timeout", "1s", "--max-filesize", "1GiB"]).args(&urls).run().exits(1).records();
+    let of = |url: &str| records.iter().find(|record| field(record, "url") == url).unwrap();
+    let (busy, silent) = (of(&urls[0]), of(&urls[1]));
+    assert_eq!(verdict_of(busy), "failed 200 timeout/body truncated");
+    let (took, control) = (longest_request(busy), longest_request(silent));
+    assert!(took < 2.0 * control, "{took} ms, and a silent server takes {control} ms");
 }
 
 #[test]

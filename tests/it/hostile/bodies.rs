@@ -55,6 +55,7 @@ pub fn rows() -> Vec<Row> {
         row("204 with a body", [head("204 No Content\nContent-Length: 5"), send("hello"), Close], "ok 204"),
         row("304 with a body", [head("304 Not Modified\nContent-Length: 5"), send("hello"), Close], "ok 304"),
         row("206 that nobody asked for", [answer("206 Partial Content\nContent-Range: bytes 0-4/5", "hello")], "ok 206").size(5),
+        row("a part that nobody asked for", [answer("206 Partial Content\nContent-Range: bytes 0-4/10", "hello")], "ok 206 truncated").size(5),
         // What follows an answer is there before the next request is sent, and must not become its answer.
         waits(row("two answers to one request", [send(TWO_ANSWERS)], "ok 200")),
         waits(row("bytes on an idle connection", [page(NEXT), Pause(100), page("an answer to nothing")], "ok 200")),

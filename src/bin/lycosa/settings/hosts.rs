@@ -149,23 +149,27 @@ impl KeptTable {
     }
 }
 
+/// Settings that are sent as a header, and its name: such a line of `header` says the same.
+const SENT_AS: [(&str, &str); 3] = [("referer", "referer"), ("user", "authorization"), ("user-agent", "user-agent")];
+
 /// Takes out of the tables what was typed as a flag or stands in the environment. Of `header` that is the lines of the same
-/// name.
+/// name, and what says the same as another setting.
 pub fn settle(layers: &mut Layer) {
     let is_typed = |given: &&Given| matches!(given.origin, Origin::Flag(_) | Origin::Environment(_));
     let typed: Vec<(&'static str, Given)> =
         layers.iter().filter(|(_, given)| is_typed(given)).map(|(name, given)| (name, given.clone())).collect();
     let name_of = |line: &str| line.split([':', ';']).next().unwrap_or_default().trim().to_ascii_lowercase();
+    let lines = typed.iter().filter(|(name, _)| *name == "header").flat_map(|(_, given)| &given.texts);
+    let of_settings = SENT_AS.iter().filter(|(name, _)| typed.iter().any(|(typed, _)| typed == name));
+    let names: Vec<String> =
+        lines.map(|line| name_of(line)).chain(of_settings.map(|(_, sent)| (*sent).to_owned())).collect();
+    let said_in_lines = SENT_AS.iter().filter(|(_, sent)| names.iter().any(|name| name == sent)).map(|(name, _)| *name);
+    let gone: Vec<&str> =
+        typed.iter().map(|(name, _)| *name).filter(|name| *name != "header").chain(said_in_lines).collect();
     for table in layers.hosts_mut() {
-        for (name, given) in &typed {
-            match table.values.get_mut(name) {
-                Some(own) if *name == "header" => {
-                    let names: Vec<String> = given.texts.iter().map(|line| name_of(line)).collect();
-                    own.texts.retain(|line| !names.contains(&name_of(line)));
-                }
-                Some(_) => drop(table.values.remove(name)),
-                None => {}
-            }
+        table.values.retain(|name, _| !gone.contains(name));
+        if let Some(own) = table.values.get_mut("header") {
+            own.texts.retain(|line| !names.contains(&name_of(line)));
         }
     }
 }

@@ -56,7 +56,7 @@ impl RequestFlags {
             Some(name) if name.eq_ignore_ascii_case("CONNECT") => {
                 return Err(Bad::new("-X: CONNECT asks for a tunnel, not for a URL"));
             }
-            Some(name) => Method::from_bytes(name.to_uppercase().as_bytes())
+            Some(name) => Method::from_bytes(name.to_ascii_uppercase().as_bytes())
                 .map_err(|_| Bad::new(format!("-X: '{name}' is not a method")))?,
             None if self.head => Method::HEAD,
             None if body.is_some() => Method::POST,
@@ -90,6 +90,9 @@ fn form_part(text: &str) -> Result<Vec<u8>, Bad> {
 /// The text itself, or with `@` what a file or standard input (`@-`) holds.
 fn part(flag: &str, text: &str) -> Result<Vec<u8>, Bad> {
     let Some(path) = text.strip_prefix('@') else { return Ok(text.as_bytes().to_vec()) };
+    if path.is_empty() {
+        return Err(Bad::new(format!("{flag}: '@' without the name of a file")));
+    }
     let read = if path == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
@@ -336,6 +339,8 @@ mod tests {
         assert_eq!(RequestFlags::default().method_and_body().unwrap(), (Method::GET, None));
         let missing = RequestFlags { data: vec!["@/no/such".into()], ..RequestFlags::default() };
         assert!(missing.method_and_body().expect_err("missing").message.starts_with("-d: cannot read /no/such"));
+        let unnamed = RequestFlags { data: vec!["@".into()], ..RequestFlags::default() };
+        assert_eq!(unnamed.method_and_body().expect_err("no name").message, "-d: '@' without the name of a file");
         let bad = RequestFlags { method: Some("G T".into()), ..RequestFlags::default() };
         assert_eq!(bad.method_and_body().expect_err("space").message, "-X: 'G T' is not a method");
         let tunnel = RequestFlags { method: Some("connect".into()), ..RequestFlags::default() };
