@@ -9,6 +9,7 @@
 //! links, which connect to public addresses only; plain, with TLS (with and without the client certificate, which is a
 //! credential), and through each proxy. All but the plain ones are made when they are first needed.
 
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -366,17 +367,21 @@ impl Fetcher for Client {
         headers
     }
 
-    async fn fetch(&self, mut request: Request) -> Attempt {
+    /// (Not an async function, which would have room for the request twice.)
+    fn fetch(&self, mut request: Request) -> impl Future<Output = Attempt> + Send {
         if request.proxy.is_none() {
             request.proxy = host_headers::proxy(&self.hosts, &request.url).map(Into::into);
         }
         let jar = self.cookies.as_ref().filter(|_| request.cookies);
-        let url = jar.map(|_| request.url.clone());
-        let attempt = self.exchange(request, jar).await;
-        if let (Some(jar), Some(url), Some(head)) = (jar, url, &attempt.head) {
-            jar.take_from(&url, &head.headers);
+        let url = jar.map(|_| Box::new(request.url.clone()));
+        let exchange = self.exchange(request, jar);
+        async move {
+            let attempt = exchange.await;
+            if let (Some(jar), Some(url), Some(head)) = (jar, url, &attempt.head) {
+                jar.take_from(&url, &head.headers);
+            }
+            attempt
         }
-        attempt
     }
 }
 
@@ -400,7 +405,51 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, mut request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
+    /// Over plain http straight to the server, or else in a box: what a request may ever await is memory of each. (Not an
+    /// async function, which would have room for the request twice.)
+    fn exchange<'s>(
+        &'s self,
+        mut request: Request,
+        jar: Option<&'s Arc<Cookies>>,
+    ) -> impl Future<Output = Attempt> + Send + 's {
+        let is_direct = request.url.scheme() == "http"
+            && request.proxy.is_none()
+            && self.settings.proxies.of(&request.url).is_none()
+            && !self.is_refused(&request, false);
+        let prepared = if is_direct { Ok(self.headers_with_cookies(&mut request, jar)) } else { Err(()) };
+        async move {
+            let Ok(headers) = prepared else { return Box::pin(self.exchange_otherwise(request, jar)).await };
+            let (method, body) = (std::mem::take(&mut request.method), request.body.take());
+            let direct = &self.direct[usize::from(request.guarded)];
+            let terms = self.terms(&request, Duration::ZERO);
+            direct.once(&request.url, method, headers, body.filter(|body| !body.is_empty()), terms).await
+        }
+    }
+
+    fn headers_with_cookies(&self, request: &mut Request, jar: Option<&Arc<Cookies>>) -> HeaderMap {
+        let mut headers = self.headers_for(request);
+        if let Some(jar) = jar {
+            jar.add_to(&request.url, &mut headers);
+        }
+        headers
+    }
+
+    /// What the exchange of a request may take, of whose time some has passed.
+    fn terms<'s>(&'s self, request: &'s Request, passed: Duration) -> Terms<'s> {
+        let body = Limits {
+            pool: &self.pool,
+            max_body: request.max_body,
+            max_ratio: self.max_ratio,
+            beside_pool: request.beside_pool,
+            rate: self.limit_rate,
+        };
+        let whole = request.timeout.map(|time| time.saturating_sub(passed));
+        let times = Times { whole, silence: self.read_timeout, speed: self.lowest_speed };
+        Terms { times, body, progress: &request.progress, decode: self.compressed }
+    }
+
+    /// Through a proxy, or with TLS; or not at all.
+    async fn exchange_otherwise(&self, mut request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
         if let Some(proxy) = request.proxy.take() {
             return Box::pin(self.beside(&proxy, request, jar)).await;
         }
@@ -415,25 +464,10 @@ impl Client {
             return Attempt { proxy: Some(Arc::clone(&proxy.shown)), ..headless.attempt(start.elapsed()) };
         }
         let checked = start.elapsed();
-        let mut headers = self.headers_for(&mut request);
-        if let Some(jar) = jar {
-            jar.add_to(&request.url, &mut headers);
-        }
-        let limits = Limits {
-            pool: &self.pool,
-            max_body: request.max_body,
-            max_ratio: self.max_ratio,
-            beside_pool: request.beside_pool,
-            rate: self.limit_rate,
-        };
-        let whole = request.timeout.map(|time| time.saturating_sub(checked));
-        let times = Times { whole, silence: self.read_timeout, speed: self.lowest_speed };
-        let terms = Terms { times, body: limits, progress: &request.progress, decode: self.compressed };
-        let body = request.body.filter(|body| !body.is_empty());
-        if proxy.is_none() && request.url.scheme() == "http" {
-            let direct = &self.direct[usize::from(request.guarded)];
-            return direct.once(&request.url, request.method, headers, body, terms).await;
-        }
+        let mut headers = self.headers_with_cookies(&mut request, jar);
+        let (method, body) = (std::mem::take(&mut request.method), request.body.take());
+        let body = body.filter(|body| !body.is_empty());
+        let terms = self.terms(&request, checked);
         // The other stacks write their own, which over HTTP/2 is no header.
         if headers.get(HOST).is_some_and(|host| *host == NO_HOST) {
             headers.remove(HOST);
@@ -443,7 +477,7 @@ impl Client {
         let kind = Kind { guarded: request.guarded, identity };
         let Some(proxy) = proxy else {
             return match self.secure(kind) {
-                Ok(secure) => Box::pin(secure.once(&request.url, request.method, headers, body, terms)).await,
+                Ok(secure) => secure.once(&request.url, method, headers, body, terms).await,
                 Err(error) => failed(error),
             };
         };
@@ -454,10 +488,10 @@ impl Client {
             Ok(client) => client,
             Err(error) => return failed(error),
         };
-        let mut message = reqwest::Request::new(request.method, request.url);
+        let mut message = reqwest::Request::new(method, request.url.clone());
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
-        let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, true))).await;
+        let attempt = once(client, message, terms, |url| Route::new(url, true)).await;
         let first_byte = attempt.first_byte.map(|time| time + checked);
         let elapsed = attempt.elapsed + checked;
         Attempt { proxy: Some(Arc::clone(&proxy.shown)), first_byte, elapsed, ..attempt }
