@@ -82,9 +82,8 @@ pub struct Errand {
     pub boarding: Boarding,
 }
 
-/// Performs the request and reports. A panic of ours ends the job as `internal`, not the run. (Not an async function, which
-/// would have room for the errand twice.)
-pub fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) -> impl Future<Output = ()> + Send {
+/// Performs the request and reports. A panic of ours ends the job as `internal`, not the run.
+pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
     let Errand {
         mut job,
         host,
@@ -101,24 +100,22 @@ pub fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) -> impl Future<O
         boarding,
     } = errand;
     let Boarding { id: flight, progress, cut } = boarding;
-    async move {
-        let request = build_request(&shop, &job, limits, Carries { credentials, guarded, beside_pool }, &progress);
-        let mut round =
-            Round { shop: &shop, host, limits, kind, probe, started, counted_at, in_budget, progress, reported: false };
-        let over = tokio::select! {
-            biased;
-            done = AssertUnwindSafe(async { round.go(&mut job, request).await }).catch_unwind() => Ok(done),
-            // What was under way is dropped here, and its connection with it.
-            Ok(why) = cut => Err(why),
-        };
-        let next = match over {
-            Ok(Ok(next)) => next,
-            Ok(Err(_)) => round.panicked(&mut job),
-            Err(why) => round.cut_off(&mut job, why),
-        };
-        // The dispatcher outlives its tasks; at the very end it may be gone, and with it the interest in this.
-        let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit, flight })));
-    }
+    let request = build_request(&shop, &job, limits, Carries { credentials, guarded, beside_pool }, &progress);
+    let mut round =
+        Round { shop: &shop, host, limits, kind, probe, started, counted_at, in_budget, progress, reported: false };
+    let over = tokio::select! {
+        biased;
+        done = AssertUnwindSafe(async { round.go(&mut job, request).await }).catch_unwind() => Ok(done),
+        // What was under way is dropped here, and its connection with it.
+        Ok(why) = cut => Err(why),
+    };
+    let next = match over {
+        Ok(Ok(next)) => next,
+        Ok(Err(_)) => round.panicked(&mut job),
+        Err(why) => round.cut_off(&mut job, why),
+    };
+    // The dispatcher outlives its tasks; at the very end it may be gone, and with it the interest in this.
+    let _ = shop.events.send(Event::Ended(Box::new(Ended { job, host, next, permit, flight })));
 }
 
 /// What was asked; nothing if no request could be made of the job.
@@ -151,21 +148,19 @@ struct Round<'a, F> {
 }
 
 impl<F: Fetcher> Round<'_, F> {
-    /// (Not an async function, which would have room for the request twice more.)
-    fn go(&mut self, job: &mut Job, request: Result<Request, FetchError>) -> impl Future<Output = Next> + Send {
-        let shop = self.shop;
+    /// (Not an async function, which would have room for the request twice.)
+    fn go(&mut self, job: &mut Job, mut request: Result<Request, FetchError>) -> impl Future<Output = Next> + Send {
         let (mut asked, mut sent, mut head) = (Asked::default(), None, None);
-        let fetching = request.map(|mut request| {
+        if let Ok(request) = &mut request {
             // A copy costs less than reading the URL again for the links of its page.
             asked = Asked { url: Some(request.url.clone()), method: request.method.clone() };
-            sent = self.sent(job, &request);
+            sent = self.sent(job, request);
             request.headers.extend(conditions(job));
-            head = self.sent_head(&request);
-            shop.fetcher.fetch(request)
-        });
+            head = self.sent_head(request);
+        }
         async move {
-            let mut attempt = match fetching {
-                Ok(fetching) => fetching.await,
+            let mut attempt = match request {
+                Ok(request) => self.shop.fetcher.fetch(request).await,
                 Err(error) => Attempt { error: Some(error), ..Attempt::default() },
             };
             attempt.sent = head;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::Method;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -374,14 +375,12 @@ impl Fetcher for Client {
         }
         let jar = self.cookies.as_ref().filter(|_| request.cookies);
         let url = jar.map(|_| Box::new(request.url.clone()));
-        let exchange = self.exchange(request, jar);
-        async move {
-            let attempt = exchange.await;
+        // (Nor an async block, which would have room for the exchange twice.)
+        self.exchange(request, jar).inspect(move |attempt| {
             if let (Some(jar), Some(url), Some(head)) = (jar, url, &attempt.head) {
                 jar.take_from(&url, &head.headers);
             }
-            attempt
-        }
+        })
     }
 }
 
