@@ -109,7 +109,8 @@ impl Direct {
         }
     }
 
-    /// Up to the response head. (Not an async function, which would have room for the message twice.)
+    /// Up to the response head.
+    #[expect(clippy::manual_async_fn, reason = "an async function would have room for the message twice")]
     fn exchange<'s>(
         &'s self,
         url: &'s Url,
