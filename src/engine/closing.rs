@@ -71,6 +71,7 @@ impl<F: Fetcher> Dispatcher<F> {
             retries_denied: self.tally.retries_denied,
             wire_bytes: self.tally.wire_bytes,
             panics: self.tally.panics,
+            fields: self.shop.desk.fields.summary(&self.settings),
         }
     }
 

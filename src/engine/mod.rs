@@ -31,6 +31,7 @@ mod delivery;
 mod dispatcher;
 mod event;
 mod expiry;
+pub mod fields;
 mod flights;
 mod hosts;
 pub mod input;
@@ -99,6 +100,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         run,
         settings: settings.clone(),
         clock,
+        fields: fields::FieldCounts::default(),
         needs_record: sinks.iter().any(|(_, sink)| sink.needs_record()),
         needs_json: sinks.iter().any(|(_, sink)| sink.needs_json()),
         needs_exchange: sinks.iter().any(|(_, sink)| sink.needs_exchange()),

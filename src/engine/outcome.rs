@@ -14,6 +14,7 @@ use sha2::Digest as _;
 
 use super::changes;
 use super::clock::Clock;
+use super::fields::FieldCounts;
 use super::outside;
 use super::settings::EngineSettings;
 use crate::fetch::body::Reservation;
@@ -38,6 +39,8 @@ pub struct Desk {
     pub run: Arc<str>,
     pub settings: Arc<EngineSettings>,
     pub clock: Clock,
+    /// What became of users' rules.
+    pub fields: FieldCounts,
     /// Some sink needs more than the JSON text.
     pub needs_record: bool,
     /// Some sink needs the JSON text.
@@ -157,6 +160,14 @@ impl Desk {
     #[must_use]
     pub fn wall_now(&self) -> WallTime {
         self.clock.wall(self.clock.now())
+    }
+
+    /// Whether users' rules read what came: that builds a tree, which is nothing for the run's own thread.
+    #[must_use]
+    pub fn builds_tree(&self, attempt: &Attempt) -> bool {
+        let reads =
+            |head: &Head| self.settings.fields.as_ref().is_some_and(|fields| fields.reads(&content_type(head).0));
+        attempt.head.as_ref().is_some_and(reads) && !attempt.body.bytes.is_empty()
     }
 
     /// The record of a job that ends with this attempt, and the links of its page.
@@ -395,6 +406,10 @@ impl Desk {
             record.charset = charset.map(Into::into);
             read.outlinks.extend(outlinks);
             read.words = words;
+        }
+        if let Some(url) = url.filter(|_| !body.is_empty()) {
+            let page = Page { url, media_type, header_charset, body: &body, agent: "" };
+            self.fields.fill(&self.settings, self.clock, record, &page);
         }
         if with.body && !self.settings.media_types.contains(media_type) {
             record.body = Some(None);

@@ -7,6 +7,10 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use tokio::sync::oneshot;
 
+/// Pages may be 512 elements deep, and some readers of them call themselves for each (the default of 2 MiB is too near).
+/// Only what is used is memory.
+const STACK: usize = 8 << 20;
+
 type Task = Box<dyn FnOnce() + Send>;
 
 /// Threads that are started at the first task and end when the pool is dropped.
@@ -109,7 +113,8 @@ fn start(threads: usize) -> mpsc::Sender<Task> {
     for number in 0..threads {
         let receiver = receiver.clone();
         // If the system gives no thread, those that run do the work; if none runs, `run` does it in place.
-        let _ = std::thread::Builder::new().name(format!("lycosa-parse-{number}")).spawn(move || {
+        let thread = std::thread::Builder::new().name(format!("lycosa-parse-{number}")).stack_size(STACK);
+        let _ = thread.spawn(move || {
             loop {
                 let task = match receiver.lock() {
                     Ok(receiver) => receiver.recv(),

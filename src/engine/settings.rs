@@ -1,5 +1,6 @@
 //! What the engine is told: resolved, no flags, no files.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::frontier::seen::SeenLimit;
 use crate::model::units::Rate;
+use crate::parse::fields::Fields;
 use crate::policy::accept::StatusSet;
 use crate::policy::breaker::BreakerSettings;
 use crate::policy::follow::Follow;
@@ -117,6 +119,8 @@ pub struct EngineSettings {
     pub with: With,
     /// Bodies of other types are in no record and no file; their links are followed all the same.
     pub media_types: MediaTypes,
+    /// What is looked for on pages, for the record's `data`.
+    pub fields: Option<Arc<Fields>>,
     /// Method of jobs that name none.
     pub method: Method,
     /// Body of jobs that bring none.
@@ -180,6 +184,7 @@ impl Default for EngineSettings {
             allow_private: false,
             with: With::default(),
             media_types: MediaTypes::default(),
+            fields: None,
             method: Method::GET,
             body: None,
             body_headers: Vec::new(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::fields::FieldsSummary;
 use super::outcome::Counted;
 use crate::model::fetch_error::ErrorKind;
 use crate::model::record::{Outcome, SkipReason};
@@ -122,6 +123,8 @@ pub struct Summary {
     pub output_error: Option<String>,
     /// Jobs that ended in a panic of ours (`internal`).
     pub panics: u64,
+    /// Of users' rules; None without any.
+    pub fields: Option<FieldsSummary>,
     /// Messages between threads: batches of records, bodies for the parse pool.
     pub crossings: u64,
 }

@@ -263,7 +263,7 @@ impl<F: Fetcher> Round<'_, F> {
             }
         };
         let saves = self.shop.bodies.is_some() && verdict.is_none();
-        if job.has_record() && !saves && self.is_inline(attempt.body.bytes.len()) {
+        if job.has_record() && !saves && self.is_inline(&attempt) {
             let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict, None);
             return Settled::Next(Next::Record { finished: Box::new(finished), outlinks });
         }
@@ -289,7 +289,7 @@ impl<F: Fetcher> Round<'_, F> {
                 Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token, led_to))
             }
             JobKind::Sitemap => self.sitemap(job, attempt).await,
-            JobKind::Typed | JobKind::Link if self.is_inline(attempt.body.bytes.len()) => {
+            JobKind::Typed | JobKind::Link if self.is_inline(&attempt) => {
                 let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict, saved);
                 Next::Record { finished: Box::new(finished), outlinks }
             }
@@ -328,8 +328,11 @@ impl<F: Fetcher> Round<'_, F> {
 
     /// Small bodies are read here; so are larger ones, for which it is a matter of a millisecond, while the pool is busy:
     /// bodies that wait for it are memory, and this thread has nothing better to do than to slow down.
-    fn is_inline(&self, size: usize) -> bool {
-        let pool = &self.shop.pool;
+    fn is_inline(&self, attempt: &Attempt) -> bool {
+        let (pool, size) = (&self.shop.pool, attempt.body.bytes.len());
+        if self.shop.desk.builds_tree(attempt) {
+            return false;
+        }
         size < INLINE_BODY || (size < BUSY_INLINE_BODY && pool.is_busy()) || pool.bytes() > MAX_WAITING_BODIES
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::words::{count, rate, size, time};
+use crate::engine::fields::FieldsSummary;
 use crate::engine::stats::{HostSummary, StoppedBy, Summary};
 use crate::model::record::Outcome;
 use crate::model::units::{Millis, WallTime};
@@ -60,9 +61,34 @@ pub fn text(summary: &Summary) -> String {
             &format!("{} not made: of all requests a fifth may be retries", tries(summary.retries_denied)),
         );
     }
+    if let Some(of_rules) = &summary.fields {
+        fields(&mut out, of_rules);
+    }
     ending(&mut out, summary);
     hosts(&mut out, summary);
     out
+}
+
+/// What is worth knowing of rules: which found nothing, and what they left out.
+fn fields(out: &mut String, fields: &FieldsSummary) {
+    const NAMED: usize = 10;
+    for name in fields.unmatched.iter().take(NAMED) {
+        line(out, 2, &format!("the rule {name} has matched nothing on {}", plural(fields.pages, "page")));
+    }
+    if let Some(more) = fields.unmatched.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        line(out, 2, &format!("nor have {more} other rules"));
+    }
+    let told = |counts: &BTreeMap<String, u64>| pairs(counts.iter().map(|(name, number)| (name.as_str(), *number)));
+    let given_up = pairs(fields.given_up.iter().map(|(why, number)| (*why, *number)));
+    for (what, pairs) in [
+        ("left out for want of a required field", told(&fields.lacking)),
+        ("values that are not of their type", told(&fields.unlike)),
+        ("pages given up, without data", given_up),
+    ] {
+        if !pairs.is_empty() {
+            line(out, 2, &format!("{what}: {pairs}"));
+        }
+    }
 }
 
 /// A line on the largest memory that the process had.
@@ -121,6 +147,7 @@ pub fn json(summary: &Summary, exit_code: u8, peak_memory: Option<u64>) -> Strin
         late: &summary.late,
         output_error: summary.output_error.as_deref(),
         internal_errors: summary.panics,
+        fields: summary.fields.as_ref().map(ToldFields::of),
         crossings: summary.crossings,
     };
     // Every key is a string, so this cannot fail.
@@ -165,6 +192,7 @@ struct Told<'a> {
     late: &'a [String],
     output_error: Option<&'a str>,
     internal_errors: u64,
+    fields: Option<ToldFields<'a>>,
     crossings: u64,
 }
 
@@ -192,6 +220,23 @@ struct ToldBreaker {
     probes: u32,
     closed: u32,
     given_up: bool,
+}
+
+/// Of users' rules: those that have matched nothing, and what was left out.
+#[derive(Serialize)]
+struct ToldFields<'a> {
+    pages: u64,
+    unmatched: &'a [String],
+    lacking: &'a BTreeMap<String, u64>,
+    unlike: &'a BTreeMap<String, u64>,
+    given_up: &'a BTreeMap<&'static str, u64>,
+}
+
+impl<'a> ToldFields<'a> {
+    fn of(fields: &'a FieldsSummary) -> Self {
+        let FieldsSummary { pages, unmatched, lacking, unlike, given_up } = fields;
+        Self { pages: *pages, unmatched, lacking, unlike, given_up }
+    }
 }
 
 impl<'a> ToldHost<'a> {
@@ -417,6 +462,7 @@ mod tests {
             commands: Vec::new(),
             output_error: None,
             panics: 0,
+            fields: None,
             crossings: 0,
         }
     }

@@ -1,9 +1,9 @@
 //! Charsets: which encoding a body is in, and its text.
 //!
 //! In order: a byte order mark, the `charset` of the content type, what the document says of itself (the first 1,024
-//! bytes of HTML, the declaration of XML), UTF-8 if the bytes are valid UTF-8, and else windows-1252, which is what
-//! pages without any of these are. Labels that are not known are passed over. Nothing here fails: what cannot be
-//! decoded becomes U+FFFD.
+//! bytes of HTML, the declaration of XML), UTF-8 if the bytes are valid UTF-8, and else what chardetng takes them for (of
+//! HTML and plain text; other text is windows-1252 then). Labels that are not known are passed over. Nothing here fails:
+//! what cannot be decoded becomes U+FFFD.
 //!
 //! Called by the HTML and the sitemap readers, and for `--with body`.
 //!
@@ -11,6 +11,7 @@
 
 use std::borrow::Cow;
 
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
 use memchr::{memchr, memchr2_iter, memmem};
 
@@ -32,6 +33,9 @@ pub enum Kind {
 /// How many bytes a declaration may be away from the start (WHATWG HTML 13.2.3.2).
 const PRESCAN: usize = 1024;
 
+/// How many bytes tell the encoding of a body that says nothing of it: menus and scripts may be the first of a page.
+const DETECTED: usize = 256 << 10;
+
 /// The encoding of a body. `header_charset` is the parameter of the content type, as the server wrote it.
 #[must_use]
 pub fn decide(kind: Kind, header_charset: Option<&str>, body: &[u8]) -> &'static Encoding {
@@ -52,7 +56,20 @@ pub fn decide(kind: Kind, header_charset: Option<&str>, body: &[u8]) -> &'static
     if let Some(encoding) = declared {
         return encoding;
     }
-    if Encoding::utf8_valid_up_to(body) == body.len() { UTF_8 } else { WINDOWS_1252 }
+    match kind {
+        _ if Encoding::utf8_valid_up_to(body) == body.len() => UTF_8,
+        Kind::Html | Kind::Text => detect(body),
+        Kind::Xml | Kind::Css => WINDOWS_1252,
+    }
+}
+
+/// What the bytes look like, by the frequencies of letters in languages.
+fn detect(body: &[u8]) -> &'static Encoding {
+    let start = &body[..body.len().min(DETECTED)];
+    // As browsers do: ISO-2022-JP hides markup in ASCII, and UTF-8 was looked for already.
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    detector.feed(start, start.len() == body.len());
+    detector.guess(None, Utf8Detection::Deny)
 }
 
 /// The text of a body without its byte order mark, and the label of the encoding that was used.
@@ -291,6 +308,22 @@ mod tests {
         assert_eq!(html(None, "é".as_bytes()), "utf-8");
         assert_eq!(html(None, b"\xe9"), "windows-1252");
         assert_eq!(html(None, b""), "utf-8");
+    }
+
+    #[test]
+    fn what_is_not_declared_is_detected() {
+        for (label, text) in [
+            ("shift_jis", "日本語のページです。ようこそ、これは文字コードの検査です。"),
+            ("euc-jp", "日本語のページです。ようこそ、これは文字コードの検査です。"),
+            ("windows-1251", "Съешь ещё этих мягких французских булок, да выпей чаю."),
+            ("euc-kr", "한국어 페이지입니다. 문자 인코딩을 검사합니다."),
+            ("big5", "這是一個沒有聲明編碼的網頁，我們要檢查它的文字。"),
+            ("windows-1252", "Ein Café in der Straße über dem Fluß, déjà vu."),
+        ] {
+            let encoding = Encoding::for_label(label.as_bytes()).unwrap();
+            let bytes = encoding.encode(text).0;
+            assert_eq!(html(None, &bytes), label);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::model::url::Url;
 pub mod charset;
 pub mod css;
 pub mod feed;
+pub mod fields;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod headers;

@@ -290,7 +290,7 @@ fn complaints(name: &str, module: &[String], source: &str) -> Vec<String> {
     found
 }
 
-fn rust_files(folder: &Path, out: &mut Vec<PathBuf>) {
+pub fn rust_files(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

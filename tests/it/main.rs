@@ -16,6 +16,7 @@
 //! - `race` is about jobs with mirrors: who wins, and how the others are let go.
 //! - `time` is about the deadline of one URL.
 //! - `state` is about runs that are kept on disk: killed at any moment, resumed, and none the worse for it.
+//! - `fields` is about `--extract` and `--rules`: what pages give by rules, and what is told of bad ones.
 //! - `faults` is about what a machine does to such a run: full and read-only disks, locks, versions, clocks.
 //! - `ending` is about exit codes, limits, signals, readers that stop or leave, and the summary.
 //! - `guard` is about the ways from a page into private networks, and about names.
@@ -53,6 +54,8 @@ mod demo;
 mod docs;
 mod ending;
 mod faults;
+mod fields;
+mod fuzz_workspace;
 mod guard;
 mod hostile;
 mod hosts;

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+pub mod extract;
 pub mod query;
 mod shorthand;
 pub mod state;
 
+use extract::{ExtractFlags, extract_command, extract_flags};
 use query::{QueryFlags, Question, query_command, query_flags};
 use state::{Keep, ResumeFlags, StatusFlags};
 
@@ -33,6 +35,7 @@ pub enum Typed {
     Resume(ResumeFlags),
     Status(StatusFlags),
     Audit(Box<AuditFlags>),
+    Extract(ExtractFlags),
     Config(ConfigAction),
     Demo,
     Generate(Artefact),
@@ -97,6 +100,7 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
         Some(("resume", matches)) => state::resume_flags(matches).map(Typed::Resume),
         Some(("status", matches)) => Ok(Typed::Status(state::status_flags(matches))),
         Some(("audit", matches)) => Ok(Typed::Audit(Box::new(audit_flags(matches)?))),
+        Some(("extract", matches)) => extract_flags(matches).map(Typed::Extract),
         Some(("demo", _)) => Ok(Typed::Demo),
         Some(("config", matches)) => Ok(Typed::Config(config_action(matches))),
         Some(("generate", matches)) => Ok(Typed::Generate(artefact(matches))),
@@ -275,6 +279,7 @@ pub fn command() -> Command {
         .subcommand(state::resume_command())
         .subcommand(state::status_command())
         .subcommands(Question::ALL.map(query_command))
+        .subcommand(extract_command())
         .subcommand(audit_command())
         .subcommand(
             Command::new("demo")
@@ -572,14 +577,14 @@ mod tests {
     fn flags_are_those_of_this_version() {
         let both = "accept allow-private breaker-cooldown breaker-failures breaker-wait cacert cache \
             cache-size cert color compressed concurrency config connect-timeout connect-to continue cookie \
-            cookie-jar deadline delay deny-cidr dns durability exec exec-timeout fail-early fail-on fallback format \
+            cookie-jar deadline delay deny-cidr dns durability exec exec-timeout extract fail-early fail-on fallback format \
             grace header hedge-after host-concurrency host-rate http-version http1.1 http2 input-file insecure \
-            interface ip-concurrency ip-version ipv4 ipv6 key limit-rate location log-format max-crawl-delay \
-            max-filesize max-memory max-pages max-ratio max-redirs max-retry-after media-type netrc no-config \
+            interface ip-concurrency ip-version ipv4 ipv6 key limit-rate location log-format markdown max-crawl-delay \
+            max-filesize max-memory max-pages max-ratio max-redirs max-retry-after media-type metadata netrc no-config \
             no-progress noproxy offline output pipe proxy quiet race rate read-timeout referer resolve retries \
-            retry-all robots save-bodies silent speed-limit \
+            retry-all robots rules save-bodies silent speed-limit \
             speed-time \
-            state strict-input summary throttle timeout url-deadline user user-agent verbose with";
+            state strict-input summary text throttle timeout url-deadline user user-agent verbose with";
         let only = [
             (
                 Run::Crawl,
@@ -601,8 +606,6 @@ mod tests {
             short.sort_unstable();
             assert_eq!(short.into_iter().collect::<String>(), letters);
         }
-        let later = "--extract a=b";
-        assert!(error(&format!("fetch {later} http://h/")).contains("unknown flag"), "{later}");
     }
 
     #[test]

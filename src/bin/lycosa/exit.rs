@@ -144,6 +144,7 @@ pub fn blank_summary() -> Summary {
         commands: Vec::new(),
         output_error: None,
         panics: 0,
+        fields: None,
         crossings: 0,
     }
 }

@@ -79,6 +79,7 @@ fn command() -> u8 {
         Ok(Typed::Run(flags)) => commands::run::run(&flags),
         Ok(Typed::Resume(flags)) => commands::state::resume(&flags),
         Ok(Typed::Status(flags)) => commands::state::status(&flags),
+        Ok(Typed::Extract(flags)) => commands::extract::run(&flags),
         Ok(Typed::Audit(flags)) => audit(&flags),
         Ok(Typed::Config(action)) => match commands::config::print(&action) {
             Ok((text, warnings)) => {

@@ -224,6 +224,9 @@ pub fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files
     for (flag, path) in flags.request.files() {
         files.reads(flag, Path::new(path));
     }
+    for path in flags.flags.get("rules").into_iter().flat_map(|given| &given.texts) {
+        files.reads("--rules", Path::new(path));
+    }
     let headers = flags.flags.get("header").map_or(&[][..], |given| &given.texts);
     for path in headers.iter().filter_map(|line| line.strip_prefix('@')).filter(|path| *path != "-") {
         files.reads("-H", Path::new(path));

@@ -5,6 +5,7 @@ pub mod conduct;
 pub mod config;
 pub mod demo;
 pub mod explain;
+pub mod extract;
 pub mod generate;
 pub mod robots;
 pub mod run;

@@ -12,6 +12,7 @@ pub mod bad;
 pub mod check;
 pub mod commands;
 pub mod cookies;
+pub mod fields;
 pub mod hosts;
 pub mod network;
 pub mod request;

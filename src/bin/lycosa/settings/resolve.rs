@@ -23,7 +23,7 @@ use super::network;
 use super::request::{Headers, RequestFlags};
 use super::table::LEAST_MEMORY;
 use super::values::Values;
-use super::{Layer, Origin, Run, UsageError, transport};
+use super::{Layer, Origin, Run, UsageError, fields, transport};
 use crate::exit::FailOn;
 use crate::netrc;
 
@@ -74,6 +74,7 @@ pub fn resolve(run: Run, layers: &Layer, flags: &RequestFlags) -> Result<Resolve
     engine.host_rules = layers.hosts().iter().map(|table| table.rule(places)).collect::<Result<_, _>>()?;
     let hosts = layers.hosts().iter().filter_map(|table| table.headers().transpose()).collect::<Result<_, _>>()?;
     engine.product_token = if agent.is_empty() { "lycosa".to_owned() } else { agent.to_owned() };
+    engine.fields = fields::resolve(layers)?;
     engine.method = method;
     // Content-Type describes the body: robots.txt and a GET after a redirect have none.
     let (about_body, plain) =

@@ -281,8 +281,11 @@ pub const SETTINGS: &[Setting] = &[
         .under(OUTPUT)
         .not_local(),
     Setting::new("exec-timeout", Kind::Duration, "DUR", "Time of one command of --exec, and for that of --pipe to read on; then it is ended").under(OUTPUT),
+    Setting::new("extract", Kind::Texts, "NAME=SELECTOR", "Put what the selector finds into data.NAME; behind it @ATTR, ::text, ::html, ::all (a list); /a/b in JSON; repeatable").under(OUTPUT),
     Setting::new("format", Kind::Word(FORMATS), "FORMAT", "Format of standard output (jsonl, json, csv)").under(OUTPUT),
-    Setting::new("media-type", Kind::Texts, "LIST", "Keep only bodies of these types (text/html, image/*) in records and files; links of the others are followed too; commas between")
+    Setting::new("markdown", Kind::Switch, "", "Put the main text of pages into data.markdown, with absolute links").under(OUTPUT),
+    Setting::new("media-type", Kind::Texts, "LIST", "Keep only bodies of these types (text/html, image/*) in records and files; links of the others are followed too; commas between").under(OUTPUT),
+    Setting::new("metadata", Kind::Switch, "", "Put into data.metadata what pages say of themselves: description, dates, Open Graph, JSON-LD, feeds …")
         .under(OUTPUT),
     Setting::new("ordered", Kind::Switch, "", "Records in the order of input, not of completion").only(Run::Fetch).under(OUTPUT),
     Setting::new("output", Kind::Texts, "FILE", "Write records to FILE, in the format of its ending, or FORMAT:FILE; '-' is standard output; repeatable")
@@ -290,8 +293,10 @@ pub const SETTINGS: &[Setting] = &[
         .under(OUTPUT)
         .not_local(),
     Setting::new("pipe", Kind::Text, "COMMAND", "Start COMMAND once, and write all records to its standard input; no shell").under(OUTPUT).not_local(),
+    Setting::new("rules", Kind::Text, "FILE", "Read rules for fields of pages from FILE (TOML): by URL, nested, typed").under(OUTPUT),
     Setting::new("save-bodies", Kind::Text, "DIR", "Save each body as a file below DIR, which its record names in body_file").under(OUTPUT).not_local(),
     Setting::new("summary", Kind::Text, "FILE", "Write the closing summary as JSON").under(OUTPUT).not_local(),
+    Setting::new("text", Kind::Switch, "", "Put the main text of pages into data.text, without menus and footers").under(OUTPUT),
     Setting::new(
         "with",
         Kind::Words(&["body", "links", "headers", "digest"]),
