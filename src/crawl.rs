@@ -53,17 +53,12 @@ mod state;
 
 pub use state::{State, StateOptions};
 
-/// Tasks polled in a row before the system is asked what else is ready. A connection that a server keeps busy is ready
-/// all the time, and with tokio's 61 everybody else waits for 61 turns of it: beside a flood of pings a crawl took four
-/// times as long.
-const TURNS: u32 = 8;
-
 /// The runtime for a run: of one thread, on which the run spawns its requests.
 ///
 /// # Errors
 /// The system gives no descriptors.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().event_interval(TURNS).build()
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// Everything a run needs, resolved.

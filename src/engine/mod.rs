@@ -42,6 +42,7 @@ pub mod ledger;
 mod limit;
 pub mod lookup;
 mod memory;
+mod origins;
 mod outcome;
 mod outside;
 mod pool;
@@ -116,6 +117,7 @@ pub async fn run<F: Fetcher>(parts: Parts<F>) -> stats::Summary {
         shop: Arc::new(worker::Workshop {
             fetcher,
             desk,
+            origins: origins::Origins::default(),
             pool,
             cache: cache.clone(),
             bodies,

@@ -2,6 +2,7 @@
 //! state: all it learns goes to the dispatcher as two events.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::changes::conditions;
 use super::clock::Clock;
 use super::event::{Answered, Ended, Event, HostId, Next, Remote, RobotsAnswer, Spot};
 use super::flights::{Boarding, Cut};
+use super::origins::Origins;
 use super::outcome::{BUSY_INLINE_BODY, Desk, INLINE_BODY, MAX_WAITING_BODIES, Verdict};
 use super::outside;
 use super::pool::ParsePool;
@@ -40,8 +42,6 @@ use crate::sinks::bodies::Bodies;
 pub mod reuse;
 mod saving;
 
-use reuse::Sent;
-
 /// Bytes of a sitemap after decoding: the protocol's own limit is 50 MB.
 pub(super) const SITEMAP_BODY: u64 = 50 << 20;
 
@@ -51,6 +51,7 @@ pub struct Workshop<F> {
     pub cache: Option<Arc<Cache>>,
     pub bodies: Option<Arc<Bodies>>,
     pub desk: Desk,
+    pub origins: Origins,
     pub pool: ParsePool,
     pub events: UnboundedSender<Event>,
     /// One sitemap is read at a time: unpacked it may have 50 MiB, which are of no pool.
@@ -99,12 +100,12 @@ pub async fn work<F: Fetcher>(shop: Arc<Workshop<F>>, errand: Errand) {
         boarding,
     } = errand;
     let Boarding { id: flight, progress, cut } = boarding;
-    let request = build_request(&shop.desk, &job, limits, Carries { credentials, guarded, beside_pool }, &progress);
+    let request = build_request(&shop, &job, limits, Carries { credentials, guarded, beside_pool }, &progress);
     let mut round =
         Round { shop: &shop, host, limits, kind, probe, started, counted_at, in_budget, progress, reported: false };
     let over = tokio::select! {
         biased;
-        done = AssertUnwindSafe(round.go(&mut job, request)).catch_unwind() => Ok(done),
+        done = AssertUnwindSafe(async { round.go(&mut job, request).await }).catch_unwind() => Ok(done),
         // What was under way is dropped here, and its connection with it.
         Ok(why) = cut => Err(why),
     };
@@ -124,6 +125,13 @@ struct Asked {
     method: Method,
 }
 
+/// What the last exchange of a hop came to.
+enum Settled {
+    Next(Next),
+    /// The end of the job, which waits for others: its body is saved or read elsewhere, or it has no record.
+    Over(Box<(Attempt, Option<Verdict>)>),
+}
+
 /// One request under way.
 struct Round<'a, F> {
     shop: &'a Arc<Workshop<F>>,
@@ -140,55 +148,46 @@ struct Round<'a, F> {
 }
 
 impl<F: Fetcher> Round<'_, F> {
-    async fn go(&mut self, job: &mut Job, request: Result<Request, FetchError>) -> Next {
-        // A copy costs less than reading the URL again for the links of its page.
-        let (asked, sent, attempt) = match request {
-            Ok(mut request) => {
-                let asked = Asked { url: Some(request.url.clone()), method: request.method.clone() };
-                let sent = self.sent(job, &request);
-                if let Some(next) = self.only_if_cached(job, sent.as_ref()) {
-                    return next;
-                }
-                request.headers.extend(conditions(job));
-                let head = self.sent_head(&request);
-                let attempt = self.shop.fetcher.fetch(request).await;
-                (asked, sent, Attempt { sent: head, ..attempt })
-            }
-            Err(error) => (Asked::default(), None, Attempt { error: Some(error), ..Attempt::default() }),
-        };
-        self.progress.reading();
-        let (verdict, answered) = self.weigh(job, &asked, &attempt);
-        self.report(answered);
-        match verdict {
-            retry::Verdict::Retry => Next::Retry,
-            retry::Verdict::Refused(_) | retry::Verdict::Anew => Next::Again,
-            verdict @ (retry::Verdict::RateLimited | retry::Verdict::Final) => {
-                let refused = verdict == retry::Verdict::RateLimited;
-                self.conclude(job, &asked, sent, attempt, refused).await
-            }
+    /// (Not an async function, which would have room for the request twice.)
+    fn go(&mut self, job: &mut Job, mut request: Result<Request, FetchError>) -> impl Future<Output = Next> + Send {
+        let (mut asked, mut sent, mut head, mut unasked) = (Asked::default(), None, None, None);
+        if let Ok(request) = &mut request {
+            // A copy costs less than reading the URL again for the links of its page.
+            asked = Asked { url: Some(request.url.clone()), method: request.method.clone() };
+            sent = self.sent(job, request);
+            unasked = self.only_if_cached(job, sent.as_deref()).map(Box::new);
+            request.headers.extend(conditions(job));
+            head = self.sent_head(request);
         }
-    }
-
-    /// The last exchange of a hop is over. `refused`: the server has refused once too often.
-    async fn conclude(
-        &self,
-        job: &mut Job,
-        asked: &Asked,
-        sent: Option<Sent>,
-        attempt: Attempt,
-        refused: bool,
-    ) -> Next {
-        let shelved = match sent {
-            // In a box: what a request may ever await is memory of each, and most runs have no cache.
-            Some(sent) => Box::pin(self.shelve(job, &sent, attempt, refused)).await,
-            None => Some(attempt),
-        };
-        match shelved {
-            Some(attempt) if refused && !attempt.from_cache => {
-                self.close(job, asked, attempt, Some(Verdict::Skipped(SkipReason::RateLimited))).await
+        async move {
+            if let Some(next) = unasked {
+                return *next;
             }
-            Some(attempt) => self.settle(job, asked, attempt).await,
-            None => Next::Again,
+            let mut attempt = match request {
+                Ok(request) => self.shop.fetcher.fetch(request).await,
+                Err(error) => Attempt { error: Some(error), ..Attempt::default() },
+            };
+            attempt.sent = head;
+            self.progress.reading();
+            let (verdict, answered) = self.weigh(job, &asked, &attempt);
+            self.report(answered);
+            let refused = match verdict {
+                retry::Verdict::Retry => return Next::Retry,
+                retry::Verdict::Refused(_) | retry::Verdict::Anew => return Next::Again,
+                retry::Verdict::RateLimited => true,
+                retry::Verdict::Final => false,
+            };
+            // What may await more than the exchange stands in boxes: it is rare, and would be memory of each request.
+            if let Some(sent) = sent {
+                match Box::pin(self.shelve(job, &sent, attempt, refused)).await {
+                    Some(shelved) => attempt = shelved,
+                    None => return Next::Again,
+                }
+            }
+            match self.settle(job, &asked, attempt, refused) {
+                Settled::Next(next) => next,
+                Settled::Over(over) => Box::pin(self.close(job, &asked, *over)).await,
+            }
         }
     }
 
@@ -248,32 +247,42 @@ impl<F: Fetcher> Round<'_, F> {
         let _ = self.shop.events.send(Event::Answered(answered));
     }
 
-    /// The final answer of a hop: a redirect, or the end of the job.
-    async fn settle(&self, job: &mut Job, asked: &Asked, attempt: Attempt) -> Next {
-        if let Some(reason) = attempt.refusal {
-            return self.close(job, asked, attempt, Some(Verdict::Skipped(reason))).await;
-        }
-        if outside::ask_with_get(job, &asked.method, &attempt) {
-            return Next::Again;
-        }
-        match redirect_target(&attempt, job, asked, self.redirect_limit(job)) {
-            Ok(Some(target)) => {
-                Next::Hop { target: target.into_boxed_str(), status: attempt.head.map_or(0, |h| h.status) }
+    /// The last exchange of a hop is over: a redirect, or the end of the job, at once if that takes no waiting. `refused`:
+    /// the server has refused once too often.
+    fn settle(&self, job: &mut Job, asked: &Asked, attempt: Attempt, refused: bool) -> Settled {
+        let verdict = if refused && !attempt.from_cache {
+            Some(Verdict::Skipped(SkipReason::RateLimited))
+        } else if let Some(reason) = attempt.refusal {
+            Some(Verdict::Skipped(reason))
+        } else if outside::ask_with_get(job, &asked.method, &attempt) {
+            return Settled::Next(Next::Again);
+        } else {
+            match redirect_target(&attempt, job, asked, self.redirect_limit(job)) {
+                Ok(Some(target)) => {
+                    let (target, status) = (target.into_boxed_str(), attempt.head.map_or(0, |head| head.status));
+                    return Settled::Next(Next::Hop { target, status });
+                }
+                Ok(None) => None,
+                Err(error) => Some(Verdict::Failed(error)),
             }
-            Ok(None) => self.close(job, asked, attempt, None).await,
-            Err(error) => self.close(job, asked, attempt, Some(Verdict::Failed(error))).await,
+        };
+        let saves = self.shop.bodies.is_some() && verdict.is_none();
+        if job.has_record() && !saves && self.is_inline(&attempt) {
+            let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict, None);
+            return Settled::Next(Next::Record { finished: Box::new(finished), outlinks });
         }
+        Settled::Over(Box::new((attempt, verdict)))
     }
 
     fn redirect_limit(&self, job: &Job) -> u32 {
         if job.has_record() { self.shop.desk.settings.max_redirs } else { robots::MAX_REDIRECTS }
     }
 
-    /// The end of the job: reads the page and writes the record, large bodies on the parse pool.
-    async fn close(&self, job: &mut Job, asked: &Asked, attempt: Attempt, verdict: Option<Verdict>) -> Next {
+    /// The end of the job: saves the body, reads the page and writes the record, large bodies on the parse pool.
+    async fn close(&self, job: &mut Job, asked: &Asked, (attempt, verdict): (Attempt, Option<Verdict>)) -> Next {
         let saved = match &self.shop.bodies {
             Some(bodies) if job.has_record() && verdict.is_none() => {
-                Box::pin(saving::save(bodies, &self.shop.desk, job, &attempt)).await
+                saving::save(bodies, &self.shop.desk, job, &attempt).await
             }
             _ => None,
         };
@@ -283,13 +292,12 @@ impl<F: Fetcher> Round<'_, F> {
                 let led_to = (!is_home).then_some(&*job.url);
                 Next::Robots(robots_answer(attempt, &self.shop.desk.settings.product_token, led_to))
             }
-            JobKind::Sitemap => Box::pin(self.sitemap(job, attempt)).await,
+            JobKind::Sitemap => self.sitemap(job, attempt).await,
             JobKind::Typed | JobKind::Link if self.is_inline(&attempt) => {
                 let (finished, outlinks) = self.shop.desk.answer(job, asked.url.as_ref(), attempt, verdict, saved);
                 Next::Record { finished: Box::new(finished), outlinks }
             }
-            // In a box, as it is rare: what a request may ever await is memory of each.
-            JobKind::Typed | JobKind::Link => Box::pin(self.close_on_pool(job, asked, attempt, verdict, saved)).await,
+            JobKind::Typed | JobKind::Link => self.close_on_pool(job, asked, attempt, verdict, saved).await,
         }
     }
 
@@ -567,16 +575,16 @@ struct Carries {
     beside_pool: bool,
 }
 
-fn build_request(
-    desk: &Desk,
+fn build_request<F>(
+    shop: &Workshop<F>,
     job: &Job,
     limits: HostLimits,
     Carries { credentials, guarded, beside_pool }: Carries,
     progress: &Arc<Progress>,
 ) -> Result<Request, FetchError> {
-    let settings = &desk.settings;
+    let (desk, settings) = (&shop.desk, &shop.desk.settings);
     let invalid = |what: String| FetchError::permanent(ErrorKind::InvalidInput, Stage::Send, what).before_sending();
-    let url = url::parse(&job.url).map_err(|cause| invalid(cause.to_string()))?;
+    let url = shop.origins.parse(&job.url).map_err(|cause| invalid(cause.to_string()))?;
     let method = Method::from_bytes(desk.method(job).as_bytes()).map_err(|cause| invalid(cause.to_string()))?;
     let mut request = Request {
         url,

@@ -9,11 +9,13 @@
 //! links, which connect to public addresses only; plain, with TLS (with and without the client certificate, which is a
 //! credential), and through each proxy. All but the plain ones are made when they are first needed.
 
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::Method;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, RANGE,
@@ -367,17 +369,19 @@ impl Fetcher for Client {
         self.settings.tls.identity().filter(|_| shown)
     }
 
-    async fn fetch(&self, mut request: Request) -> Attempt {
+    /// (Not an async function, which would have room for the request twice.)
+    fn fetch(&self, mut request: Request) -> impl Future<Output = Attempt> + Send {
         if request.proxy.is_none() {
             request.proxy = host_headers::proxy(&self.hosts, &request.url).map(Into::into);
         }
         let jar = self.cookies.as_ref().filter(|_| request.cookies);
-        let url = jar.map(|_| request.url.clone());
-        let attempt = self.exchange(request, jar).await;
-        if let (Some(jar), Some(url), Some(head)) = (jar, url, &attempt.head) {
-            jar.take_from(&url, &head.headers);
-        }
-        attempt
+        let url = jar.map(|_| Box::new(request.url.clone()));
+        // (Nor an async block, which would have room for the exchange twice.)
+        self.exchange(request, jar).inspect(move |attempt| {
+            if let (Some(jar), Some(url), Some(head)) = (jar, url, &attempt.head) {
+                jar.take_from(&url, &head.headers);
+            }
+        })
     }
 }
 
@@ -392,7 +396,51 @@ impl Client {
         })
     }
 
-    async fn exchange(&self, mut request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
+    /// Over plain http straight to the server, or else in a box: what a request may ever await is memory of each. (Not an
+    /// async function, which would have room for the request twice.)
+    fn exchange<'s>(
+        &'s self,
+        mut request: Request,
+        jar: Option<&'s Arc<Cookies>>,
+    ) -> impl Future<Output = Attempt> + Send + 's {
+        let is_direct = request.url.scheme() == "http"
+            && request.proxy.is_none()
+            && self.proxied.proxies.of(&request.url).is_none()
+            && !self.is_refused(&request, None);
+        let prepared = if is_direct { Ok(self.headers_with_cookies(&mut request, jar)) } else { Err(()) };
+        async move {
+            let Ok(headers) = prepared else { return Box::pin(self.exchange_otherwise(request, jar)).await };
+            let (method, body) = (std::mem::take(&mut request.method), request.body.take());
+            let direct = &self.direct[usize::from(request.guarded)];
+            let terms = self.terms(&request, &headers, Duration::ZERO);
+            direct.once(&request.url, method, headers, body.filter(|body| !body.is_empty()), terms).await
+        }
+    }
+
+    fn headers_with_cookies(&self, request: &mut Request, jar: Option<&Arc<Cookies>>) -> HeaderMap {
+        let mut headers = self.headers_for(request);
+        if let Some(jar) = jar {
+            jar.add_to(&request.url, &mut headers);
+        }
+        headers
+    }
+
+    /// What the exchange of a request may take, of whose time some is spent.
+    fn terms<'s>(&'s self, request: &'s Request, headers: &HeaderMap, spent: Duration) -> Terms<'s> {
+        let body = Limits {
+            pool: &self.pool,
+            max_body: request.max_body,
+            max_ratio: self.max_ratio,
+            beside_pool: request.beside_pool,
+            rate: self.limit_rate,
+        };
+        let times = Times { whole: request.timeout, spent, silence: self.read_timeout, speed: self.lowest_speed };
+        let asks_for_part = headers.contains_key(RANGE);
+        Terms { times, body, progress: &request.progress, decode: self.compressed, asks_for_part }
+    }
+
+    /// Through a proxy, with TLS, or with a word of its own on proxies; or not at all.
+    async fn exchange_otherwise(&self, mut request: Request, jar: Option<&Arc<Cookies>>) -> Attempt {
         let beside = match request.proxy.take().map(|proxy| self.beside(&proxy)).transpose() {
             Ok(beside) => beside,
             Err(error) => return Attempt { error: Some(error), ..Attempt::default() },
@@ -404,38 +452,26 @@ impl Client {
         }
         let start = Instant::now();
         // Before anything is waited for: what the cache was told of them must be what is sent.
-        let mut headers = self.headers_for(&mut request);
-        if let Some(jar) = jar {
-            jar.add_to(&request.url, &mut headers);
-        }
+        let mut headers = self.headers_with_cookies(&mut request, jar);
         if let Some(proxy) = proxy
             && let Err(headless) = self.check_for(proxy, &request).await
         {
             return Attempt { proxy: Some(Arc::clone(&proxy.shown)), ..headless.attempt(start.elapsed()) };
         }
         let checked = start.elapsed();
-        let limits = Limits {
-            pool: &self.pool,
-            max_body: request.max_body,
-            max_ratio: self.max_ratio,
-            beside_pool: request.beside_pool,
-            rate: self.limit_rate,
-        };
-        let times =
-            Times { whole: request.timeout, spent: checked, silence: self.read_timeout, speed: self.lowest_speed };
-        let asks_for_part = headers.contains_key(RANGE);
-        let terms = Terms { times, body: limits, progress: &request.progress, decode: self.compressed, asks_for_part };
-        let body = request.body.filter(|body| !body.is_empty());
+        let (method, body) = (std::mem::take(&mut request.method), request.body.take());
+        let body = body.filter(|body| !body.is_empty());
+        let terms = self.terms(&request, &headers, checked);
         if proxy.is_none() && request.url.scheme() == "http" {
             let direct = &self.direct[usize::from(request.guarded)];
-            return direct.once(&request.url, request.method, headers, body, terms).await;
+            return direct.once(&request.url, method, headers, body, terms).await;
         }
         let failed = |error| Attempt { error: Some(error), ..Attempt::default() };
         let identity = request.credentials && self.settings.tls.identity().is_some();
         let kind = Kind { guarded: request.guarded, identity };
         let Some(proxy) = proxy else {
             return match self.secure(kind) {
-                Ok(secure) => Box::pin(secure.once(&request.url, request.method, headers, body, terms)).await,
+                Ok(secure) => secure.once(&request.url, method, headers, body, terms).await,
                 Err(error) => failed(error),
             };
         };
@@ -450,10 +486,10 @@ impl Client {
         if !plain || host_field::write(&mut headers, &request.url).is_err() {
             host_field::leave_out(&mut headers);
         }
-        let mut message = reqwest::Request::new(request.method, request.url);
+        let mut message = reqwest::Request::new(method, request.url.clone());
         *message.headers_mut() = headers;
         *message.body_mut() = body.map(reqwest::Body::from);
-        let attempt = Box::pin(once(client, message, terms, |url| Route::new(url, true))).await;
+        let attempt = once(client, message, terms, |url| Route::new(url, true)).await;
         let timings = request.progress.connecting().timings_as_a_whole(plain).map(Box::new);
         let first_byte = attempt.first_byte.map(|time| time + checked);
         let elapsed = attempt.elapsed + checked;

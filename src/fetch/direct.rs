@@ -33,7 +33,7 @@ use super::host_field::{self, authority};
 use super::idle::{Idle, Reusable};
 use super::once::{Terms, head_of};
 use super::progress::Progress;
-use super::{Attempt, Timings};
+use super::{Attempt, Head, Timings};
 use crate::model::fetch_error::{FetchError, Stage};
 
 type Request = http::Request<Full<Bytes>>;
@@ -58,73 +58,79 @@ impl Direct {
         Self { dialer, connect_timeout, idle: Idle::new(idle_timeout) }
     }
 
-    /// Sends a request and reads its answer to the end. `url` has the scheme http.
-    pub(super) async fn once(
-        &self,
-        url: &Url,
+    /// Sends a request and reads its answer to the end. `url` has the scheme http. (Not an async function, which would have
+    /// room for all that it is given twice.)
+    pub(super) fn once<'s>(
+        &'s self,
+        url: &'s Url,
         method: Method,
         headers: HeaderMap,
         body: Option<Bytes>,
-        terms: Terms<'_>,
-    ) -> Attempt {
+        terms: Terms<'s>,
+    ) -> impl Future<Output = Attempt> + Send + 's {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(start, terms.times);
-        let exchanged = match message(url, method, headers, body) {
-            Ok(message) => self.exchange(url, message, &mut deadlines, terms.progress).await,
-            Err(error) => Err(Headless::Failed(error)),
-        };
-        let (mut connection, response) = match exchanged {
-            Ok(exchanged) => exchanged,
-            Err(headless) => return headless.attempt(start.elapsed()),
-        };
-        let (parts, incoming) = response.into_parts();
-        let head = head_of(parts.status, parts.version, parts.headers, connection.remote_addr);
-        let timings = connection.timings.take();
-        let mut arriving = Arriving { connection: &mut connection, incoming };
-        let attempt = terms.read(start, head, &mut arriving, &mut deadlines).await;
-        drop(arriving);
-        // One whose body was not read to the end is not ready, and is closed.
-        if connection.is_usable(&mut Context::from_waker(Waker::noop())) {
-            self.idle.put(authority(url), connection);
+        let message = message(url, method, headers, body);
+        async move {
+            let exchanged = match message {
+                Ok(message) => self.exchange(url, message, &mut deadlines, terms.progress).await,
+                Err(error) => Err(Headless::Failed(error)),
+            };
+            let (mut connection, response) = match exchanged {
+                Ok(exchanged) => exchanged,
+                Err(headless) => return headless.attempt(start.elapsed()),
+            };
+            let (head, incoming) = parts_of(response, connection.remote_addr);
+            let timings = connection.timings.take();
+            let mut arriving = Arriving { connection: &mut connection, incoming };
+            let attempt = terms.read(start, head, &mut arriving, &mut deadlines).await;
+            drop(arriving);
+            // One whose body was not read to the end is not ready, and is closed.
+            if connection.is_usable(&mut Context::from_waker(Waker::noop())) {
+                self.idle.put(authority(url), connection);
+            }
+            Attempt { timings, ..attempt }
         }
-        Attempt { timings, ..attempt }
     }
 
     /// Up to the response head.
-    async fn exchange(
-        &self,
-        url: &Url,
+    #[expect(clippy::manual_async_fn, reason = "an async function would have room for the message twice")]
+    fn exchange<'s>(
+        &'s self,
+        url: &'s Url,
         mut message: Request,
-        deadlines: &mut Deadlines,
-        progress: &Progress,
-    ) -> Result<(Connection, Response<Incoming>), Headless> {
-        loop {
-            let kept = self.idle.take(authority(url));
-            let idle = kept.as_ref().map(|(_, idle)| *idle);
-            let mut connection = if let Some((connection, _)) = kept {
-                connection
-            } else {
-                progress.connecting().set(true);
-                // In a box, as it is rare: what a request may ever await is memory of each.
-                match Box::pin(deadlines.within_whole(self.connect(url))).await {
-                    Ok(connected) => connected?,
-                    Err(late) => return Err(Headless::Failed(late.error(Stage::Connect))),
-                }
-            };
-            progress.connecting().set(false);
-            let mut error = match deadlines.within_whole(connection.send(message)).await {
-                Ok(Ok(response)) => return Ok((connection, response)),
-                Ok(Err(error)) => error,
-                Err(late) => return Err(Headless::Failed(late.error(Stage::Head))),
-            };
-            // It was closed just now, and nothing of the request was written.
-            match error.take_message() {
-                Some(unsent) if idle.is_some() => message = unsent,
-                _ => {
-                    let failure = classify::of_exchange(error.error());
-                    let died_idle =
-                        idle.is_some_and(|idle| idle >= WORTH_CLOSING) && classify::is_hang_up(error.error());
-                    return Err(Headless::Failed(if died_idle { failure.of_idle_connection() } else { failure }));
+        deadlines: &'s mut Deadlines,
+        progress: &'s Progress,
+    ) -> impl Future<Output = Result<(Connection, Response<Incoming>), Headless>> + Send + 's {
+        async move {
+            loop {
+                let kept = self.idle.take(authority(url));
+                let idle = kept.as_ref().map(|(_, idle)| *idle);
+                let mut connection = if let Some((connection, _)) = kept {
+                    connection
+                } else {
+                    progress.connecting().set(true);
+                    // In a box, as it is rare: what a request may ever await is memory of each.
+                    match Box::pin(deadlines.within_whole(self.connect(url))).await {
+                        Ok(connected) => connected?,
+                        Err(late) => return Err(Headless::Failed(late.error(Stage::Connect))),
+                    }
+                };
+                progress.connecting().set(false);
+                let mut error = match deadlines.within_whole(connection.send(message)).await {
+                    Ok(Ok(response)) => return Ok((connection, response)),
+                    Ok(Err(error)) => error,
+                    Err(late) => return Err(Headless::Failed(late.error(Stage::Head))),
+                };
+                // It was closed just now, and nothing of the request was written.
+                match error.take_message() {
+                    Some(unsent) if idle.is_some() => message = unsent,
+                    _ => {
+                        let failure = classify::of_exchange(error.error());
+                        let died_idle =
+                            idle.is_some_and(|idle| idle >= WORTH_CLOSING) && classify::is_hang_up(error.error());
+                        return Err(Headless::Failed(if died_idle { failure.of_idle_connection() } else { failure }));
+                    }
                 }
             }
         }
@@ -145,6 +151,12 @@ impl Direct {
         connection.timings = Some(Box::new(dialed.timings));
         Ok(connection)
     }
+}
+
+/// The head of an answer, and its body.
+fn parts_of(response: Response<Incoming>, remote_addr: Option<SocketAddr>) -> (Head, Incoming) {
+    let (parts, incoming) = response.into_parts();
+    (head_of(parts.status, parts.version, parts.headers, remote_addr), incoming)
 }
 
 /// What goes over the wire: the path in origin form, and the host as a header, in the place that was kept for it.

@@ -18,6 +18,7 @@ use super::{Attempt, Head};
 use crate::model::fetch_error::Stage;
 
 /// What one attempt may take.
+#[derive(Clone, Copy)]
 pub(super) struct Terms<'a> {
     pub(super) times: Times,
     pub(super) body: Limits<'a>,

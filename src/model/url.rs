@@ -93,16 +93,23 @@ pub fn host_key(url: &Url) -> Box<str> {
 /// leaves out the default port of its scheme, so its authority *is* the host key.
 #[must_use]
 pub fn host_key_of(canonical: &str) -> &str {
-    let start = canonical.find("://").map_or(0, |at| at + 3);
-    let rest = &canonical[start..];
-    &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]
+    let rest = &canonical[authority_start(canonical)..];
+    // Asked of each link of each page: a general search takes ten times as long for a few bytes.
+    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+fn authority_start(canonical: &str) -> usize {
+    ["https://", "http://"]
+        .iter()
+        .find(|start| canonical.starts_with(**start))
+        .map_or_else(|| canonical.find("://").map_or(0, |at| at + 3), |start| start.len())
 }
 
 /// The origin of a canonical URL: scheme, host and port (`http://example.org:8080`), to which robots.txt belongs.
 #[must_use]
 pub fn origin_of(canonical: &str) -> &str {
-    let start = canonical.find("://").map_or(0, |at| at + 3);
-    &canonical[..start + host_key_of(canonical).len()]
+    &canonical[..authority_start(canonical) + host_key_of(canonical).len()]
 }
 
 /// A URL for logs and messages: user info is left out.

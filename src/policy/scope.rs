@@ -5,8 +5,9 @@
 //! is one hash lookup without allocation. Seeds are never asked about: they are wanted because they were typed. Source of
 //! registrable domains: the public suffix list (publicsuffix.org), compiled in.
 
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
+
+use foldhash::{HashSet, HashSetExt as _};
 
 use crate::model::record::SkipReason;
 use crate::model::url::{host_key_of, origin_of};

@@ -31,7 +31,7 @@ use foldhash::{HashMap, HashSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::page::Fingerprint;
-use crate::model::url::host_key_of;
+use crate::model::url::{host_key_of, origin_of};
 
 /// Bits by which the words of near-duplicates differ at most, and their words with numbers: a calendar has another date on
 /// each page, a list of numbered items has other numbers throughout.
@@ -132,9 +132,8 @@ pub fn growth(url: &str, source: &str) -> Option<Trap> {
 }
 
 fn path_and_query(url: &str) -> (&str, &str) {
-    let host = host_key_of(url);
-    let start = url.find("://").map_or(0, |at| at + 3) + host.len();
-    url[start..].split_once('?').unwrap_or((&url[start..], ""))
+    let rest = &url[origin_of(url).len()..];
+    rest.split_once('?').unwrap_or((rest, ""))
 }
 
 /// Whether one segment stands four times in a row, or up to four segments three times; `less` times fewer. Numbers alone

@@ -61,14 +61,17 @@ fn refuse_blanks(text: &str) -> Result<(), String> {
 }
 
 /// The host key of a text that is certain to be its own canonical URL, as nearly every line of a list is: a name in plain
-/// lower case, no port, and a path and query without anything that the URL standard would change. None says nothing.
+/// lower case or an address of IPv4, perhaps a port, and a path and query without anything that the URL standard would
+/// change. None says nothing.
 ///
 /// Parsing takes most of the time of reading a line; a property test holds this short way to it.
 fn host_of_canonical(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     let end = rest.bytes().position(|byte| byte == b'/').filter(|_| text.len() <= url::MAX_URL)?;
     let (host, path) = rest.split_at(end);
-    is_plain_name(host.as_bytes()).then_some(())?;
+    let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
+    let is_plain = is_plain_name(name.as_bytes()) || is_plain_address(name);
+    (is_plain && port.is_none_or(is_plain_port)).then_some(())?;
     // A segment of one or two dots, which may be written in percents, goes away.
     let mut in_path = true;
     let mut last = [0; 2];
@@ -99,6 +102,23 @@ fn is_plain_name(host: &[u8]) -> bool {
     }
     // A last label that starts with a digit may be an address.
     host.get(label).is_some_and(u8::is_ascii_lowercase)
+}
+
+/// Whether a host is an address of IPv4 as the URL standard writes it: four decimal numbers without zeros before them.
+fn is_plain_address(host: &str) -> bool {
+    let mut parts = host.split('.');
+    let are_numbers = parts.by_ref().take(4).filter(|part| is_decimal(part) && part.parse::<u8>().is_ok()).count() == 4;
+    are_numbers && parts.next().is_none()
+}
+
+/// Whether a port is written as the URL standard writes it, and is the default of neither scheme.
+fn is_plain_port(port: &str) -> bool {
+    is_decimal(port) && port.parse::<u16>().is_ok_and(|port| !matches!(port, 80 | 443))
+}
+
+/// Digits, and no zero before others.
+fn is_decimal(text: &str) -> bool {
+    !text.is_empty() && (text == "0" || !text.starts_with('0')) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Bytes that the URL standard leaves as they are in a path as in a query.
@@ -234,7 +254,7 @@ mod tests {
     use super::*;
 
     /// Pieces of which URLs are made, right and wrong ones.
-    const PIECES: [&str; 60] = [
+    const PIECES: [&str; 66] = [
         "http://",
         "https://",
         "HTTP://",
@@ -270,6 +290,12 @@ mod tests {
         ":80",
         ":443",
         ":8080",
+        ":0",
+        ":08",
+        ":65536",
+        "0.0.0.255",
+        ".256",
+        ".01",
         "@",
         "me:secret@",
         "1",
@@ -320,8 +346,21 @@ mod tests {
             ("http://www2.a-b.example/a/b.html?q=1&p=%20", Some("www2.a-b.example")),
             ("https://localhost/%41", Some("localhost")),
             ("https://example.org", None),
-            ("http://example.org:8080/", None),
-            ("http://127.0.0.1/", None),
+            ("http://example.org:8080/", Some("example.org:8080")),
+            ("http://127.0.0.1:18/a?b", Some("127.0.0.1:18")),
+            ("http://0.10.255.1/", Some("0.10.255.1")),
+            ("https://example.org:80/", None),
+            ("http://example.org:443/", None),
+            ("http://example.org:08/", None),
+            ("http://example.org:65536/", None),
+            ("http://example.org:/", None),
+            ("http://example.org:1:2/", None),
+            ("http://me:1@example.org/", None),
+            ("http://127.0.0.256/", None),
+            ("http://127.0.0.01/", None),
+            ("http://127.0.1/", None),
+            ("http://1.2.3.4.5/", None),
+            ("http://1.2.3.4./", None),
             ("http://a.0x7f/", None),
             ("http://a.b./", None),
             ("https://example.org/a/../b", None),

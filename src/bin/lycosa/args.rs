@@ -85,7 +85,11 @@ pub enum Artefact {
 pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
     let words = &help_last(words);
     spelling::refuse_pairs(words)?;
-    let matches = match command().try_get_matches_from(words) {
+    // What cannot be read so is read once more, for help and errors that know of everything.
+    let matches = brief(words)
+        .and_then(|command| command.try_get_matches_from(words).ok())
+        .map_or_else(|| command().try_get_matches_from(words), Ok);
+    let matches = match matches {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Typed::Show(error.render().to_string())),
         Err(error) => return Err(spelling::explain(&error, words, &command())),
@@ -283,6 +287,14 @@ pub fn command() -> Command {
         )
         .subcommand(config_command())
         .subcommand(generate_command())
+}
+
+/// The commands without the flags of those that were not typed: to make those of both `crawl` and `fetch`, and of all
+/// others, takes as long as everything else until the first request. None if neither was typed first.
+fn brief(words: &[OsString]) -> Option<Command> {
+    let typed = words.get(1)?.to_str()?;
+    let run = Run::ALL.into_iter().find(|run| run.as_str() == typed)?;
+    Some(Command::new("lycosa").version(env!("CARGO_PKG_VERSION")).subcommand(run_command(run)))
 }
 
 fn exit_codes() -> String {

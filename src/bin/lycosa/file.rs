@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -37,7 +38,7 @@ pub struct Wanted {
 }
 
 /// One file's values: for both commands, and for one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Values {
     both: Layer,
     crawl: Layer,
@@ -57,9 +58,12 @@ impl Values {
     }
 }
 
-/// The embedded defaults of a command.
+/// The embedded defaults of a command. The flags of each command and its settings ask for them: read once, they are a sixth
+/// of what it takes to start.
 pub fn defaults(run: Run) -> Layer {
-    parse(EMBEDDED, None, false).expect("the embedded config.toml is read by a test").of(run)
+    static VALUES: LazyLock<Values> =
+        LazyLock::new(|| parse(EMBEDDED, None, false).expect("the embedded config.toml is read by a test"));
+    VALUES.clone().of(run)
 }
 
 /// Reads the files in their order, later ones over earlier ones.

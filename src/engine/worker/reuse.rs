@@ -18,7 +18,7 @@ use http::header::{CONTENT_LOCATION, DATE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, Method};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Answered, Asked, Carries, Ended, Event, Next, Round, Workshop, build_request, location_text};
+use super::{Answered, Asked, Carries, Ended, Event, Next, Round, Settled, Workshop, build_request, location_text};
 use crate::engine::changes::validator;
 use crate::engine::flights::Boarding;
 use crate::fetch::body::too_large;
@@ -62,7 +62,7 @@ pub struct LookUp {
 pub async fn look_up<F: Fetcher>(shop: Arc<Workshop<F>>, errand: LookUp) {
     let LookUp { mut job, limits, purpose, permit, started, credentials, guarded, beside_pool, boarding } = errand;
     let Boarding { id: flight, progress, cut } = boarding;
-    let request = build_request(&shop.desk, &job, limits, Carries { credentials, guarded, beside_pool }, &progress);
+    let request = build_request(&shop, &job, limits, Carries { credentials, guarded, beside_pool }, &progress);
     let (host, kind) = (0, RequestKind::Page);
     let (probe, counted_at, in_budget, reported) = (false, None, false, true);
     let mut round =
@@ -101,7 +101,7 @@ pub(super) struct Sent {
 
 impl<F: Fetcher> Round<'_, F> {
     /// None without a cache.
-    pub(super) fn sent(&self, job: &Job, request: &Request) -> Option<Sent> {
+    pub(super) fn sent(&self, job: &Job, request: &Request) -> Option<Box<Sent>> {
         let cache = self.shop.cache.as_ref()?;
         let headers = self.shop.fetcher.headers(request);
         let is_plain = matches!(request.method, Method::GET | Method::HEAD)
@@ -109,7 +109,7 @@ impl<F: Fetcher> Round<'_, F> {
             && job.has_record()
             && job.leg().is_none()
             && freshness::concerns(&headers);
-        Some(Sent {
+        Some(Box::new(Sent {
             method: request.method.clone(),
             is_plain,
             only_if_cached: job.has_record() && freshness::is_only_if_cached(&headers),
@@ -119,7 +119,7 @@ impl<F: Fetcher> Round<'_, F> {
             guarded: request.guarded,
             max_body: request.max_body,
             beside_pool: request.beside_pool,
-        })
+        }))
     }
 
     async fn reuse(&mut self, job: &mut Job, request: Result<Request, FetchError>, purpose: Purpose) -> Next {
@@ -151,7 +151,10 @@ impl<F: Fetcher> Round<'_, F> {
         match self.take_down(&cache, opened, &sent, stale).await {
             Some(attempt) => {
                 tracing::debug!(request_id = %job.id(), url = %job.url, stale, "answered from the cache");
-                self.settle(job, &asked, attempt).await
+                match self.settle(job, &asked, attempt, false) {
+                    Settled::Next(next) => next,
+                    Settled::Over(over) => self.close(job, &asked, *over).await,
+                }
             }
             None => self.unused(job, Cached::default(), Some(&sent)),
         }

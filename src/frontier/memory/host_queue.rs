@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::jobs::Jobs;
 use super::spill::Block;
 use crate::frontier::Rank;
 use crate::model::job::Job;
@@ -28,7 +29,7 @@ pub(super) fn job_size(job: &Job) -> usize {
 
 struct Bucket {
     class: Class,
-    jobs: VecDeque<Job>,
+    jobs: Jobs,
 }
 
 /// The jobs of one host.
@@ -90,21 +91,13 @@ impl HostQueue {
         let class = class_of(Rank::of(&job));
         let at = self.buckets.partition_point(|bucket| bucket.class < class);
         if self.buckets.get(at).is_none_or(|bucket| bucket.class != class) {
-            // Most hosts of a long list have one job: a deque's usual first step would be four.
-            let bucket = Bucket { class, jobs: VecDeque::with_capacity(1) };
             if self.buckets.capacity() == 0 {
+                // Most hosts of a long list have one job: a deque's usual first step would be four.
                 self.buckets.reserve_exact(1);
             }
-            self.buckets.insert(at, bucket);
+            self.buckets.insert(at, Bucket { class, jobs: Jobs::default() });
         }
-        let jobs = &mut self.buckets[at].jobs;
-        if jobs.back().is_none_or(|last| last.number <= job.number) {
-            jobs.push_back(job);
-        } else {
-            // Jobs that come back have old numbers, so the place is near the front, where a deque moves little.
-            let at = jobs.partition_point(|waiting| waiting.number <= job.number);
-            jobs.insert(at, job);
-        }
+        self.buckets[at].jobs.insert(job);
     }
 
     /// Takes the next job if it is in memory and `wanted` says so of its class.
@@ -119,8 +112,6 @@ impl HostQueue {
         let job = bucket.jobs.pop_front()?;
         if bucket.jobs.is_empty() {
             self.buckets.pop_front();
-        } else {
-            shrink(&mut bucket.jobs);
         }
         Some(self.counted_out(job))
     }
@@ -131,8 +122,6 @@ impl HostQueue {
         let job = bucket.jobs.pop_back()?;
         if bucket.jobs.is_empty() {
             self.buckets.pop_back();
-        } else {
-            shrink(&mut bucket.jobs);
         }
         Some(self.counted_out(job))
     }
@@ -179,7 +168,7 @@ impl HostQueue {
                     out.push(job);
                 } else {
                     oldest = oldest.into_iter().chain([job.accepted]).min();
-                    bucket.jobs.push_back(job);
+                    bucket.jobs.insert(job);
                 }
             }
         }
@@ -211,12 +200,5 @@ impl HostQueue {
     pub(super) fn push_block(&mut self, block: Block) {
         let at = self.blocks.partition_point(|other| other.first <= block.first);
         self.blocks.insert(at, block);
-    }
-}
-
-/// Gives memory back when three quarters of it are free: a host that once had many jobs must not keep their room.
-fn shrink(jobs: &mut VecDeque<Job>) {
-    if jobs.capacity() > 32 && jobs.len() < jobs.capacity() / 4 {
-        jobs.shrink_to(jobs.len() * 2);
     }
 }

@@ -37,8 +37,8 @@ pub(super) struct Host {
 }
 
 /// What a host with waiting jobs occupies beyond them and its name, on a 64-bit machine: its entry (144), its place in the
-/// table of names (40) and in the line (44), and four heap blocks of its own (108).
-pub(super) const HOST_OVERHEAD: usize = 336;
+/// table of names (40) and in the line (44), and four heap blocks of its own (140).
+pub(super) const HOST_OVERHEAD: usize = 368;
 
 #[derive(Default)]
 pub(super) struct Hosts {

@@ -18,6 +18,7 @@
 mod expire;
 mod host_queue;
 mod hosts;
+mod jobs;
 mod reduce;
 mod spill;
 #[cfg(test)]
