@@ -308,7 +308,7 @@ fn run_command(run: Run) -> Command {
     }
     let defaults = file::defaults(run);
     for setting in SETTINGS.iter().filter(|setting| setting.on.covers(run)) {
-        args.push((setting.heading, flag(setting, &defaults)));
+        args.push((setting.heading, flag(setting, defaults)));
     }
     let place = |heading: &str| HEADINGS.iter().position(|known| *known == heading);
     args.sort_by(|a, b| (place(a.0), a.1.get_long()).cmp(&(place(b.0), b.1.get_long())));

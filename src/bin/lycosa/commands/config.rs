@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn show_names_the_origin_of_each_and_is_toml() {
-        let mut layers = file::defaults(Run::Fetch);
+        let mut layers = file::defaults(Run::Fetch).clone();
         let flag = |name: &str| Origin::Environment(setting(name).expect("a setting").variable());
         layers.set(setting("host-rate").expect("a setting"), vec!["5/s".to_owned()], flag("host-rate"));
         let shown = show(Run::Fetch, &layers);
