@@ -121,6 +121,11 @@ impl<'a> Known<'a> {
     pub(super) const NOTHING: Self = Self { all: [Quoted { name: &[], value: &[] }; 4], len: usize::MAX };
 
     #[inline]
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    #[inline]
     pub(super) fn push(&mut self, attribute: Quoted<'a>) {
         if let Some(place) = self.all.get_mut(self.len) {
             *place = attribute;

@@ -126,7 +126,11 @@ impl<'a> Reader<'a> {
         let mut scanner = Scanner::new(page);
         loop {
             let token = match self.shown() {
-                None => scanner.next_of(&READ).map(Token::Start),
+                None => match &mut self.words {
+                    Some(words) => scanner.next_of(&READ, |start, end| words.push(page, start, end)),
+                    None => scanner.next_of(&READ, |_, _| {}),
+                }
+                .map(Token::Start),
                 Some(shown) => scanner.next(shown),
             };
             let Some(token) = token else { break };
@@ -165,14 +169,14 @@ impl<'a> Reader<'a> {
         self.close_anchor();
     }
 
-    /// None if nothing is wanted but the tags that lead on.
+    /// None if nothing is wanted but the tags that lead on, and words.
     fn shown(&self) -> Option<Shown> {
         let is_foreign = self.foreign.is_open();
-        let text = self.anchor.is_some() || self.words.is_some() || (self.wants.everywhere && is_foreign);
         // In SVG every tag counts for where it ends, and without links the end of the head is looked for.
-        if self.wants.links && !self.wants.everywhere && !text && !is_foreign {
+        if self.wants.links && !self.wants.everywhere && self.anchor.is_none() && !is_foreign {
             return None;
         }
+        let text = self.anchor.is_some() || self.words.is_some() || (self.wants.everywhere && is_foreign);
         let conditionals = self.wants.everywhere && self.within == 0;
         Some(Shown { text, cdata: self.foreign.knows_cdata(), conditionals })
     }
@@ -230,7 +234,7 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self, raw: &'a [u8], decode: impl Fn(&'a [u8], Place) -> Cow<'a, str>) {
         if let Some(words) = &mut self.words {
-            words.push(raw);
+            words.push(raw, 0, raw.len());
         }
         if self.wants.everywhere && self.foreign.innermost().is_some_and(|name| name.eq_ignore_ascii_case(b"style")) {
             let text = decode(raw, Place::Text);

@@ -48,6 +48,18 @@ pub(super) fn likely_name(text: &[u8], ends: [u8; 3]) -> usize {
     text.first_chunk().and_then(|chunk| sixteen::control_or(chunk, ends)).unwrap_or_else(|| name_far(text, ends))
 }
 
+/// Which of sixteen bytes are letters, in ASCII or beyond, and which are digits: bit `n` is that of byte `n`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kinds {
+    pub(super) letters: u32,
+    pub(super) digits: u32,
+}
+
+#[inline]
+pub(super) fn kinds(chunk: &[u8; 16]) -> Kinds {
+    sixteen::kinds(chunk)
+}
+
 #[inline(never)]
 fn name_far(text: &[u8], ends: [u8; 3]) -> usize {
     text.iter().position(|byte| is_space(*byte) || ends.contains(byte)).unwrap_or(text.len())
@@ -56,8 +68,10 @@ fn name_far(text: &[u8], ends: [u8; 3]) -> usize {
 /// Sixteen bytes at once, by what every machine of this kind has.
 #[cfg(target_arch = "x86_64")]
 mod sixteen {
+    use super::Kinds;
     use std::arch::x86_64::{
         __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        _mm_sub_epi8,
     };
 
     /// The place of the first such byte.
@@ -75,9 +89,28 @@ mod sixteen {
         #[expect(unsafe_code, reason = "SSE2 is part of x86-64, and no memory is touched but through the reference")]
         unsafe {
             let chunk = load(chunk);
-            let control = _mm_cmpeq_epi8(_mm_min_epu8(chunk, splat(b' ')), chunk);
+            let control = up_to(chunk, b' ');
             first(bytes.into_iter().fold(control, |found, byte| _mm_or_si128(found, is(chunk, byte))))
         }
+    }
+
+    #[inline]
+    pub(super) fn kinds(chunk: &[u8; 16]) -> Kinds {
+        #[expect(unsafe_code, reason = "SSE2 is part of x86-64, and no memory is touched but through the reference")]
+        unsafe {
+            let chunk = load(chunk);
+            let letter = up_to(_mm_sub_epi8(_mm_or_si128(chunk, splat(b' ')), splat(b'a')), 25);
+            // The high bit of a byte says that it is beyond ASCII.
+            let letters = _mm_movemask_epi8(_mm_or_si128(letter, chunk)).cast_unsigned();
+            let digits = _mm_movemask_epi8(up_to(_mm_sub_epi8(chunk, splat(b'0')), 9)).cast_unsigned();
+            Kinds { letters, digits }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn up_to(chunk: __m128i, most: u8) -> __m128i {
+        _mm_cmpeq_epi8(_mm_min_epu8(chunk, splat(most)), chunk)
     }
 
     #[inline]
@@ -112,6 +145,8 @@ mod sixteen {
 /// Sixteen bytes as one number: the high bit of a byte stands for the byte, and is exact up to the first that is set.
 #[cfg(not(target_arch = "x86_64"))]
 mod sixteen {
+    use super::Kinds;
+
     const ONES: u128 = u128::from_ne_bytes([1; 16]);
 
     #[inline]
@@ -142,6 +177,14 @@ mod sixteen {
         let word = u128::from_le_bytes(*chunk);
         first(bytes.into_iter().fold(below(word, b' ' + 1), |found, byte| found | is(word, byte)))
     }
+
+    #[inline]
+    pub(super) fn kinds(chunk: &[u8; 16]) -> Kinds {
+        let bits = |is: fn(u8) -> bool| {
+            chunk.iter().enumerate().fold(0, |bits, (place, &byte)| bits | u32::from(is(byte)) << place)
+        };
+        Kinds { letters: bits(|b| !b.is_ascii() || b.is_ascii_alphabetic()), digits: bits(|b| b.is_ascii_digit()) }
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +198,20 @@ mod tests {
                 let mut text = vec![b'a'; len];
                 text[place..].fill(b'<');
                 assert_eq!(find(b'<', &text), (place < len).then_some(place), "{place} of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_is_a_letter_or_a_digit_or_neither() {
+        for byte in 0..=u8::MAX {
+            for place in 0..16 {
+                let mut chunk = *b"<a0<a0<a0<a0<a0<";
+                chunk[place] = byte;
+                let bits =
+                    |is: fn(&u8) -> bool| (0..16).filter(|at| is(&chunk[*at])).fold(0, |bits, at| bits | 1 << at);
+                let letters = bits(|byte| !byte.is_ascii() || byte.is_ascii_alphabetic());
+                assert_eq!(kinds(&chunk), Kinds { letters, digits: bits(u8::is_ascii_digit) }, "{byte} at {place}");
             }
         }
     }

@@ -134,93 +134,84 @@ impl<'a> Scanner<'a> {
 
     /// The next start tag of an element that may have one of these names; None at the end. Passes over all else: four of
     /// five tags of a page, and all of its text.
+    ///
+    /// The end of a tag is the one that [`tag_end`] finds, but the way there goes from quote to quote, for as long as what
+    /// stands between them is white space, a name and `=`. Where no quotes are, the first `>` is the end.
+    ///
+    /// `text` is called for each text on the way, with the places where it begins and ends.
     #[inline(never)]
-    pub(super) fn next_of(&mut self, names: &Names) -> Option<Tag<'a>> {
+    pub(super) fn next_of(&mut self, names: &Names, mut text: impl FnMut(usize, usize)) -> Option<Tag<'a>> {
         let input = self.input;
-        let mut at = self.at;
+        let (mut at, mut marks) = (self.at, self.marks);
+        let mut text_start = at;
+        let mut known = Known::default();
         // None from here on is the end of the input, perhaps inside a tag.
         self.at = input.len();
         loop {
-            let open = self.marks.open(at)?;
-            let first = *input.get(open + 1)?;
-            if first.is_ascii_alphabetic() {
-                if names.may_begin_with(first) {
-                    let behind_name = open + 1 + near::name(&input[open + 1..], *b"/>>");
-                    let name = &input[open + 1..behind_name];
-                    if names.may_have(name) {
-                        let attributes = self.attributes(behind_name)?;
-                        // A slash before the bracket may belong to a value.
-                        let self_closing = input[self.at - 2] == b'/' && tag_end(input, behind_name)?.1;
-                        return Some(Tag { name, attributes, self_closing });
+            let Some(open) = marks.open(at) else {
+                text(text_start, input.len());
+                return None;
+            };
+            let is_end = input.get(open + 1) == Some(&b'/');
+            let start = open + 1 + usize::from(is_end);
+            if !input.get(start).is_some_and(u8::is_ascii_alphabetic) {
+                if let Markup::Ignored(end) = self.classify(open, false) {
+                    text(text_start, open);
+                    (at, text_start) = (end, end);
+                } else {
+                    at = open + 1;
+                }
+                continue;
+            }
+            text(text_start, open);
+            let mut mark = marks.inside(start)?;
+            let mut quote = input[mark];
+            if quote == b'>' && (is_end || !names.may_begin_with(input[start])) {
+                (at, text_start) = (mark + 1, mark + 1);
+                continue;
+            }
+            let behind_name = start + near::name(&input[start..], *b"/>>");
+            let name = &input[start..behind_name];
+            let is_wanted = !is_end && names.may_have(name);
+            let mut behind = behind_name;
+            known.clear();
+            at = loop {
+                if quote == b'>' {
+                    break mark + 1;
+                }
+                let (name, equals) = attribute_name(input, behind)?;
+                if name == behind || name == equals || equals + 1 != mark || input[equals] != b'=' {
+                    known = Known::NOTHING;
+                    break tag_end(input, behind_name)?.0;
+                }
+                let value = mark + 1;
+                loop {
+                    mark = marks.inside(mark + 1)?;
+                    if input[mark] == quote {
+                        break;
                     }
                 }
-                at = self.end_of_tag(open + 1)?;
-            } else if first == b'/' && input.get(open + 2).is_some_and(u8::is_ascii_alphabetic) {
-                at = self.end_of_tag(open + 2)?;
-            } else {
-                at = if let Markup::Ignored(end) = self.classify(open, false) { end } else { open + 1 };
-            }
-        }
-    }
-
-    /// The place behind a tag whose name begins at `start`, as [`tag_end`] would find it.
-    #[inline]
-    fn end_of_tag(&mut self, start: usize) -> Option<usize> {
-        let mark = self.marks.inside(start)?;
-        if self.input[mark] == b'>' {
-            return Some(mark + 1);
-        }
-        let behind_name = start + near::name(&self.input[start..], *b"/>>");
-        let (end, _) = self.each_quoted(behind_name, mark, |_| {})?;
-        Some(end)
-    }
-
-    /// The attributes behind a tag's name. Goes on behind the tag.
-    #[inline]
-    fn attributes(&mut self, behind_name: usize) -> Option<Attributes<'a>> {
-        let mark = self.marks.inside(behind_name)?;
-        let mut known = Known::default();
-        let (end, is_all) = self.each_quoted(behind_name, mark, |attribute| known.push(attribute))?;
-        self.at = end;
-        Some(Attributes { raw: &self.input[behind_name..end], known: if is_all { known } else { Known::NOTHING } })
-    }
-
-    /// The place behind a tag, in whose inside `mark` is the first bracket or quote; and whether `found` was called for all
-    /// of its attributes. Goes from quote to quote, for as long as what stands between them is white space, a name and `=`;
-    /// what is not is left to the slow way. Where no quotes are the first `>` is the end.
-    #[expect(clippy::inline_always, reason = "a third of a page's time: where only the end is wanted, no name is kept")]
-    #[inline(always)]
-    fn each_quoted(
-        &mut self,
-        behind_name: usize,
-        mut mark: usize,
-        mut found: impl FnMut(Quoted<'a>),
-    ) -> Option<(usize, bool)> {
-        let input = self.input;
-        let mut behind = behind_name;
-        loop {
-            let quote = input[mark];
-            if quote == b'>' {
-                return Some((mark + 1, mark == behind));
-            }
-            let mut name = behind;
-            while input.get(name).copied().is_some_and(is_space) {
-                name += 1;
-            }
-            let equals = name + near::likely_name(input.get(name..)?, *b"/>=");
-            if name == behind || name == equals || equals + 1 != mark || input[equals] != b'=' {
-                return Some((tag_end(input, behind_name)?.0, false));
-            }
-            let value = mark + 1;
-            loop {
-                mark = self.marks.inside(mark + 1)?;
-                if input[mark] == quote {
-                    break;
+                if is_wanted {
+                    known.push(Quoted { name: &input[name..equals], value: &input[value..mark] });
                 }
+                behind = mark + 1;
+                mark = marks.inside(behind)?;
+                quote = input[mark];
+            };
+            text_start = at;
+            if is_wanted {
+                (self.at, self.marks) = (at, marks);
+                if at != behind + 1 {
+                    known = Known::NOTHING;
+                }
+                // A slash before the bracket may belong to a value.
+                let self_closing = input[at - 2] == b'/' && tag_end(input, behind_name)?.1;
+                return Some(Tag {
+                    name,
+                    attributes: Attributes { raw: &input[behind_name..at], known },
+                    self_closing,
+                });
             }
-            found(Quoted { name: &input[name..equals], value: &input[value..mark] });
-            behind = mark + 1;
-            mark = self.marks.inside(behind)?;
         }
     }
 
@@ -368,6 +359,15 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Where the next attribute's name begins behind `at`, and where it likely ends.
+#[inline]
+fn attribute_name(input: &[u8], mut at: usize) -> Option<(usize, usize)> {
+    while input.get(at).copied().is_some_and(is_space) {
+        at += 1;
+    }
+    Some((at, at + near::likely_name(input.get(at..)?, *b"/>=")))
+}
+
 /// What stands between `<!--[if …]>` and `<![endif]-->`.
 fn conditional(comment: &[u8]) -> Option<&[u8]> {
     let condition = comment.strip_prefix(b"<!--[if")?;
@@ -426,9 +426,21 @@ mod tests {
             }
             let mut some = Scanner::new(page.as_bytes());
             let mut found = Vec::new();
-            while let Some(tag) = some.next_of(&NAMES) {
+            while let Some(tag) = some.next_of(&NAMES, |_, _| {}) {
                 found.push(seen(&tag));
             }
+            prop_assert_eq!(found, expected, "{:?}", page);
+            let texts = |token: &Token<'_>| if let Token::Text(text) = token { text.to_vec() } else { Vec::new() };
+            let mut all = Scanner::new(page.as_bytes());
+            let mut expected = Vec::new();
+            while let Some(token) = all.next(Shown { text: true, ..Shown::default() }) {
+                expected.push(texts(&token));
+            }
+            let mut some = Scanner::new(page.as_bytes());
+            let mut found = Vec::new();
+            while some.next_of(&NAMES, |start, end| found.push(page.as_bytes()[start..end].to_vec())).is_some() {}
+            expected.retain(|text| !text.is_empty());
+            found.retain(|text| !text.is_empty());
             prop_assert_eq!(found, expected, "{:?}", page);
         }
     }
