@@ -82,7 +82,7 @@ pub enum Artefact {
 pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
     let words = &help_last(words);
     spelling::refuse_pairs(words)?;
-    let matches = match command().try_get_matches_from(words) {
+    let matches = match quickly(words).map_or_else(|| command().try_get_matches_from(words), Ok) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Typed::Show(error.render().to_string())),
         Err(error) => return Err(spelling::explain(&error, words, &command())),
@@ -102,6 +102,13 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
         },
         None => Ok(Typed::Show(command().render_help().to_string())),
     }
+}
+
+/// What was typed for `crawl` or `fetch`, if nothing is wrong with it. The flags of the other commands take longer to make
+/// than a page takes to fetch, and only help and messages name them.
+fn quickly(words: &[OsString]) -> Option<ArgMatches> {
+    let run = Run::ALL.into_iter().find(|run| words.get(1).is_some_and(|word| word == run.as_str()))?;
+    program().subcommand(run_command(run)).try_get_matches_from(words).ok()
 }
 
 /// How often `-q` stands in a command line that cannot be read otherwise.
@@ -258,14 +265,7 @@ fn artefact(matches: &ArgMatches) -> Artefact {
 
 /// The whole command line, for parsing, completions and the man page.
 pub fn command() -> Command {
-    Command::new("lycosa")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Crawl sites and fetch lists of URLs, politely, with one record for each URL")
-        .after_help(exit_codes())
-        .max_term_width(100)
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
+    program()
         .subcommand(run_command(Run::Crawl))
         .subcommand(run_command(Run::Fetch))
         .subcommand(state::resume_command())
@@ -278,6 +278,17 @@ pub fn command() -> Command {
         )
         .subcommand(config_command())
         .subcommand(generate_command())
+}
+
+fn program() -> Command {
+    Command::new("lycosa")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Crawl sites and fetch lists of URLs, politely, with one record for each URL")
+        .after_help(exit_codes())
+        .max_term_width(100)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
 }
 
 fn exit_codes() -> String {
