@@ -10,11 +10,7 @@ use std::borrow::Cow;
 
 use super::{entity, near};
 
-/// White space as the tokenizer sees it, after carriage returns have become newlines.
-#[inline]
-pub(crate) const fn is_space(byte: u8) -> bool {
-    matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ')
-}
+pub(crate) use near::is_space;
 
 /// What stands next inside a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

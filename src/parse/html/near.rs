@@ -6,7 +6,11 @@
 
 use memchr::memchr;
 
-use super::attributes::is_space;
+/// White space as the tokenizer sees it, after carriage returns have become newlines.
+#[inline]
+pub(crate) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ')
+}
 
 /// Pieces of sixteen bytes that are looked at before a search is handed to `memchr`.
 const NEAR: usize = 4;
