@@ -154,7 +154,9 @@ impl<'a> Attributes<'a> {
             }
         };
         if let Some(known) = self.known.get() {
-            known.iter().for_each(|attribute| take(attribute.name, attribute.value));
+            for attribute in known {
+                take(attribute.name, attribute.value);
+            }
             return found;
         }
         let mut at = 0;

@@ -241,7 +241,7 @@ mod tests {
         fn words_are_the_same_wherever_they_stand(
             text in "([a-cA-C0-1é]{0,40}[ -@<]{0,20}){0,8}", before in "[a-z ]{0,20}", behind in "[a-z0-9 ]{0,20}",
         ) {
-            let page = [&before, &text, &behind].map(|part| part.as_bytes()).concat();
+            let page = [&before, &text, &behind].map(String::as_bytes).concat();
             let mut found = Text::default();
             found.push(&page, before.len(), before.len() + text.len());
             let mut expected = Text::default();

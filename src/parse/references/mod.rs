@@ -87,7 +87,7 @@ impl<'a> References<'a> {
         // Up to its fragment it is its own text, unless it has character references.
         let text = match memchr2(b'#', b'&', raw) {
             None => raw,
-            Some(at) if raw[at] == b'#' && !raw[..at].last().is_some_and(|&byte| byte <= b' ') => &raw[..at],
+            Some(at) if raw[at] == b'#' && raw[..at].last().is_none_or(|&byte| byte > b' ') => &raw[..at],
             Some(_) => return false,
         };
         self.written.has(xxh3_64(text) ^ Self::salt(self.by_tag, place))

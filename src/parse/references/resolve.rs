@@ -188,7 +188,8 @@ fn is_plain_path(path: &[u8]) -> bool {
 
 fn has_dot_segment(path: &[u8]) -> bool {
     // Names that begin with a dot are few.
-    let any = path.array_windows().fold(false, |found, [a, b]| found | ((*a == b'/') & (*b == b'.')));
+    let is_pair = |[a, b]: &[u8; 2]| u8::from(*a == b'/') & u8::from(*b == b'.');
+    let any = path.array_windows().fold(0, |found, pair| found | is_pair(pair)) != 0;
     begins_dotted(path) || (any && (0..path.len()).any(|at| path[at] == b'/' && begins_dotted(&path[at + 1..])))
 }
 
