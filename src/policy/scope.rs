@@ -7,7 +7,7 @@
 
 use std::net::Ipv4Addr;
 
-use foldhash::{HashSet, HashSetExt as _};
+use foldhash::HashSet;
 
 use crate::model::record::SkipReason;
 use crate::model::url::{host_key_of, origin_of};
@@ -51,7 +51,7 @@ pub struct Scope {
 impl Scope {
     #[must_use]
     pub fn new(settings: ScopeSettings) -> Self {
-        Self { settings, wanted: HashSet::new(), hosts: HashSet::new() }
+        Self { settings, wanted: HashSet::default(), hosts: HashSet::default() }
     }
 
     /// A seed's URL, or the URL a seed finally redirected to, widens the scope. Canonical. Returns whether the scope

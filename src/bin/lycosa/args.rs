@@ -85,11 +85,7 @@ pub enum Artefact {
 pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
     let words = &help_last(words);
     spelling::refuse_pairs(words)?;
-    // What cannot be read so is read once more, for help and errors that know of everything.
-    let matches = brief(words)
-        .and_then(|command| command.try_get_matches_from(words).ok())
-        .map_or_else(|| command().try_get_matches_from(words), Ok);
-    let matches = match matches {
+    let matches = match quickly(words).map_or_else(|| command().try_get_matches_from(words), Ok) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Typed::Show(error.render().to_string())),
         Err(error) => return Err(spelling::explain(&error, words, &command())),
@@ -110,6 +106,13 @@ pub fn parse(words: &[OsString]) -> Result<Typed, UsageError> {
         },
         None => Ok(Typed::Show(command().render_help().to_string())),
     }
+}
+
+/// What was typed for `crawl` or `fetch`, if nothing is wrong with it. The flags of the other commands take longer to make
+/// than a page takes to fetch, and only help and messages name them.
+fn quickly(words: &[OsString]) -> Option<ArgMatches> {
+    let run = Run::ALL.into_iter().find(|run| words.get(1).is_some_and(|word| word == run.as_str()))?;
+    program().subcommand(run_command(run)).try_get_matches_from(words).ok()
 }
 
 /// How often `-q` stands in a command line that cannot be read otherwise.
@@ -266,14 +269,7 @@ fn artefact(matches: &ArgMatches) -> Artefact {
 
 /// The whole command line, for parsing, completions and the man page.
 pub fn command() -> Command {
-    Command::new("lycosa")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Crawl sites and fetch lists of URLs, politely, with one record for each URL")
-        .after_help(exit_codes())
-        .max_term_width(100)
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
+    program()
         .subcommand(run_command(Run::Crawl))
         .subcommand(run_command(Run::Fetch))
         .subcommand(state::resume_command())
@@ -289,12 +285,15 @@ pub fn command() -> Command {
         .subcommand(generate_command())
 }
 
-/// The commands without the flags of those that were not typed: to make those of both `crawl` and `fetch`, and of all
-/// others, takes as long as everything else until the first request. None if neither was typed first.
-fn brief(words: &[OsString]) -> Option<Command> {
-    let typed = words.get(1)?.to_str()?;
-    let run = Run::ALL.into_iter().find(|run| run.as_str() == typed)?;
-    Some(Command::new("lycosa").version(env!("CARGO_PKG_VERSION")).subcommand(run_command(run)))
+fn program() -> Command {
+    Command::new("lycosa")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Crawl sites and fetch lists of URLs, politely, with one record for each URL")
+        .after_help(exit_codes())
+        .max_term_width(100)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
 }
 
 fn exit_codes() -> String {
@@ -325,7 +324,7 @@ fn run_command(run: Run) -> Command {
     }
     let defaults = file::defaults(run);
     for setting in SETTINGS.iter().filter(|setting| setting.on.covers(run)) {
-        args.push((setting.heading, flag(setting, &defaults)));
+        args.push((setting.heading, flag(setting, defaults)));
     }
     let place = |heading: &str| HEADINGS.iter().position(|known| *known == heading);
     args.sort_by(|a, b| (place(a.0), a.1.get_long()).cmp(&(place(b.0), b.1.get_long())));

@@ -58,12 +58,17 @@ impl Values {
     }
 }
 
-/// The embedded defaults of a command. The flags of each command and its settings ask for them: read once, they are a sixth
-/// of what it takes to start.
-pub fn defaults(run: Run) -> Layer {
-    static VALUES: LazyLock<Values> =
-        LazyLock::new(|| parse(EMBEDDED, None, false).expect("the embedded config.toml is read by a test"));
-    VALUES.clone().of(run)
+/// The embedded defaults of a command.
+pub fn defaults(run: Run) -> &'static Layer {
+    // Read once: the flags of five commands are made from them, and reading takes longer than fetching a page.
+    static READ: LazyLock<[Layer; 2]> = LazyLock::new(|| {
+        let values = parse(EMBEDDED, None, false).expect("the embedded config.toml is read by a test");
+        [values.clone().of(Run::Crawl), values.of(Run::Fetch)]
+    });
+    match run {
+        Run::Crawl => &READ[0],
+        Run::Fetch => &READ[1],
+    }
 }
 
 /// Reads the files in their order, later ones over earlier ones.
@@ -370,7 +375,7 @@ mod tests {
         };
         assert_eq!((read(Run::Crawl), read(Run::Fetch)), ("2".to_owned(), "3".to_owned()));
         // … and a later file's top over the defaults' table.
-        let mut layer = defaults(Run::Crawl);
+        let mut layer = defaults(Run::Crawl).clone();
         layer.lay_over(parse("host-concurrency = 2", Some(Path::new("f")), false).unwrap().of(Run::Crawl));
         assert_eq!(layer.get("host-concurrency").unwrap().texts, ["2"]);
     }

@@ -17,7 +17,7 @@ pub fn gather(
     variables: impl Iterator<Item = (OsString, OsString)>,
     flags: Layer,
 ) -> Result<(Layer, Vec<String>), UsageError> {
-    let mut layers = file::defaults(run);
+    let mut layers = file::defaults(run).clone();
     layers.lay_over(file::read(run, files)?);
     let (environment, warnings) = env::read(variables)?;
     layers.lay_over(environment);

@@ -8,14 +8,9 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use super::{entity, near};
 
-use super::entity;
-
-/// White space as the tokenizer sees it, after carriage returns have become newlines.
-pub(crate) const fn is_space(byte: u8) -> bool {
-    matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ')
-}
+pub(crate) use near::is_space;
 
 /// What stands next inside a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +24,8 @@ pub(crate) enum Step<'a> {
 }
 
 /// Reads on from `at`, which lies behind the tag's name or behind an attribute.
+#[expect(clippy::inline_always, reason = "half of a page's time: where only the end is wanted, no name is kept")]
+#[inline(always)]
 pub(crate) fn step(input: &[u8], mut at: usize) -> Step<'_> {
     loop {
         match input.get(at) {
@@ -42,9 +39,7 @@ pub(crate) fn step(input: &[u8], mut at: usize) -> Step<'_> {
     let start = at;
     // A `=` in first place belongs to the name.
     at += 1;
-    while input.get(at).is_some_and(|&byte| !is_space(byte) && !matches!(byte, b'/' | b'>' | b'=')) {
-        at += 1;
-    }
+    at += near::name(&input[at..], *b"/>=");
     let name = &input[start..at];
     at = skip_space(input, at);
     match input.get(at) {
@@ -54,10 +49,12 @@ pub(crate) fn step(input: &[u8], mut at: usize) -> Step<'_> {
     }
 }
 
+#[expect(clippy::inline_always, reason = "as `step`")]
+#[inline(always)]
 fn value<'a>(input: &'a [u8], name: &'a [u8], start: usize) -> Step<'a> {
     match input.get(start) {
         None => Step::Cut,
-        Some(&quote @ (b'"' | b'\'')) => match memchr(quote, &input[start + 1..]) {
+        Some(&quote @ (b'"' | b'\'')) => match near::find(quote, &input[start + 1..]) {
             None => Step::Cut,
             Some(length) => {
                 let end = start + 1 + length;
@@ -75,6 +72,7 @@ fn value<'a>(input: &'a [u8], name: &'a [u8], start: usize) -> Step<'a> {
     }
 }
 
+#[inline]
 fn skip_space(input: &[u8], mut at: usize) -> usize {
     while input.get(at).copied().is_some_and(is_space) {
         at += 1;
@@ -84,7 +82,13 @@ fn skip_space(input: &[u8], mut at: usize) -> usize {
 
 /// Looks for the end of a tag from behind its name: the place behind `>` and whether the tag closes itself.
 /// `None` if the input ends first.
+#[expect(clippy::inline_always, reason = "as `step`")]
+#[inline(always)]
 pub(super) fn tag_end(input: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    // Most tags have no attributes.
+    if input.get(at) == Some(&b'>') {
+        return Some((at + 1, false));
+    }
     loop {
         match step(input, at) {
             Step::Attribute { next, .. } => at = next,
@@ -94,24 +98,70 @@ pub(super) fn tag_end(input: &[u8], mut at: usize) -> Option<(usize, bool)> {
     }
 }
 
+/// An attribute with quotes, as written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Quoted<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+/// The attributes of a tag, if looking for its end has shown them: most tags have few, and all of them in quotes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Known<'a> {
+    all: [Quoted<'a>; 4],
+    /// More than there is room for if they are not all known.
+    len: usize,
+}
+
+impl<'a> Known<'a> {
+    pub(super) const NOTHING: Self = Self { all: [Quoted { name: &[], value: &[] }; 4], len: usize::MAX };
+
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, attribute: Quoted<'a>) {
+        if let Some(place) = self.all.get_mut(self.len) {
+            *place = attribute;
+        }
+        self.len += 1;
+    }
+
+    fn get(&self) -> Option<&[Quoted<'a>]> {
+        self.all.get(..self.len)
+    }
+}
+
 /// The attributes of one whole tag.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attributes<'a> {
     /// From behind the name up to and with the `>`.
     pub(super) raw: &'a [u8],
+    pub(super) known: Known<'a>,
 }
 
 impl<'a> Attributes<'a> {
     /// The values of the named attributes (lower case), not decoded. Of repeats the first counts.
-    pub(super) fn find<const N: usize>(self, names: [&str; N]) -> [Option<&'a [u8]>; N] {
+    pub(super) fn find<const N: usize>(&self, names: [&str; N]) -> [Option<&'a [u8]>; N] {
         let mut found = [None; N];
-        let mut at = 0;
-        while let Step::Attribute { name, value, next } = step(self.raw, at) {
+        let mut take = |name: &[u8], value| {
             for (slot, wanted) in found.iter_mut().zip(names) {
                 if slot.is_none() && name.eq_ignore_ascii_case(wanted.as_bytes()) {
                     *slot = Some(value);
                 }
             }
+        };
+        if let Some(known) = self.known.get() {
+            for attribute in known {
+                take(attribute.name, attribute.value);
+            }
+            return found;
+        }
+        let mut at = 0;
+        while let Step::Attribute { name, value, next } = step(self.raw, at) {
+            take(name, value);
             at = next;
         }
         found
@@ -128,7 +178,8 @@ mod tests {
     use super::*;
 
     fn find(raw: &str, name: &str) -> Option<String> {
-        Attributes { raw: raw.as_bytes() }.find([name])[0].map(|value| decoded(value).into_owned())
+        Attributes { raw: raw.as_bytes(), known: Known::NOTHING }.find([name])[0]
+            .map(|value| decoded(value).into_owned())
     }
 
     #[test]

@@ -27,7 +27,9 @@ mod fold;
 mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod marks;
 mod meta;
+mod near;
 mod places;
 mod scan;
 mod srcset;
@@ -39,7 +41,7 @@ use attributes::decoded;
 use entity::{Place, decode};
 use fold::Folded;
 use foreign::Foreign;
-use scan::{Scanner, Shown, Tag, Token};
+use scan::{Names, Scanner, Shown, Tag, Token};
 use words::Text;
 
 /// Characters of a title; the rest is dropped.
@@ -122,7 +124,16 @@ enum Content {
 impl<'a> Reader<'a> {
     fn read(&mut self, page: &'a [u8]) {
         let mut scanner = Scanner::new(page);
-        while let Some(token) = scanner.next(self.shown()) {
+        loop {
+            let token = match self.shown() {
+                None => match &mut self.words {
+                    Some(words) => scanner.next_of(&READ, |start, end| words.push(page, start, end)),
+                    None => scanner.next_of(&READ, |_, _| {}),
+                }
+                .map(Token::Start),
+                Some(shown) => scanner.next(shown),
+            };
+            let Some(token) = token else { break };
             match token {
                 Token::Conditional(markup) => self.conditional(markup),
                 Token::Text(text) => self.text(text, decode),
@@ -158,9 +169,16 @@ impl<'a> Reader<'a> {
         self.close_anchor();
     }
 
-    fn shown(&self) -> Shown {
-        let text = self.anchor.is_some() || self.words.is_some() || (self.wants.everywhere && self.foreign.is_open());
-        Shown { text, cdata: self.foreign.knows_cdata(), conditionals: self.wants.everywhere && self.within == 0 }
+    /// None if nothing is wanted but the tags that lead on, and words.
+    fn shown(&self) -> Option<Shown> {
+        let is_foreign = self.foreign.is_open();
+        // In SVG every tag counts for where it ends, and without links the end of the head is looked for.
+        if self.wants.links && !self.wants.everywhere && self.anchor.is_none() && !is_foreign {
+            return None;
+        }
+        let text = self.anchor.is_some() || self.words.is_some() || (self.wants.everywhere && is_foreign);
+        let conditionals = self.wants.everywhere && self.within == 0;
+        Some(Shown { text, cdata: self.foreign.knows_cdata(), conditionals })
     }
 
     /// Whether the rest of the page holds nothing that is wanted: where no links are, it ends with the head that has the
@@ -201,6 +219,9 @@ impl<'a> Reader<'a> {
             (None, Some(href)) => (href, &places::A_XLINK),
             (None, None) => return,
         };
+        if self.references.is_known(href, place) {
+            return;
+        }
         let at = self.reference(decoded(href), place, rel, None);
         self.anchor = at.map(|at| (at, Folded::new(MAX_TEXT)));
     }
@@ -213,7 +234,7 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self, raw: &'a [u8], decode: impl Fn(&'a [u8], Place) -> Cow<'a, str>) {
         if let Some(words) = &mut self.words {
-            words.push(raw);
+            words.push(raw, 0, raw.len());
         }
         if self.wants.everywhere && self.foreign.innermost().is_some_and(|name| name.eq_ignore_ascii_case(b"style")) {
             let text = decode(raw, Place::Text);
@@ -339,6 +360,27 @@ const XMP: u128 = key(b"xmp");
 const NOEMBED: u128 = key(b"noembed");
 const NOFRAMES: u128 = key(b"noframes");
 const PLAINTEXT: u128 = key(b"plaintext");
+
+/// The elements that [`Reader::start`] does something about, when links are wanted that lead on.
+static READ: Names = Names::new(&[
+    "a",
+    "area",
+    "link",
+    "meta",
+    "frame",
+    "iframe",
+    "base",
+    "script",
+    "style",
+    "title",
+    "textarea",
+    "xmp",
+    "noembed",
+    "noframes",
+    "plaintext",
+    "svg",
+    "math",
+]);
 
 /// How the content of an HTML element is read, with scripting off (WHATWG HTML 13.2.6.4).
 const fn content_of(key: u128) -> Content {

@@ -9,7 +9,9 @@
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::attributes::{Attributes, is_space, tag_end};
+use super::attributes::{Attributes, Known, Quoted, is_space, tag_end};
+use super::marks::Marks;
+use super::near;
 
 /// A whole tag.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +33,39 @@ pub(super) enum Token<'a> {
     End(Tag<'a>),
     /// What a conditional comment holds: markup for old browsers.
     Conditional(&'a [u8]),
+}
+
+/// Names of elements, by first letter and length: enough to pass over nearly all tags of a page unread.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// By the lower five bits of the first letter, in which case does not matter: bit `n` for a name of `n` bytes.
+    lengths: [u32; 32],
+}
+
+impl Names {
+    pub(super) const fn new(names: &[&str]) -> Self {
+        let mut lengths = [0; 32];
+        let mut at = 0;
+        while at < names.len() {
+            let name = names[at].as_bytes();
+            lengths[(name[0] & 31) as usize] |= 1 << name.len();
+            at += 1;
+        }
+        Self { lengths }
+    }
+
+    /// Whether one of them begins with this letter.
+    #[inline]
+    fn may_begin_with(&self, letter: u8) -> bool {
+        self.lengths[usize::from(letter & 31)] != 0
+    }
+
+    /// Whether a name may be one of these. False only if it is none.
+    #[inline]
+    fn may_have(&self, name: &[u8]) -> bool {
+        let Some(first) = name.first() else { return false };
+        name.len() < 32 && self.lengths[usize::from(first & 31)] >> name.len() & 1 != 0
+    }
 }
 
 /// Which tokens are given out beside tags.
@@ -56,11 +91,12 @@ enum Markup {
 pub(super) struct Scanner<'a> {
     input: &'a [u8],
     at: usize,
+    marks: Marks<'a>,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(input: &'a [u8]) -> Self {
-        Self { input, at: 0 }
+        Self { input, at: 0, marks: Marks::new(input) }
     }
 
     /// The next token; None at the end. What is not to be shown is passed over.
@@ -68,7 +104,7 @@ impl<'a> Scanner<'a> {
         let Shown { text, cdata, conditionals } = shown;
         let mut search = self.at;
         loop {
-            let Some(found) = memchr(b'<', &self.input[search..]) else {
+            let Some(found) = near::find(b'<', &self.input[search..]) else {
                 return if text { self.text_up_to(self.input.len()) } else { None };
             };
             let open = search + found;
@@ -96,12 +132,97 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// The next start tag of an element that may have one of these names; None at the end. Passes over all else: four of
+    /// five tags of a page, and all of its text.
+    ///
+    /// The end of a tag is the one that [`tag_end`] finds, but the way there goes from quote to quote, for as long as what
+    /// stands between them is white space, a name and `=`. Where no quotes are, the first `>` is the end.
+    ///
+    /// `text` is called for each text on the way, with the places where it begins and ends.
+    #[inline(never)]
+    pub(super) fn next_of(&mut self, names: &Names, mut text: impl FnMut(usize, usize)) -> Option<Tag<'a>> {
+        let input = self.input;
+        let (mut at, mut marks) = (self.at, self.marks);
+        let mut text_start = at;
+        let mut known = Known::default();
+        // None from here on is the end of the input, perhaps inside a tag.
+        self.at = input.len();
+        loop {
+            let Some(open) = marks.open(at) else {
+                text(text_start, input.len());
+                return None;
+            };
+            let is_end = input.get(open + 1) == Some(&b'/');
+            let start = open + 1 + usize::from(is_end);
+            if !input.get(start).is_some_and(u8::is_ascii_alphabetic) {
+                if let Markup::Ignored(end) = self.classify(open, false) {
+                    text(text_start, open);
+                    (at, text_start) = (end, end);
+                } else {
+                    at = open + 1;
+                }
+                continue;
+            }
+            text(text_start, open);
+            let mut mark = marks.inside(start)?;
+            let mut quote = input[mark];
+            if quote == b'>' && (is_end || !names.may_begin_with(input[start])) {
+                (at, text_start) = (mark + 1, mark + 1);
+                continue;
+            }
+            let behind_name = start + near::name(&input[start..], *b"/>>");
+            let name = &input[start..behind_name];
+            let is_wanted = !is_end && names.may_have(name);
+            let mut behind = behind_name;
+            known.clear();
+            at = loop {
+                if quote == b'>' {
+                    break mark + 1;
+                }
+                let (name, equals) = attribute_name(input, behind)?;
+                if name == behind || name == equals || equals + 1 != mark || input[equals] != b'=' {
+                    known = Known::NOTHING;
+                    break tag_end(input, behind_name)?.0;
+                }
+                let value = mark + 1;
+                loop {
+                    mark = marks.inside(mark + 1)?;
+                    if input[mark] == quote {
+                        break;
+                    }
+                }
+                if is_wanted {
+                    known.push(Quoted { name: &input[name..equals], value: &input[value..mark] });
+                }
+                behind = mark + 1;
+                mark = marks.inside(behind)?;
+                quote = input[mark];
+            };
+            text_start = at;
+            if is_wanted {
+                (self.at, self.marks) = (at, marks);
+                if at != behind + 1 {
+                    known = Known::NOTHING;
+                }
+                // A slash before the bracket may belong to a value.
+                let self_closing = input[at - 2] == b'/' && tag_end(input, behind_name)?.1;
+                return Some(Tag {
+                    name,
+                    attributes: Attributes { raw: &input[behind_name..at], known },
+                    self_closing,
+                });
+            }
+        }
+    }
+
+    #[inline]
     fn text_up_to(&mut self, end: usize) -> Option<Token<'a>> {
         let text = &self.input[self.at..end];
         self.at = end;
         (!text.is_empty()).then_some(Token::Text(text))
     }
 
+    #[inline]
     fn classify(&self, open: usize, cdata: bool) -> Markup {
         match self.input.get(open + 1) {
             Some(byte) if byte.is_ascii_alphabetic() => Markup::Start,
@@ -155,14 +276,14 @@ impl<'a> Scanner<'a> {
 
     fn tag(&mut self, start: usize) -> Option<Tag<'a>> {
         let rest = &self.input[start..];
-        let length = rest.iter().position(|&byte| is_space(byte) || matches!(byte, b'/' | b'>')).unwrap_or(rest.len());
+        let length = near::name(rest, *b"/>>");
         let behind_name = start + length;
         let Some((end, self_closing)) = tag_end(self.input, behind_name) else {
             self.at = self.input.len();
             return None;
         };
         self.at = end;
-        let attributes = Attributes { raw: &self.input[behind_name..end] };
+        let attributes = Attributes { raw: &self.input[behind_name..end], known: Known::NOTHING };
         Some(Tag { name: &rest[..length], attributes, self_closing })
     }
 
@@ -171,12 +292,12 @@ impl<'a> Scanner<'a> {
     pub(super) fn raw_text(&mut self, name: &str) -> &'a [u8] {
         let start = self.at;
         let mut search = start;
-        while let Some(found) = memmem::find(&self.input[search..], b"</") {
+        while let Some(found) = near::find(b'<', &self.input[search..]) {
             let open = search + found;
-            if self.is_tag(open + 2, name) {
+            if self.input.get(open + 1) == Some(&b'/') && self.is_tag(open + 2, name) {
                 return self.close_raw_text(start, open, name);
             }
-            search = open + 2;
+            search = open + 1;
         }
         self.at = self.input.len();
         &self.input[start..]
@@ -238,6 +359,15 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Where the next attribute's name begins behind `at`, and where it likely ends.
+#[inline]
+fn attribute_name(input: &[u8], mut at: usize) -> Option<(usize, usize)> {
+    while input.get(at).copied().is_some_and(is_space) {
+        at += 1;
+    }
+    Some((at, at + near::likely_name(input.get(at..)?, *b"/>=")))
+}
+
 /// What stands between `<!--[if …]>` and `<![endif]-->`.
 fn conditional(comment: &[u8]) -> Option<&[u8]> {
     let condition = comment.strip_prefix(b"<!--[if")?;
@@ -249,6 +379,8 @@ const CDATA: &[u8] = b"<![CDATA[";
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The tokens of a page in short: text as it is, tags by name.
@@ -264,6 +396,53 @@ mod tests {
             }
         }
         out.join(" ")
+    }
+
+    type Seen<'a> = (&'a [u8], &'a [u8], bool, [Option<&'a [u8]>; 3]);
+
+    fn seen<'a>(tag: &Tag<'a>) -> Seen<'a> {
+        (tag.name, tag.attributes.raw, tag.self_closing, tag.attributes.find(["a", "b", "href"]))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn tags_of_some_names_are_those_among_all(
+            pieces in proptest::collection::vec(proptest::sample::select(vec![
+                "<a", "<abc", "<b", "</a", "<q", "<A\"", "<", ">", "/", "/>", " ", "\n\t", "=", "\"", "'", "a", "b=", " a=\"x\"", " b='y>'",
+                " href=\"long enough to be in two blocks at once\"", " b=c", "<!--", "-->", "<!x", "<?", "é", "\0", "\x01", "text of some words",
+            ]), 0..60),
+        ) {
+            const NAMES: Names = Names::new(&["a", "abc"]);
+            let page = pieces.concat();
+            let mut all = Scanner::new(page.as_bytes());
+            let mut expected = Vec::new();
+            while let Some(token) = all.next(Shown::default()) {
+                match token {
+                    Token::Start(tag) if NAMES.may_have(tag.name) => expected.push(seen(&tag)),
+                    _ => {}
+                }
+            }
+            let mut some = Scanner::new(page.as_bytes());
+            let mut found = Vec::new();
+            while let Some(tag) = some.next_of(&NAMES, |_, _| {}) {
+                found.push(seen(&tag));
+            }
+            prop_assert_eq!(found, expected, "{:?}", page);
+            let texts = |token: &Token<'_>| if let Token::Text(text) = token { text.to_vec() } else { Vec::new() };
+            let mut all = Scanner::new(page.as_bytes());
+            let mut expected = Vec::new();
+            while let Some(token) = all.next(Shown { text: true, ..Shown::default() }) {
+                expected.push(texts(&token));
+            }
+            let mut some = Scanner::new(page.as_bytes());
+            let mut found = Vec::new();
+            while some.next_of(&NAMES, |start, end| found.push(page.as_bytes()[start..end].to_vec())).is_some() {}
+            expected.retain(|text| !text.is_empty());
+            found.retain(|text| !text.is_empty());
+            prop_assert_eq!(found, expected, "{:?}", page);
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! What a page can make us hold is capped in number ([`MAX_LINKS`]) and in bytes (a multiple of the page).
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
+use foldhash::{HashMap, HashSet};
+use memchr::memchr2;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Wants;
@@ -77,6 +78,21 @@ impl<'a> References<'a> {
         if by_tag { xxh3_64(place.tag.as_bytes()) } else { 0 }
     }
 
+    /// Whether a reference, not yet decoded, is certain to change nothing: most links of a page stand there before, and
+    /// this is known sooner than what their text is.
+    pub(super) fn is_known(&self, raw: &[u8], place: &Place) -> bool {
+        if self.detailed || !self.unfollowed.is_empty() {
+            return false;
+        }
+        // Up to its fragment it is its own text, unless it has character references.
+        let text = match memchr2(b'#', b'&', raw) {
+            None => raw,
+            Some(at) if raw[at] == b'#' && raw[..at].last().is_none_or(|&byte| byte > b' ') => &raw[..at],
+            Some(_) => return false,
+        };
+        self.written.has(xxh3_64(text) ^ Self::salt(self.by_tag, place))
+    }
+
     /// Takes a reference; without details, only if it is no repeat. Returns its place, for a text that is known later.
     pub(super) fn push(
         &mut self,
@@ -103,7 +119,10 @@ impl<'a> References<'a> {
                 self.unfollowed.insert(hash, self.all.len());
             }
             self.all.push(Reference { text, place, nofollow, extra });
-        } else if !nofollow && let Some(at) = self.unfollowed.remove(&hash) {
+        } else if !nofollow
+            && !self.unfollowed.is_empty()
+            && let Some(at) = self.unfollowed.remove(&hash)
+        {
             self.all[at].nofollow = false;
         }
         None
@@ -142,7 +161,7 @@ impl<'a> References<'a> {
         let (detailed, by_tag) = (self.detailed, self.by_tag);
         let mut room = page_size.saturating_mul(GROWTH).saturating_add(ROOM);
         let mut canonicals = Repeats::default();
-        let mut unfollowed: HashMap<u64, usize> = HashMap::new();
+        let mut unfollowed: HashMap<u64, usize> = HashMap::default();
         let mut outlinks: Vec<Outlink> = Vec::with_capacity(self.all.len());
         for Reference { text, place, nofollow, extra } in self.all {
             let Extra { rel, text: shown, relative_to } = extra.map(|extra| *extra).unwrap_or_default();
@@ -157,7 +176,10 @@ impl<'a> References<'a> {
             if !detailed {
                 let hash = xxh3_64(url.as_bytes()) ^ Self::salt(by_tag, place);
                 if !canonicals.is_first(hash) {
-                    if !nofollow && let Some(at) = unfollowed.remove(&hash) {
+                    if !nofollow
+                        && !unfollowed.is_empty()
+                        && let Some(at) = unfollowed.remove(&hash)
+                    {
                         outlinks[at].nofollow = false;
                     }
                     continue;
@@ -201,22 +223,104 @@ fn part(text: Cow<'_, str>, of: impl Fn(&str) -> &str) -> Cow<'_, str> {
 /// intent they cost a page one of its own links.
 #[derive(Debug, Default)]
 struct Repeats {
-    /// Most pages have few links, and a walk over a few cache lines is faster than any table.
+    /// The first of them, in a table that is searched from the place a hash names on; 0 is a free place. At most half of
+    /// its places are taken.
     few: Vec<u64>,
+    len: usize,
+    /// All others: a page cannot choose their places.
     many: HashSet<u64>,
 }
 
 impl Repeats {
-    const FEW: usize = 128;
+    /// Places of the table, at first and at most: a page that makes its hashes clash gains little.
+    const FIRST: usize = 64;
+    const MOST: usize = 1024;
+
+    fn has(&self, hash: u64) -> bool {
+        let hash = hash.max(1);
+        !self.few.is_empty() && (self.few[self.place(hash)] == hash || self.many.contains(&hash))
+    }
 
     fn is_first(&mut self, hash: u64) -> bool {
-        if self.few.contains(&hash) {
+        let hash = hash.max(1);
+        if self.len * 2 >= self.few.len() && self.few.len() < Self::MOST {
+            self.grow();
+        }
+        let place = self.place(hash);
+        if self.few[place] == hash {
             return false;
         }
-        if self.few.len() < Self::FEW {
-            self.few.push(hash);
-            return true;
+        if self.len * 2 >= self.few.len() {
+            return self.many.insert(hash);
         }
-        self.many.insert(hash)
+        self.few[place] = hash;
+        self.len += 1;
+        true
+    }
+
+    /// Where a hash stands in the table, or would stand.
+    fn place(&self, hash: u64) -> usize {
+        let last = self.few.len() - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "its lowest bits are what is wanted")]
+        let mut place = hash as usize & last;
+        while self.few[place] != 0 && self.few[place] != hash {
+            place = (place + 1) & last;
+        }
+        place
+    }
+
+    fn grow(&mut self) {
+        let places = (self.few.len() * 2).max(Self::FIRST);
+        let old = std::mem::replace(&mut self.few, vec![0; places]);
+        for hash in old.into_iter().filter(|&hash| hash != 0) {
+            let place = self.place(hash);
+            self.few[place] = hash;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_are_told_from_what_is_new_however_hashes_clash() {
+        for step in [1, 256, 1 << 32, 0x9e37_79b9_7f4a_7c15_u64] {
+            let mut seen = Repeats::default();
+            let hashes: Vec<u64> = (1..2000_u64).map(|n| n.wrapping_mul(step)).collect();
+            for hash in &hashes {
+                assert!(!seen.has(*hash), "{step}");
+                assert!(seen.is_first(*hash), "{step}");
+                assert!(seen.has(*hash), "{step}");
+            }
+            assert!(hashes.iter().all(|hash| seen.has(*hash) && !seen.is_first(*hash)), "{step}");
+        }
+    }
+
+    #[test]
+    fn what_stood_there_before_is_known_before_it_is_decoded() {
+        static PLACE: Place = Place { tag: "a", attribute: "href", leads: true };
+        let wants = Wants { links: true, ..Wants::default() };
+        let mut references = References::new(wants);
+        let _ = references.push(Cow::Borrowed("a b?c#d"), &PLACE, false, None);
+        for (raw, known) in [
+            ("a b?c", true),
+            ("a b?c#", true),
+            ("a b?c#x&amp;y", true),
+            ("a b", false),
+            ("a b?c ", false),
+            ("a b?c #d", false),
+            ("a b?c&#35;", false),
+            ("a&#32;b?c", false),
+            ("", false),
+        ] {
+            assert_eq!(references.is_known(raw.as_bytes(), &PLACE), known, "{raw}");
+        }
+        // It may be the one without `nofollow`.
+        let _ = references.push(Cow::Borrowed("e"), &PLACE, true, None);
+        assert!(!references.is_known(b"e", &PLACE));
+        let _ = references.push(Cow::Borrowed("e"), &PLACE, false, None);
+        assert!(references.is_known(b"e", &PLACE));
+        assert!(!References::new(Wants { link_details: true, ..wants }).is_known(b"e", &PLACE));
     }
 }

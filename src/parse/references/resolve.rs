@@ -114,7 +114,8 @@ impl Resolver {
         loop {
             if let Some(rest) = path.strip_prefix("../") {
                 path = rest;
-                let parent = directory[self.origin..directory.len() - 1].rfind('/');
+                let parent =
+                    directory.as_bytes()[self.origin..directory.len() - 1].iter().rposition(|byte| *byte == b'/');
                 // Nothing is above the root.
                 directory = parent.map_or(directory, |slash| &directory[..=self.origin + slash]);
             } else if let Some(rest) = path.strip_prefix("./") {
@@ -131,57 +132,81 @@ fn starts_origin(reference: &str, origin: &str) -> bool {
     reference.as_bytes().get(origin.len()) == Some(&b'/') && reference.as_bytes().starts_with(origin.as_bytes())
 }
 
-const IN_PATH: u8 = 1;
-const IN_QUERY: u8 = 2;
+/// What a byte is in a path or a query, as bits. 0 is a byte that the URL standard leaves as it is in both.
+const SLASH: u8 = 1;
+const PERCENT: u8 = 2;
+/// It opens the query.
+const QUESTION: u8 = 4;
+/// Left as it is in a query; in a path it could end a scheme.
+const COLON: u8 = 8;
+/// Escaped somewhere, or not of this grammar.
+const OTHER: u8 = 16;
 
-/// The bytes that the URL standard leaves as they are in a path and in a query. A colon is left out of paths, where it
-/// could end a scheme.
-const PLAIN: [u8; 256] = {
-    let mut plain = [0; 256];
+const KINDS: [u8; 256] = {
+    let mut kinds = [OTHER; 256];
     let mut byte = 0_u8;
     while byte < 128 {
         if byte.is_ascii_alphanumeric() {
-            plain[byte as usize] = IN_PATH | IN_QUERY;
+            kinds[byte as usize] = 0;
         }
         byte += 1;
     }
-    let both = b"-._~/+,=&;@!$*()%";
+    let plain = b"-._~+,=&;@!$*()";
     let mut index = 0;
-    while index < both.len() {
-        plain[both[index] as usize] = IN_PATH | IN_QUERY;
+    while index < plain.len() {
+        kinds[plain[index] as usize] = 0;
         index += 1;
     }
-    plain[b':' as usize] = IN_QUERY;
-    plain[b'?' as usize] = IN_QUERY;
-    plain
+    kinds[b'/' as usize] = SLASH;
+    kinds[b'%' as usize] = PERCENT;
+    kinds[b'?' as usize] = QUESTION;
+    kinds[b':' as usize] = COLON;
+    kinds
 };
+
+fn kinds_of(text: &[u8]) -> u8 {
+    text.iter().fold(0, |kinds, &byte| kinds | KINDS[usize::from(byte)])
+}
 
 /// Whether a path, perhaps with a query, is its own serialisation: plain bytes, no dot segment.
 fn is_plain_path(path: &[u8]) -> bool {
-    let mut segment = 0;
-    for (at, &byte) in path.iter().enumerate() {
-        match byte {
-            b'/' | b'?' => {
-                if is_dotted(&path[segment..at]) {
-                    return false;
-                }
-                if byte == b'?' {
-                    // A reference that is a query alone keeps the file name of its base.
-                    return at > 0 && path[at..].iter().all(|&byte| PLAIN[byte as usize] & IN_QUERY != 0);
-                }
-                segment = at + 1;
-            }
-            // `%2e` is a dot in a dot segment.
-            b'%' if path[at..].starts_with(b"%2e") || path[at..].starts_with(b"%2E") => return false,
-            _ if PLAIN[byte as usize] & IN_PATH == 0 => return false,
-            _ => {}
-        }
+    let kinds = kinds_of(path);
+    if kinds & !SLASH == 0 {
+        return !has_dot_segment(path);
     }
-    !is_dotted(&path[segment..])
+    if kinds & OTHER != 0 {
+        return false;
+    }
+    let query = memchr::memchr(b'?', path).unwrap_or(path.len());
+    let (path, query) = path.split_at(query);
+    // A reference that is a query alone keeps the file name of its base.
+    kinds_of(path) & COLON == 0
+        && (query.is_empty() || !path.is_empty())
+        && !has_dot_segment(path)
+        && !has_escaped_dot(path)
 }
 
-fn is_dotted(segment: &[u8]) -> bool {
-    matches!(segment, b"." | b"..")
+fn has_dot_segment(path: &[u8]) -> bool {
+    // Names that begin with a dot are few.
+    let is_pair = |[a, b]: &[u8; 2]| u8::from(*a == b'/') & u8::from(*b == b'.');
+    let any = path.array_windows().fold(0, |found, pair| found | is_pair(pair)) != 0;
+    begins_dotted(path) || (any && (0..path.len()).any(|at| path[at] == b'/' && begins_dotted(&path[at + 1..])))
+}
+
+/// `%2e` is a dot in a dot segment.
+fn has_escaped_dot(path: &[u8]) -> bool {
+    path.array_windows().any(|escape| matches!(escape, b"%2e" | b"%2E"))
+}
+
+/// Whether the segment that a path begins with is a dot segment.
+fn begins_dotted(path: &[u8]) -> bool {
+    match path {
+        [b'.', rest @ ..] => {
+            let behind = rest.strip_prefix(b".").unwrap_or(rest);
+            matches!(behind.first(), None | Some(b'/'))
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

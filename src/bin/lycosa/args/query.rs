@@ -131,7 +131,7 @@ pub fn query_command(question: Question) -> Command {
         ),
     };
     let defaults = file::defaults(Run::Crawl);
-    let mut args: Vec<_> = question.settings().map(|setting| (setting.heading, flag(setting, &defaults))).collect();
+    let mut args: Vec<_> = question.settings().map(|setting| (setting.heading, flag(setting, defaults))).collect();
     args.extend([(FILES, config_file()), (FILES, no_config())]);
     args.extend(super::shorthand::args().map(|arg| (REQUESTS, arg)));
     let place = |heading: &str| HEADINGS.iter().position(|known| *known == heading);

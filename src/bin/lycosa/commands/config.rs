@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn show_names_the_origin_of_each_and_is_toml() {
-        let mut layers = file::defaults(Run::Fetch);
+        let mut layers = file::defaults(Run::Fetch).clone();
         let flag = |name: &str| Origin::Environment(setting(name).expect("a setting").variable());
         layers.set(setting("host-rate").expect("a setting"), vec!["5/s".to_owned()], flag("host-rate"));
         let shown = show(Run::Fetch, &layers);
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn show_of_both_tells_where_they_differ_and_is_a_file() {
         let (crawl, fetch) = (file::defaults(Run::Crawl), file::defaults(Run::Fetch));
-        let shown = show_both(&crawl, &fetch);
+        let shown = show_both(crawl, fetch);
         let table = toml::from_str::<toml::Table>(&shown).expect("TOML");
         let whole = |value: &toml::Value| value.as_integer();
         assert_eq!(table.get("concurrency").and_then(whole), Some(64));
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(table["fetch"].get("host-concurrency").and_then(whole), Some(8));
         assert!(table["crawl"].get("scope").is_some() && table["fetch"].get("ordered").is_some(), "{shown}");
         assert_eq!(table["crawl"].get("concurrency"), None);
-        let json = show_both_json(&crawl, &fetch);
+        let json = show_both_json(crawl, fetch);
         assert_eq!(json["timeout"]["value"], "30s");
         assert_eq!(
             (&json["crawl"]["robots"]["value"], &json["fetch"]["robots"]["value"]),

@@ -317,7 +317,7 @@ fn layers(memo: &Memo, flags: &ResumeFlags, secrets: bool) -> Result<(Layer, Vec
     environment.keep_only(|setting| setting.heading == DISPLAY || is_secret(setting));
     let mut given = environment;
     given.lay_over(flags.flags.clone());
-    let mut layers = file::defaults(memo.run());
+    let mut layers = file::defaults(memo.run()).clone();
     let mut stored = memo.layer();
     if secrets {
         memo.restore(&mut stored, &given)?;

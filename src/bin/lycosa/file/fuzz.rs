@@ -84,7 +84,7 @@ fn config(input: &[u8]) {
     assert!(global.is_ok() || parse(&text, Some(path), true).is_err());
     for run in Run::ALL {
         let Ok(values) = parse(&text, Some(path), false) else { return };
-        let mut layer = defaults(run);
+        let mut layer = defaults(run).clone();
         layer.lay_over(values.of(run));
         if let Err(error) = resolve(run, &layer, &RequestFlags::default()) {
             assert!(!error.first_line().chars().any(char::is_control), "{:?}", error.first_line());

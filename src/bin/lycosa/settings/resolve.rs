@@ -385,7 +385,7 @@ mod tests {
     use crate::settings::setting;
 
     fn resolve_with(run: Run, set: &[(&str, &str)]) -> Result<Resolved, UsageError> {
-        let mut layers = file::defaults(run);
+        let mut layers = file::defaults(run).clone();
         for (name, text) in set {
             let setting = setting(name).expect("a setting");
             let texts = if text.is_empty() { Vec::new() } else { text.split('|').map(str::to_owned).collect() };
