@@ -6,12 +6,47 @@
 
 use dom_smoothie::{Article, Config, Readability, TextMode};
 use htmd::HtmlToMarkdown;
+use scraper::Html;
+use scraper::node::Node;
 
 use crate::model::url::Url;
 
 /// Elements of a page that is looked at. What dom_smoothie takes grows with their number times their depth: 40,000 of them
 /// 450 deep took 6.8 s (built without optimisation), 49,000 side by side 1 to 4 s.
 const MAX_ELEMENTS: usize = 30_000;
+
+/// Attributes of one element, and of all. html5ever compares each attribute of a tag with those before it: 60,000 on one tag
+/// took a minute.
+const MAX_ATTRIBUTES: usize = 256;
+const MAX_ALL_ATTRIBUTES: usize = 200_000;
+/// Bytes of text, each counted once for each element around it, and of attributes.
+const MAX_WEIGHT: usize = 64 << 20;
+
+/// A page as the crates get it: written anew from our own tree, so that nothing is in it that was not counted. None if it
+/// would cost them too much.
+pub fn bounded(html: &Html) -> Option<String> {
+    let (mut elements, mut attributes, mut weight) = (0, 0, 0_usize);
+    for node in html.tree.nodes() {
+        match node.value() {
+            Node::Element(element) => {
+                let own = element.attrs().count();
+                elements += 1;
+                attributes += own;
+                weight += element.attrs().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+                if own > MAX_ATTRIBUTES {
+                    return None;
+                }
+            }
+            Node::Text(text) => weight = weight.saturating_add(text.len().saturating_mul(node.ancestors().count())),
+            Node::Comment(comment) => weight += comment.len(),
+            _ => {}
+        }
+        if elements > MAX_ELEMENTS || attributes > MAX_ALL_ATTRIBUTES || weight > MAX_WEIGHT {
+            return None;
+        }
+    }
+    Some(html.html())
+}
 
 /// The two forms; None if the page has no main text.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -45,6 +80,18 @@ fn as_markdown(html: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_cost_the_crates_too_much_is_not_handed_to_them() {
+        let bounded = |page: &str| super::bounded(&super::super::dom::tree(page, &|| false).unwrap());
+        let many = |count: usize| (0..count).map(|n| format!(" a{n}")).collect::<String>();
+        assert!(bounded(&format!("<p{}>x", many(200))).is_some());
+        assert_eq!(bounded(&format!("<p{}>x", many(300))), None);
+        // What an end tag had is not in the tree, and so not in what is handed on.
+        assert_eq!(bounded(&format!("<p>x</p{}>", many(300))).map(|page| page.contains("a299")), Some(false));
+        assert_eq!(bounded(&"<i></i>".repeat(MAX_ELEMENTS)), None);
+        assert_eq!(bounded(&format!("{}{}", "<div>".repeat(400), "x".repeat(200_000))), None);
+    }
 
     #[test]
     fn the_main_text_is_without_menus_and_links_are_absolute() {

@@ -284,10 +284,14 @@ fn regex(given: &Given<'_, '_>) -> Result<Option<Regex>, BadRule> {
 /// A field of the short form.
 pub fn short_field(name: &str, number: usize, text: &str) -> Result<Field, BadText> {
     let short = rule::short(text)?;
+    let lower = short.selector.to_ascii_lowercase();
+    let has_insides = lower.contains(":has(");
     Ok(Field {
         name: name.to_owned(),
         number,
         selector: rule::selector(short.selector)?,
+        is_dear: short.selector.contains('~') || has_insides,
+        is_squared: short.selector.contains('~') && (has_insides || lower.contains(":nth-")),
         pointer: short.pointer.map(str::to_owned),
         take: short.take.unwrap_or(Take::Text),
         content: Content::Value,

@@ -17,6 +17,9 @@ use crate::model::url::Url;
 /// Attributes that hold one URL each: they come out absolute.
 const URLS: [&str; 9] = ["href", "src", "action", "formaction", "poster", "cite", "background", "longdesc", "manifest"];
 
+/// Nodes of a page for selectors of which a single match may cost their square (`~` along with `:has()`).
+const MAX_SQUARED: usize = 10_000;
+
 /// An element, or a value of JSON.
 #[derive(Clone, Copy)]
 pub enum Scope<'a> {
@@ -89,15 +92,31 @@ impl Filling<'_> {
         if field.selector.is_none() && field.pointer.is_some() {
             return None;
         }
-        let mut itself = std::iter::once(scope);
-        let mut selected = field.selector.as_ref().map(|selector| scope.select(selector));
-        let elements: Box<dyn Iterator<Item = ElementRef<'_>>> = match &mut selected {
-            Some(selected) => Box::new(selected),
-            None => Box::new(&mut itself),
+        let elements: Box<dyn Iterator<Item = Option<ElementRef<'_>>>> = match &field.selector {
+            // Siblings are looked at again for each element: the time is asked between elements, matching or not.
+            Some(selector) if field.is_dear => {
+                if field.is_squared && scope.tree().values().len() > MAX_SQUARED {
+                    self.given_up = self.given_up.or(Some(GivenUp::TooLarge));
+                    return None;
+                }
+                let inside = scope.descendent_elements().skip_while(move |element| element.id() == scope.id());
+                Box::new(inside.map(move |element| {
+                    Some(element).filter(|element| selector.matches_with_scope(element, Some(scope)))
+                }))
+            }
+            Some(selector) => Box::new(scope.select(selector).map(Some)),
+            None => Box::new(std::iter::once(Some(scope))),
         };
         let mut values = Vec::new();
         let (mut count, mut first) = (0, None);
         for element in elements {
+            let Some(element) = element else {
+                if (self.is_over)() {
+                    self.given_up = self.given_up.or(Some(GivenUp::TooSlow));
+                    return None;
+                }
+                continue;
+            };
             count += 1;
             first.get_or_insert(element);
             if !self.goes_on() {

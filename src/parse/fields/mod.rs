@@ -283,8 +283,10 @@ impl Fields {
                 Ok(html) => {
                     let base = base_of(&html, source.url);
                     let mut found = self.fill(page, source, &base, Scope::Html(html.root_element()), explain);
-                    if let Some(data) = &mut found.data {
-                        self.add_ready_data(data, &html, &text, &base, source);
+                    if let Some(data) = &mut found.data
+                        && let Err(why) = self.add_ready_data(data, &html, &base, source)
+                    {
+                        (found.data, found.given_up) = (None, Some(why));
                     }
                     found
                 }
@@ -301,10 +303,9 @@ impl Fields {
         &self,
         data: &mut Map<String, Value>,
         html: &scraper::Html,
-        text: &str,
         base: &Url,
         source: &Source<'_>,
-    ) {
+    ) -> Result<(), GivenUp> {
         let Ready { metadata, text: wants_text, markdown } = self.ready;
         if metadata {
             let mut left = FEW_BYTES + GROWTH * source.body.len();
@@ -315,7 +316,10 @@ impl Fields {
             data.insert("metadata".to_owned(), metadata::of(html, base, &mut spend));
         }
         if wants_text || markdown {
-            let main = article::main_of(text, source.url, wants_text, markdown);
+            let page = article::bounded(html).ok_or(GivenUp::TooLarge)?;
+            // Written anew, a page may be another tree; it has the same limits.
+            drop(dom::tree(&page, source.is_over)?);
+            let main = article::main_of(&page, source.url, wants_text, markdown);
             if wants_text {
                 data.insert("text".to_owned(), Value::from(main.text));
             }
@@ -323,6 +327,7 @@ impl Fields {
                 data.insert("markdown".to_owned(), Value::from(main.markdown));
             }
         }
+        Ok(())
     }
 
     fn fill(

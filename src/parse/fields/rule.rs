@@ -40,6 +40,10 @@ pub struct Field {
     pub number: usize,
     /// None: the element it stands in itself (of a page: its root).
     pub selector: Option<Selector>,
+    /// Its selector looks at siblings or insides again for each element (`~`, `:has()`).
+    pub is_dear: bool,
+    /// It does one for each of the other.
+    pub is_squared: bool,
     /// In a JSON response; with a selector: in the JSON text that was selected.
     pub pointer: Option<String>,
     pub take: Take,
