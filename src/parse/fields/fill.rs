@@ -302,3 +302,40 @@ fn size_of_json(value: &Value) -> usize {
         _ => 8,
     }
 }
+
+#[cfg(test)]
+mod cost {
+    use std::cell::Cell;
+
+    use super::super::{Fields, GivenUp, Source};
+    use super::Url;
+
+    #[test]
+    fn a_selector_that_matches_nothing_is_interrupted() {
+        let page = "<div></div>".repeat(500);
+        let given_up = |selector: &str, page: &str, after: usize| {
+            let mut fields = Fields::default();
+            fields.add(&format!("x={selector}")).unwrap();
+            let asked = Cell::new(0);
+            let is_over = || {
+                asked.set(asked.get() + 1);
+                asked.get() > after
+            };
+            let url = Url::parse("https://shop.test/").unwrap();
+            let source = Source {
+                url: &url,
+                media_type: "text/html",
+                header_charset: None,
+                body: page.as_bytes(),
+                is_over: &is_over,
+            };
+            fields.find(&source, false).given_up
+        };
+        for selector in ["div ~ div ~ p ~ div", "div:has(~ p)", "p:has(a)"] {
+            assert_eq!(given_up(selector, &page, 100), Some(GivenUp::TooSlow), "{selector}");
+            assert_eq!(given_up(selector, &page, usize::MAX), None, "{selector}");
+        }
+        let large = "<div></div>".repeat(super::MAX_SQUARED + 1);
+        assert_eq!(given_up("a:has(~ p) ~ div", &large, usize::MAX), Some(GivenUp::TooLarge));
+    }
+}

@@ -6,7 +6,9 @@
 //! Sources: RFC 3339, RFC 9110 5.6.7 and RFC 2822 (dates), CLDR (separators of numbers: `,`, `.`, `'` and spaces).
 
 use jiff::civil::{Date, DateTime};
+use jiff::fmt::temporal::Pieces;
 use jiff::fmt::{rfc2822, strtime};
+use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde_json::{Number, Value};
 
@@ -90,6 +92,8 @@ fn int(text: &str, decimal: Option<char>) -> Option<i64> {
     }
 }
 
+const CURRENCIES: &str = "$€£¥₹₽₩₺₴₫฿¢";
+
 /// The first number of a text in the form `-1234.5`.
 ///
 /// Which separator is the decimal one: `decimal` if it is given; of two kinds the last; one that stands there more than
@@ -99,12 +103,26 @@ fn number(text: &str, decimal: Option<char>) -> Option<String> {
     let run = run_of_number(&text[start..]);
     let (before, lead) = (text[..start].chars().next_back(), text[..start].trim_end_matches(['.', ',']));
     let has_point = decimal.map_or(before == Some('.'), |decimal| before == Some(decimal));
+    // `-$5`, and `- 5` where nothing else stands in front.
+    let priced = lead.trim_end_matches(|c: char| c.is_whitespace() || CURRENCIES.contains(c));
+    let is_alone = matches!(priced.trim_start(), "-" | "\u{2212}");
+    let beside = lead.trim_end_matches(|c: char| CURRENCIES.contains(c));
+    let lead = if is_alone {
+        priced
+    } else if beside.ends_with(['-', '\u{2212}']) {
+        beside
+    } else {
+        lead
+    };
     let sign = lead.chars().next_back().filter(|c| matches!(c, '-' | '\u{2212}'));
     // A dash inside a word or a range (`A-4`, `3-4`) is no sign.
     let is_joined = sign.is_some_and(|sign| {
         lead[..lead.len() - sign.len_utf8()].chars().next_back().is_some_and(char::is_alphanumeric)
     });
     let point = decimal.or_else(|| decimal_of(run));
+    if !is_grouped(run, point) {
+        return None;
+    }
     let mut out = String::new();
     if sign.is_some() && !is_joined {
         out.push('-');
@@ -152,8 +170,20 @@ fn decimal_of(run: &str) -> Option<char> {
     let separator = if run[last..].starts_with(',') { ',' } else { '.' };
     let other = if separator == ',' { '.' } else { ',' };
     let (count, digits) = (run.matches(separator).count(), run.len() - last - 1);
-    let groups = count > 1 || (separator == ',' && digits == 3 && !run.contains(other));
+    // No group begins with 0, and none in front of another has more than three digits.
+    let may_group = !run.starts_with('0') && last <= 3;
+    let groups = count > 1 || (separator == ',' && digits == 3 && may_group && !run.contains(other));
     (!groups).then_some(separator)
+}
+
+/// Whether what commas and points divide are groups: of three digits, in India of two above the last. An address or a date
+/// is no number.
+fn is_grouped(run: &str, point: Option<char>) -> bool {
+    let whole = point.and_then(|point| run.split_once(point)).map_or(run, |(whole, _)| whole);
+    let groups = whole.split([',', '.']).map(|group| group.bytes().filter(u8::is_ascii_digit).count());
+    let groups = groups.collect::<Vec<_>>();
+    let [_, middle @ .., last] = groups.as_slice() else { return true };
+    *last == 3 && middle.iter().all(|count| matches!(count, 2 | 3))
 }
 
 /// A boolean attribute has no text, and is there.
@@ -187,10 +217,12 @@ pub fn date(text: &str, format: Option<&str>) -> Option<String> {
         return with_format(format, text);
     }
     if let Ok(moment) = text.parse::<Timestamp>() {
-        // Its own offset is kept: it says more than the moment.
-        return Some(if offset_is_utc(text) { moment.to_string() } else { text.replacen([' ', 't'], "T", 1) });
+        // Its own offset is kept: it says more than the moment. (RFC 3339 has no years before 0.)
+        let offset = Pieces::parse(text).ok()?.to_numeric_offset().filter(|_| !offset_is_utc(text));
+        let zoned = moment.to_zoned(offset.map_or(TimeZone::UTC, TimeZone::fixed));
+        return Some(text_of(&zoned)).filter(|_| zoned.year() >= 0);
     }
-    if let Ok(at) = text.parse::<DateTime>() {
+    if let Some(at) = text.parse::<DateTime>().ok().filter(|at| at.year() >= 0) {
         return Some(if text.len() > 10 { at.to_string() } else { at.date().to_string() });
     }
     if let Ok(zoned) = rfc2822::parse(text) {
@@ -247,6 +279,14 @@ mod tests {
             ("-3.5 °C", -3.5),
             ("\u{2212}3", -3.0),
             ("A-4", 4.0),
+            ("-$5.00", -5.0),
+            ("\u{2212}€3,50", -3.5),
+            ("- 5,00 €", -5.0),
+            ("Socks - $5", 5.0),
+            ("0,125 kg", 0.125),
+            ("0,999", 0.999),
+            ("1234,567", 1234.567),
+            ("12,34,567", 1_234_567.0),
             (".5", 0.5),
             ("$.99", 0.99),
             ("now 20 or 30", 20.0),
@@ -255,7 +295,9 @@ mod tests {
         ] {
             assert_eq!(float.of_text(text, &base()), Some(Value::from(expected)), "{text}");
         }
-        assert_eq!(float.of_text("sold out", &base()), None);
+        for text in ["sold out", "192.168.0.1", "12.03.2024"] {
+            assert_eq!(float.of_text(text, &base()), None, "{text}");
+        }
         let comma = Type::Float { decimal: Some(',') };
         assert_eq!(comma.of_text("1.299 €", &base()), Some(Value::from(1299.0)));
         let int = Type::Int { decimal: None };
@@ -275,6 +317,11 @@ mod tests {
             ("2024-03-12T10:00:00Z", Some("2024-03-12T10:00:00Z")),
             ("2024-03-12T10:00:00+02:00", Some("2024-03-12T10:00:00+02:00")),
             ("2024-03-12 10:00", Some("2024-03-12T10:00:00")),
+            ("2024-03-12T10:00:00.123+0200", Some("2024-03-12T10:00:00.123+02:00")),
+            ("2024-03-12T10:00+01:00", Some("2024-03-12T10:00:00+01:00")),
+            ("2024-03-12T10:00:00+02:00[Europe/Berlin]", Some("2024-03-12T10:00:00+02:00")),
+            ("2024-03-12 10:00:00-00:30", Some("2024-03-12T10:00:00-00:30")),
+            ("-000044-03-15", None),
             ("Tue, 12 Mar 2024 10:00:00 GMT", Some("2024-03-12T10:00:00Z")),
             ("Tue, 12 Mar 2024 10:00:00 +0200", Some("2024-03-12T10:00:00+02:00")),
             ("12.03.2024", Some("2024-03-12")),
