@@ -565,7 +565,14 @@ fn exchange(url: &Url, sent: SentHead, head: &Head, body: Bytes) -> Exchange {
         let field = |(name, value): (&HeaderName, &HeaderValue)| {
             let text = String::from_utf8_lossy(value.as_bytes());
             let shown = credentials::shown(name.as_str(), &text);
-            let bytes = if shown == text { value.as_bytes() } else { shown.as_bytes() };
+            let bytes = match () {
+                // The head that was kept has only the place of it: the host is filled in on its way to the wire.
+                () if name == http::header::HOST && value.is_empty() => {
+                    url[::url::Position::BeforeHost..::url::Position::AfterPort].as_bytes()
+                }
+                () if shown == text => value.as_bytes(),
+                () => shown.as_bytes(),
+            };
             (name.as_str().into(), bytes.into())
         };
         headers.iter().map(field).collect()

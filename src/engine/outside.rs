@@ -8,7 +8,7 @@ use http::Method;
 
 use super::settings::EngineSettings;
 use crate::fetch::{Attempt, Request};
-use crate::model::fetch_error::ErrorKind;
+use crate::model::fetch_error::{ErrorKind, Stage};
 use crate::model::job::{Job, JobSpec};
 use crate::model::record::SkipReason;
 use crate::policy::scope::Scope;
@@ -45,11 +45,12 @@ pub(super) fn shorten(request: &mut Request) {
     request.max_body = Some(request.max_body.map_or(MOST_BODY, |limit| limit.min(MOST_BODY)));
 }
 
-/// Turns HEAD into GET if the server has answered that it does not know HEAD (RFC 9110 15.5.6, 15.6.2). Returns whether
-/// the job is to be asked again.
+/// Turns HEAD into GET if the link would be called broken by the answer to HEAD, or by having none: servers that only
+/// know GET say so with 405 or 501 (RFC 9110 15.5.6, 15.6.2), but also with 404 or 403, or hang up. What says that the
+/// host is not to be asked now (429, 503), that it cannot be reached, or that it must not be asked, says so of GET too.
+/// Returns whether the job is to be asked again.
 pub(super) fn ask_with_get(job: &mut Job, method: &Method, attempt: &Attempt) -> bool {
-    let unknown = *method == Method::HEAD && attempt.head.as_ref().is_some_and(|head| matches!(head.status, 405 | 501));
-    if !unknown || !job.is_outside() {
+    if *method != Method::HEAD || !job.is_outside() || !is_broken(attempt) {
         return false;
     }
     if let Some(spec) = &mut job.spec {
@@ -57,6 +58,15 @@ pub(super) fn ask_with_get(job: &mut Job, method: &Method, attempt: &Attempt) ->
     }
     job.chain_mut().attempts = 0;
     true
+}
+
+fn is_broken(attempt: &Attempt) -> bool {
+    if let Some(error) = &attempt.error {
+        return matches!(error.stage, Stage::Head | Stage::Body | Stage::Decode)
+            && error.kind != ErrorKind::Interrupted;
+    }
+    attempt.refusal.is_none()
+        && attempt.head.as_ref().is_some_and(|head| head.status >= 400 && !matches!(head.status, 429 | 503))
 }
 
 /// Takes away the failure of a body that was only cut short.

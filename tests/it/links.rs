@@ -229,6 +229,7 @@ fn outside() -> (Site, Site) {
         (_, "/robots.txt") => text("User-agent: *\nDisallow: /private\n"),
         (_, "/gone") => status(404),
         ("HEAD", "/get-only") => status(405),
+        ("HEAD", "/head-404") => status(404),
         ("HEAD", "/not-implemented") => status(501),
         ("GET", "/not-implemented") => html("x".repeat(1 << 20)),
         (_, "/home") => redirect(302, format!("{}/hidden", home.get().unwrap())),
@@ -236,7 +237,7 @@ fn outside() -> (Site, Site) {
         _ => html("<a href=/further>x</a>"),
     });
     let links: Vec<String> =
-        ["/", "/gone", "/get-only", "/not-implemented", "/home", "/moved", "/private/x", "/excluded"]
+        ["/", "/gone", "/get-only", "/head-404", "/not-implemented", "/home", "/moved", "/private/x", "/excluded"]
             .iter()
             .map(|path| other.url(path))
             .collect();
@@ -262,11 +263,14 @@ fn links_out_of_scope_are_checked_once_and_followed_no_further() {
     asked.sort();
     let expected = [
         ("GET", "/get-only"),
+        ("GET", "/gone"),
+        ("GET", "/head-404"),
         ("GET", "/not-implemented"),
         ("HEAD", "/"),
         ("HEAD", "/found"),
         ("HEAD", "/get-only"),
         ("HEAD", "/gone"),
+        ("HEAD", "/head-404"),
         ("HEAD", "/home"),
         ("HEAD", "/moved"),
         ("HEAD", "/not-implemented"),
@@ -277,7 +281,8 @@ fn links_out_of_scope_are_checked_once_and_followed_no_further() {
     let of = |path: &str| records.iter().find(|record| field(record, "url") == other.url(path)).unwrap();
     for (path, outcome, method) in [
         ("/", "ok", "HEAD"),
-        ("/gone", "http_error", "HEAD"),
+        ("/gone", "http_error", "GET"),
+        ("/head-404", "ok", "GET"),
         ("/get-only", "ok", "GET"),
         ("/not-implemented", "ok", "GET"),
         ("/moved", "ok", "HEAD"),
@@ -289,7 +294,7 @@ fn links_out_of_scope_are_checked_once_and_followed_no_further() {
     }
     assert_eq!(field(of("/private/x"), "skip_reason"), "robots");
     assert!(of("/not-implemented")["truncated"].as_bool().unwrap(), "its status is enough");
-    assert_eq!(records.len(), 3 + 7, "the page found over /home has its record there");
+    assert_eq!(records.len(), 3 + 8, "the page found over /home has its record there");
     assert_eq!(run.summary().0["refused"]["scope"], json!(2), "{}", run.summary().0);
 }
 
