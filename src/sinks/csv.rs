@@ -21,6 +21,7 @@ use crate::model::record::SCHEMA;
 pub(super) const FORMAT: Format = Format {
     name: "csv",
     endings: &["csv"],
+    beside: &[],
     open: Open::Text(|output, start| {
         Box::new(Csv { output, next: start.next_seq, has_header: start.goes_on, has_failed: false })
     }),

@@ -15,6 +15,7 @@ use crate::model::record_json::write_head;
 pub(super) const FORMAT: Format = Format {
     name: "json",
     endings: &["json"],
+    beside: &[],
     open: Open::Text(|output, start| {
         let is_empty = !start.goes_on;
         Box::new(Json { output, next: start.next_seq, is_empty, is_sealed_empty: is_empty, has_failed: false })

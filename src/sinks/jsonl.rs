@@ -13,6 +13,7 @@ use crate::model::record_json::write_head;
 pub(super) const FORMAT: Format = Format {
     name: "jsonl",
     endings: &["jsonl", "ndjson"],
+    beside: &[],
     open: Open::Text(|output, start| Box::new(Jsonl { output, next: start.next_seq })),
 };
 

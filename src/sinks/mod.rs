@@ -40,6 +40,8 @@ pub struct Format {
     pub name: &'static str,
     /// Endings of file names that stand for it, in lower case and without the dot.
     pub endings: &'static [&'static str],
+    /// What is put behind the name of an output for the files that are made beside it.
+    pub beside: &'static [&'static str],
     open: Open,
 }
 
@@ -346,6 +348,20 @@ pub struct OutputSettings {
     pub target: Target,
     /// A name of the format table.
     pub format: &'static str,
+}
+
+impl OutputSettings {
+    /// Files that are made, and perhaps taken away again, beside this one.
+    #[must_use]
+    pub fn beside(&self) -> Vec<PathBuf> {
+        let (Target::File(path), Ok(format)) = (&self.target, format_of(self)) else { return Vec::new() };
+        let with_ending = |ending: &&str| {
+            let mut name = path.clone().into_os_string();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        format.beside.iter().map(with_ending).collect()
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ use crate::model::mark::OutputMark;
 use crate::model::record_json::write_head;
 
 /// Its entry in the format table.
-pub(super) const FORMAT: Format = Format { name: "parquet", endings: &["parquet"], open: Open::Spooled(open) };
+pub(super) const FORMAT: Format =
+    Format { name: "parquet", endings: &["parquet"], beside: &[".spool", ".part"], open: Open::Spooled(open) };
 
 /// A row group is as many records as have this much JSON, or
 const GROUP_BYTES: usize = 16 << 20;

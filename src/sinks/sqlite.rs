@@ -26,6 +26,7 @@ use crate::model::record::SCHEMA;
 pub(super) const FORMAT: Format = Format {
     name: "sqlite",
     endings: &["sqlite", "sqlite3", "db"],
+    beside: &["-journal", "-wal", "-shm"],
     open: Open::File(FileFormat { open, reopen, check }),
 };
 

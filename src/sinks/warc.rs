@@ -28,7 +28,8 @@ use crate::model::record_json::write_head;
 use crate::model::units::WallTime;
 
 /// Its entry in the format table.
-pub(super) const FORMAT: Format = Format { name: "warc", endings: &["warc"], open: Open::Archive(open) };
+pub(super) const FORMAT: Format =
+    Format { name: "warc", endings: &["warc"], beside: &[".cdxj", ".cdxj.sorted"], open: Open::Archive(open) };
 
 /// Payloads that are remembered to tell a repetition: some 20 MiB.
 const REMEMBERED: usize = 100_000;

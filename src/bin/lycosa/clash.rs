@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use crate::settings::UsageError;
 
+/// Links that lead to links, as many as Linux follows.
+const MOST_LINKS: u32 = 40;
+
 /// A file, whatever it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Identity {
@@ -23,8 +26,17 @@ enum Identity {
 
 impl Identity {
     fn of(path: &Path) -> Option<Self> {
+        Self::behind(path, MOST_LINKS)
+    }
+
+    fn behind(path: &Path, links: u32) -> Option<Self> {
         if let Ok(metadata) = std::fs::metadata(path) {
             return Self::of_metadata(&metadata);
+        }
+        // A link to what does not exist yet: the file is made where it leads.
+        if let Ok(target) = std::fs::read_link(path) {
+            let target = path.parent().unwrap_or(Path::new("")).join(target);
+            return if links == 0 { None } else { Self::behind(&target, links - 1) };
         }
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Some(Self::New(directory.canonicalize().ok()?.join(path.file_name()?)))
@@ -137,6 +149,10 @@ mod tests {
         }
         assert_eq!(check(&path("urls"), &[&path("new"), &path("d/new"), &path("no/dir")]), Ok(()));
         assert!(check(&path("urls"), &[&path("new"), &path("d/../new")]).is_err());
+        std::os::unix::fs::symlink("new", path("dangling")).unwrap();
+        assert!(check(&path("urls"), &[&path("new"), &path("dangling")]).is_err());
+        std::os::unix::fs::symlink("round", path("round")).unwrap();
+        assert_eq!(check(&path("urls"), &[&path("round"), &path("new")]), Ok(()));
     }
 
     #[test]

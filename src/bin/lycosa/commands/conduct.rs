@@ -245,7 +245,10 @@ pub fn files(flags: &RunFlags, sources: &[Source], resolved: &Resolved) -> Files
     }
     for output in &resolved.settings.outputs {
         match &output.target {
-            Target::File(path) => files.writes("-o", path),
+            Target::File(path) => {
+                files.writes("-o", path);
+                output.beside().iter().for_each(|path| files.writes("what is made beside -o,", path));
+            }
             Target::Stdout => files.writes_stdout(),
         }
     }

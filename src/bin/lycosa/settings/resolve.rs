@@ -315,9 +315,9 @@ fn outputs(values: &Values<'_>) -> Result<(Vec<OutputSettings>, Vec<String>), Us
 
 /// `FILE`, `-`, or `FORMAT:` and one of them.
 fn output(entry: &str, standard: &'static str) -> Result<OutputSettings, Bad> {
-    let prefix = entry.split_once(':').filter(|(prefix, _)| {
-        prefix.len() > 1 && prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    });
+    let prefix = entry
+        .split_once(':')
+        .filter(|(prefix, _)| prefix.len() > 1 && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     let (format, path) = match prefix {
         Some((prefix, path)) => (Some(named_format(prefix)?), path),
         None => (None, entry),
@@ -360,7 +360,7 @@ fn format_names() -> Vec<&'static str> {
 
 fn named_format(name: &str) -> Result<&'static str, Bad> {
     let known = format_names();
-    known.iter().copied().find(|format| *format == name).ok_or_else(|| {
+    known.iter().copied().find(|format| format.eq_ignore_ascii_case(name)).ok_or_else(|| {
         let mut bad = Bad::new(format!("'{name}' is not a format ({})", known.join(", ")));
         bad.hint = super::nearest(name, known)
             .map(|near| format!("did you mean '{near}:'? (a file of that name: ./{name}:…)"));
@@ -452,6 +452,7 @@ mod tests {
             outputs("a.json|b|json:c.txt|-").unwrap(),
             [file("a.json", "json"), file("b", "jsonl"), file("c.txt", "json"), standard]
         );
+        assert_eq!(outputs("CSV:x").unwrap(), [file("x", "csv")]);
         assert_eq!(outputs("./csv:x").map(|outputs| outputs.len()).ok(), Some(1));
         assert_eq!(message(&[("output", "a.xls")]), "--output: the ending of 'a.xls' is not a format that is known");
         assert_eq!(
