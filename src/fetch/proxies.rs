@@ -191,7 +191,7 @@ impl Proxies {
     }
 }
 
-/// Whether a proxy, as records show it, is told names even under [`Chosen::rule`] by address.
+/// Whether a proxy, as records show it, is told names even under [`Chosen::rules`] by address.
 pub(super) fn looks_names_up(shown: &str) -> bool {
     !shown.starts_with("socks")
 }

@@ -227,9 +227,8 @@ fn outside() -> (Site, Site) {
     let home = Arc::clone(&known);
     let other = Site::start(move |request| match (request.method.as_str(), request.path()) {
         (_, "/robots.txt") => text("User-agent: *\nDisallow: /private\n"),
-        (_, "/gone") => status(404),
+        (_, "/gone") | ("HEAD", "/head-404") => status(404),
         ("HEAD", "/get-only") => status(405),
-        ("HEAD", "/head-404") => status(404),
         ("HEAD", "/not-implemented") => status(501),
         ("GET", "/not-implemented") => html("x".repeat(1 << 20)),
         (_, "/home") => redirect(302, format!("{}/hidden", home.get().unwrap())),

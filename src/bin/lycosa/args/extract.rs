@@ -74,6 +74,6 @@ pub fn extract_command() -> Command {
                 .help("Tell for each rule how many elements it matched, the first of them and its value, as text"),
         )
         .args([config_file(), no_config()])
-        .args(settings().map(|setting| flag(setting, &defaults)))
+        .args(settings().map(|setting| flag(setting, defaults)))
         .args(settings().filter(|setting| setting.kind == Kind::Switch).map(negative_flag))
 }
