@@ -213,7 +213,8 @@ fn without_user_info(text: &str) -> Option<Cow<'_, str>> {
     let at = text[start..end].rfind('@')?;
     // What stood behind it may have one of its own: the line was not what it looks like.
     let rest = [&text[..start], &text[start + at + 1..]].concat();
-    Some(Cow::Owned(without_user_info_anywhere(&rest).into_owned()))
+    let cleaner = without_user_info(&rest).unwrap_or_else(|| without_user_info_anywhere(&rest)).into_owned();
+    Some(Cow::Owned(cleaner))
 }
 
 /// A line that cannot be read, as its record shows it: at most 4 KiB, without what may be a password.
@@ -446,6 +447,7 @@ mod tests {
             ("https://me@example.org", "me", "", Some("https://example.org"), "https://example.org/"),
             ("me:secret@example.org/x", "me", "secret", Some("example.org/x"), "https://example.org/x"),
             ("me:pw@http://u:p@h/@x", "me", "pw", Some("http://h/@x"), "https://http//u:p@h/@x"),
+            ("me:pw@http:/u:p@h/@x", "me", "pw", Some("http:/h/@x"), "https://http/u:p@h/@x"),
             ("https:/\\me:p@ss@example.org", "me", "p@ss", Some("https:/\\example.org"), "https://example.org/"),
         ];
         for (text, user, password, input, canonical) in cases {

@@ -141,7 +141,9 @@ fn expected(page: &str, at: &Url) -> (Option<String>, Vec<Link>) {
     let title = tree.select(&all("title")).find(|title| is_html(title) && !in_drawing(title));
     let title = title.map(|title| title.text().collect::<String>());
     let title = title.map(|title| title.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
-    let title = title.map(|title| title.chars().take(1000).collect::<String>()).filter(|title| !title.is_empty());
+    let title = title
+        .map(|title| title.chars().take(1000).collect::<String>().trim_end_matches(' ').to_owned())
+        .filter(|title| !title.is_empty());
     let mut links = Vec::new();
     for event in events {
         let Event::Start(start) = event else { continue };
