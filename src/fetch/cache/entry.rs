@@ -17,6 +17,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::file::open_file;
 use super::seal::Seal;
 use crate::model::units::WallTime;
 
@@ -155,17 +156,6 @@ impl Opened {
         (&self.body).take(self.size).read_to_end(&mut body).ok()?;
         (body.len() as u64 == self.size && xxh3_64(&body) == self.checksum).then_some((self.entry, body))
     }
-}
-
-/// Opens a file to be read; nothing else: whoever opens a pipe waits for its other end, for ever if there is none.
-pub(super) fn open_file(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = options.open(path)?;
-    let is_file = file.metadata()?.is_file();
-    is_file.then_some(file).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a file"))
 }
 
 pub(super) fn system_time(now: WallTime) -> SystemTime {

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 mod entry;
+mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod seal;

@@ -16,7 +16,7 @@ use rustls::crypto::aws_lc_rs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::entry::open_file;
+use super::file::open_file;
 
 const KEY: usize = 32;
 
